@@ -1,0 +1,136 @@
+"""Grids of photographs: they return figures, and `jpeg` makes them small enough for a notebook."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from lesions.classes import CREDIT
+from lesions.figures.style import GREY
+
+
+def _check_photographs(images: Sequence[np.ndarray], others: Mapping[str, Sequence | None]) -> None:
+    if not len(images):
+        raise ValueError("There is no photograph to show; give one at least.")
+    for number, image in enumerate(images):
+        if np.ndim(image) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(
+                f"Photograph {number} is {getattr(image, 'dtype', type(image).__name__)} of shape "
+                f"{np.shape(image)}; give uint8 RGB of shape (height, width, 3)."
+            )
+    for name, values in others.items():
+        if values is not None and len(values) != len(images):
+            raise ValueError(
+                f"There are {len(images)} photographs and {len(values)} {name}; give one for each."
+            )
+
+
+def photo_grid(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    columns: int = 7,
+    suptitle: str | None = None,
+    credit: str | None = CREDIT,
+    colours: Sequence[str] | None = None,
+    size: float = 1.5,
+) -> Figure:
+    """Lays photographs out in a grid.
+
+    Args:
+        images: uint8, (height, width, 3) each, RGB 0-255.
+        titles: A title over each photograph (may hold line breaks), or None.
+        columns: Photographs in a row.
+        suptitle: Title of the whole grid, or None.
+        credit: Small line under the grid, or None (for synthetic pictures).
+        colours: A frame colour for each photograph, such as `COLOURS[code]`, or None.
+        size: Width of one photograph in inches.
+
+    Returns:
+        The figure; `jpeg(figure)` turns it into a small picture for a notebook.
+
+    Raises:
+        ValueError: If there is no photograph, one is not uint8 RGB, or the numbers differ.
+    """
+    _check_photographs(images, {"titles": titles, "colours": colours})
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    height = rows * (size + 0.17 * lines) + 0.4 * bool(suptitle) + 0.3 * bool(credit)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(columns * size, height), squeeze=False, layout="constrained"
+    )
+    for ax in grid.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+        ax.set_visible(False)
+    for number, (ax, image) in enumerate(zip(grid.flat, images, strict=False)):
+        ax.set_visible(True)
+        ax.imshow(image)
+        if titles:
+            ax.set_title(titles[number], fontsize=9, fontweight="normal", pad=3)
+        for spine in ax.spines.values():
+            spine.set(visible=colours is not None, linewidth=3)
+            spine.set_edgecolor(colours[number] if colours else "none")
+    if suptitle:
+        figure.suptitle(suptitle, fontsize=12, fontweight="bold")
+    if credit:
+        figure.supxlabel(credit, fontsize=8, color=GREY)
+    return figure
+
+
+def augmentation_grid(
+    original: np.ndarray, augmented: Sequence[np.ndarray], columns: int = 6, **options
+) -> Figure:
+    """Shows one photograph and the many that augmentation makes of it.
+
+    Args:
+        original: uint8, (height, width, 3), RGB 0-255.
+        augmented: Augmented versions, same form.
+        columns: Photographs in a row.
+        **options: Further arguments of `photo_grid`.
+
+    Returns:
+        The figure.
+    """
+    titles = ["original", *(f"version {number + 1}" for number in range(len(augmented)))]
+    options = {"suptitle": "One training image as the network meets it", **options}
+    return photo_grid([original, *augmented], titles, columns, **options)
+
+
+def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
+    """Shows one photograph after each kind of preprocessing, side by side.
+
+    Args:
+        steps: Name ("original", "hair removed", "grey world", "shades of grey") to uint8,
+            (height, width, 3), RGB 0-255.
+        **options: Further arguments of `photo_grid`.
+
+    Returns:
+        The figure.
+    """
+    options = {"columns": len(steps), "size": 2.2, "suptitle": "Preprocessing", **options}
+    return photo_grid(list(steps.values()), list(steps), **options)
+
+
+def jpeg(figure: Figure, quality: int = 85):
+    """Turns a figure of photographs into a JPEG, a tenth of the PNG's size, and closes it.
+
+    Args:
+        figure: The figure.
+        quality: JPEG quality, 1 to 95.
+
+    Returns:
+        `IPython.display.Image`, which a notebook shows when it ends a cell.
+    """
+    from IPython.display import Image
+
+    with io.BytesIO() as buffer:
+        options = {"quality": quality, "optimize": True}
+        figure.savefig(buffer, format="jpeg", dpi=100, pil_kwargs=options)
+        # Closed, so that the notebook does not show the same figure as PNG too.
+        plt.close(figure)
+        return Image(data=buffer.getvalue(), format="jpeg")

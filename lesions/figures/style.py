@@ -1,0 +1,154 @@
+"""The one style of all figures, and the helpers that the plots share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
+
+# Paul Tol's colour-blind safe "muted" scheme (https://personal.sron.nl/~pault/), ordered so that
+# the first three differ in lightness too and survive a black-and-white print.
+SERIES = (
+    "#332288",
+    "#DDCC77",
+    "#AA4499",
+    "#44AA99",
+    "#882255",
+    "#88CCEE",
+    "#117733",
+    "#CC6677",
+    "#999933",
+)
+LINE_STYLES = ("-", "--", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+READABLE = {"auc": "AUC", "roc": "ROC", "f1": "F1", "val": "validation"}
+HEAT_MAP = "mako_r"
+GREY = "#666666"
+
+
+def use_style() -> None:
+    """Sets the one figure style of the study: white grid, 100 dpi, no top and right frame."""
+    style = {
+        "figure.dpi": 100,
+        "savefig.dpi": 100,
+        "figure.figsize": (8, 4.5),
+        "axes.titlesize": 12,
+        "axes.titleweight": "bold",
+        "axes.labelsize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.labelsize": 10,
+        "ytick.labelsize": 10,
+        "legend.fontsize": 9,
+        "legend.title_fontsize": 10,
+        "legend.frameon": False,
+        "grid.color": "#E5E5E5",
+        "axes.edgecolor": "#AAAAAA",
+    }
+    sns.set_theme(context="notebook", style="whitegrid", palette=list(SERIES), rc=style)
+
+
+def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4.5) -> Axes:
+    """Returns the given axes, or those of a new figure of width by height inches."""
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
+    """Raises ValueError when a table lacks columns that a plot needs.
+
+    Args:
+        table: Any table.
+        columns: Names that must be among its columns.
+        what: What the table is called in the message.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ValueError(
+            f"The {what} table lacks {', '.join(missing)}; it has "
+            f"{', '.join(map(str, table.columns))}, so add or rename the missing columns."
+        )
+
+
+def finish(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:
+    """Sets title and axis labels, puts the grid behind the data and returns the axes."""
+    ax.set(title=title, xlabel=x_label, ylabel=y_label)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def legend_beside(ax: Axes, title: str | None = None) -> None:
+    """Puts the legend right of the axes, where it cannot cover data."""
+    ax.legend(
+        title=title, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title_fontsize=10
+    )
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Writes 1, 2, 5, 10 ... on a logarithmic axis instead of powers of ten alone."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def series_colours(count: int) -> list[str]:
+    """Returns `count` colours of SERIES, from the start again after the ninth."""
+    return [SERIES[number % len(SERIES)] for number in range(count)]
+
+
+def grouped_bars(
+    table: pd.DataFrame,
+    ax: Axes,
+    label_format: str | None = None,
+    base: float = 0,
+    margins: Mapping[str, np.ndarray] | None = None,
+) -> Axes:
+    """Draws bars side by side: a group per row, a colour of SERIES per column.
+
+    Args:
+        table: Numbers, (groups, series).
+        ax: Axes to draw on.
+        label_format: Format of the number on each bar ("{:,.0f}"), or None for none.
+        base: Value at which every bar starts.
+        margins: Series name to float (2, groups): how far the interval reaches down and up.
+
+    Returns:
+        The axes.
+    """
+    series = list(table.columns)
+    width = 0.84 / len(series)
+    for number, (name, colour) in enumerate(zip(series, series_colours(len(series)), strict=True)):
+        values = table[name].to_numpy(float)
+        bars = ax.bar(
+            np.arange(len(table)) + (number - (len(series) - 1) / 2) * width,
+            values - base,
+            width * 0.94,
+            bottom=base,
+            color=colour,
+            linewidth=0,
+            label=str(name),
+            yerr=None if margins is None else margins[name],
+            error_kw={"ecolor": "black", "elinewidth": 1.2, "capsize": 4},
+        )
+        if label_format:
+            labels = ["" if np.isnan(value) else label_format.format(value) for value in values]
+            ax.bar_label(bars, labels, fontsize=8, padding=2, rotation=90 * (len(series) > 1))
+    ax.set_xticks(np.arange(len(table)), [str(name) for name in table.index])
+    ax.grid(axis="x", visible=False)
+    return ax
+
+
+def readable(metric: str) -> str:
+    """Writes a metric's name as people read it: "macro_auc" becomes "Macro AUC"."""
+    words = " ".join(READABLE.get(word, word) for word in metric.split("_"))
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,331 @@
+"""Every plot draws onto the axes it is given, says what it shows, and shows nothing by itself."""
+
+import re
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from lesions import figures
+from lesions.classes import CODES, COLOURS
+
+
+def make_metadata(images=300):
+    """A table shaped like HAM10000's, with every class, a missing age and repeated lesions."""
+    rng = np.random.default_rng(0)
+    choose = rng.choice
+    return pd.DataFrame(
+        {
+            "image_id": [f"ISIC_{number:07d}" for number in range(images)],
+            "lesion_id": [f"HAM_{number // 2:07d}" for number in range(images)],
+            "dx": [CODES[number % 7] for number in range(images)],
+            "dx_type": choose(["histo", "follow_up", "consensus", "confocal"], images),
+            "age": np.where(rng.random(images) < 0.1, np.nan, choose([40.0, 55.0, 70.0], images)),
+            "sex": choose(["male", "female", "unknown"], images),
+            "localization": choose(["back", "face", "unknown"], images),
+            "split": choose(["train", "validation", "test"], images),
+        }
+    )
+
+
+def make_predictions(images=210):
+    rng = np.random.default_rng(1)
+    true_labels = np.arange(images) % 7
+    logits = rng.normal(size=(images, 7)) + 2 * np.eye(7)[true_labels]
+    probabilities = np.exp(logits)
+    return true_labels, (probabilities / probabilities.sum(1, keepdims=True)).astype("float32")
+
+
+def make_history(epochs=6):
+    values = np.linspace(0.3, 0.7, epochs)
+    return pd.DataFrame(
+        {
+            "epoch": range(1, epochs + 1),
+            "phase": ["head"] * 2 + ["fine_tuning"] * (epochs - 2),
+            "loss": 1 - values,
+            "val_loss": 1.2 - values,
+            "val_balanced_accuracy": values,
+            "val_accuracy": values + 0.1,
+        }
+    )
+
+
+def make_comparison():
+    value = np.array([0.6, 0.75, 0.7])
+    return pd.DataFrame(
+        {
+            "run": ["cnn", "densenet121", "resnet50"],
+            "parameters": [4e5, 8e6, 25e6],
+            "value": value,
+            "low": value - 0.05,
+            "high": value + 0.04,
+        }
+    )
+
+
+METADATA = make_metadata()
+TRUE_LABELS, PROBABILITIES = make_predictions()
+COUNTS = np.eye(7, dtype=int) * 20 + 3
+RELIABILITY = pd.DataFrame(
+    {
+        "confidence": [0.3, 0.6, np.nan, 0.9],
+        "accuracy": [0.4, 0.5, np.nan, 0.8],
+        "images": [9, 20, 0, 60],
+    }
+)
+PER_CLASS = pd.DataFrame({"recall": np.linspace(0.4, 0.9, 7)}, index=list(CODES))
+SLICES = pd.DataFrame(
+    {"images": [50, 3], "balanced_accuracy": [0.7, np.nan]},
+    index=pd.Index(["female", "unknown"], name="sex"),
+)
+LEAKAGE = pd.DataFrame(
+    [
+        (protocol, test_set, 0.7, 0.6, 0.8)
+        for protocol in ("split by lesion", "split by image", "oversampled before split")
+        for test_set in ("own test set", "common clean set")
+    ],
+    columns=["protocol", "test_set", "value", "low", "high"],
+)
+WEIGHTS = {"none": np.ones(7), "balanced": np.linspace(0.2, 12, 7)}
+EXPLORATION = (
+    "class_counts_bar",
+    "age_by_class",
+    "sex_by_class",
+    "dx_type_by_class",
+    "localization_by_class",
+    "missing_values",
+    "photographs_per_lesion",
+    "split_counts",
+)
+PLOTS = {
+    **{name: (METADATA,) for name in EXPLORATION},
+    "class_weights_bar": (WEIGHTS,),
+    "resampling_bars": ({"original": range(7), "oversampled": [6] * 7},),
+    "several_histories": ({"a": make_history(), "b": make_history(9)},),
+    "confusion_matrix": (COUNTS,),
+    "roc_curves": (TRUE_LABELS, PROBABILITIES),
+    "precision_recall_curves": (TRUE_LABELS, PROBABILITIES),
+    "reliability_diagram": (RELIABILITY, RELIABILITY),
+    "probability_bars": (PROBABILITIES[0],),
+    "per_class_bars": ({"cnn": PER_CLASS, "resnet50": PER_CLASS},),
+    "forest": (make_comparison(),),
+    "paired_differences": (make_comparison(),),
+    "leakage_bars": (LEAKAGE,),
+    "slices_plot": (SLICES,),
+    "size_against_score": (make_comparison(), "value"),
+    "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shown(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a plot called show()")
+
+    monkeypatch.setattr(plt, "show", refuse)
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.subplots()[1]
+
+
+def photograph(shade=120):
+    return np.full((20, 20, 3), shade, np.uint8)
+
+
+def colours_of(patches):
+    return [to_hex(patch.get_facecolor()).upper() for patch in patches]
+
+
+def test_every_public_plot_is_tested():
+    apart = {"SERIES", "use_style", "jpeg", "class_counts_pie", "training_history"}
+    grids = {"photo_grid", "augmentation_grid", "preprocessing_row"}
+    assert set(figures.__all__) == set(PLOTS) | apart | grids
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_draws_on_the_given_axes_and_names_everything(name, ax):
+    others = len(plt.get_fignums())
+    returned = getattr(figures, name)(*PLOTS[name], ax=ax)
+    assert returned is ax
+    assert len(plt.get_fignums()) == others
+    assert ax.get_title() and ax.get_xlabel() and ax.get_ylabel()
+    assert ax.patches or ax.lines or ax.collections
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_makes_its_own_figure_without_axes_and_cuts_nothing_off(name):
+    figure = getattr(figures, name)(*PLOTS[name]).figure
+    assert plt.get_fignums() == [figure.number]
+    figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert drawn.x0 >= 0 and drawn.y0 >= 0
+    assert drawn.x1 <= width and drawn.y1 <= height
+
+
+def test_class_bars_wear_the_class_colours(ax):
+    figures.probability_bars(PROBABILITIES[0], ax=ax)
+    assert colours_of(ax.patches) == [COLOURS[code].upper() for code in CODES]
+    ax.clear()
+    figures.per_class_bars({"cnn": PER_CLASS}, ax=ax)
+    assert colours_of(ax.patches) == [COLOURS[code].upper() for code in CODES]
+    ax.clear()
+    figures.class_counts_bar(METADATA, ax=ax)
+    codes = [re.search(r"\((\w+)\)$", tick.get_text())[1] for tick in ax.get_yticklabels()]
+    assert colours_of(ax.patches) == [COLOURS[code].upper() for code in codes]
+
+
+@pytest.mark.parametrize("name", ["roc_curves", "precision_recall_curves"])
+def test_curves_wear_the_class_colours_and_skip_absent_classes(name, ax):
+    present = TRUE_LABELS != 3
+    getattr(figures, name)(TRUE_LABELS[present], PROBABILITIES[present], ax=ax)
+    drawn = {}
+    for line in ax.lines:
+        code = line.get_label().split(":")[0]
+        if code in CODES:
+            drawn[code] = to_hex(line.get_color()).upper()
+    assert drawn == {code: COLOURS[code].upper() for code in CODES if code != "df"}
+
+
+def test_series_colours_are_not_class_colours():
+    lower = {colour.lower() for colour in figures.SERIES}
+    assert len(lower) == len(figures.SERIES)
+    assert not lower & {colour.lower() for colour in COLOURS.values()}
+
+
+def test_pie_writes_its_counts_in_the_legend(ax):
+    assert figures.class_counts_pie(METADATA, ax=ax) is ax
+    assert ax.get_title()
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 7
+    assert all(re.fullmatch(r"\w+: [\d,]+ \(\d+\.\d%\)", label) for label in labels)
+    order = [label.split(":")[0] for label in labels]
+    assert colours_of(ax.patches) == [COLOURS[code].upper() for code in order]
+
+
+def test_missing_values_count_the_word_unknown(ax):
+    figures.missing_values(METADATA, ax=ax)
+    widths = dict(
+        zip(
+            [tick.get_text() for tick in ax.get_yticklabels()],
+            [bar.get_width() for bar in ax.patches],
+            strict=True,
+        )
+    )
+    assert widths["sex"] == (METADATA["sex"] == "unknown").sum() > 0
+    assert widths["age"] == METADATA["age"].isna().sum() > 0
+    assert widths["dx"] == 0
+
+
+def test_split_counts_are_the_counts(ax):
+    figures.split_counts(METADATA, ax=ax)
+    train = METADATA[METADATA["split"] == "train"]["dx"].value_counts()
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[:7] == [str(train[code]) for code in CODES]
+
+
+def test_shares_add_up_to_a_hundred(ax):
+    figures.sex_by_class(METADATA, ax=ax)
+    tops = np.zeros(7)
+    for bars in ax.containers:
+        tops += [bar.get_height() for bar in bars]
+    np.testing.assert_allclose(tops, 100)
+
+
+def test_confusion_matrix_writes_recall_and_counts_and_marks_an_absent_class(ax):
+    counts = COUNTS.copy()
+    counts[3] = 0
+    figures.confusion_matrix(counts, ax=ax)
+    texts = [text.get_text() for text in ax.texts]
+    assert len(texts) == 49
+    assert texts[0] == f"{23 / 41:.0%}\n23"
+    assert texts[21:28] == ["–"] * 7
+
+
+def test_training_history_marks_the_best_epoch_and_the_phases():
+    figure = figures.training_history(make_history(), "cnn")
+    assert figure.get_suptitle() == "cnn"
+    left, right = figure.axes
+    assert left.get_title() and left.get_xlabel() and left.get_ylabel()
+    legend = [text.get_text() for text in right.get_legend().get_texts()]
+    assert "best: 0.700 in epoch 6" in legend
+    assert any("fine tuning" in text.get_text() for text in left.texts)
+
+
+def test_training_history_draws_on_given_axes():
+    given, axes = plt.subplots(1, 2)
+    assert figures.training_history(make_history(2), axes=axes) is given
+    assert plt.get_fignums() == [given.number]
+
+
+def test_forest_puts_the_best_run_on_top_and_reads_named_columns(ax):
+    comparison = make_comparison().rename(
+        columns={"value": "macro_auc", "low": "macro_auc_low", "high": "macro_auc_high"}
+    )
+    figures.forest(comparison, "macro_auc", name="Macro AUC", ax=ax)
+    runs = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert runs == ["densenet121", "resnet50", "cnn"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert ax.texts[0].get_text() == "0.750 [0.700, 0.790]"
+
+
+def test_photo_grid_shows_each_photograph_title_and_credit():
+    shades = [10, 60, 110, 160, 210]
+    titles = [f"shade {shade}" for shade in shades]
+    figure = figures.photo_grid(
+        [photograph(shade) for shade in shades], titles, 3, "Shades", "By us", ["#000000"] * 5
+    )
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(figure.axes) == 6 and [ax.get_title() for ax in shown] == titles
+    assert [ax.images[0].get_array()[0, 0, 0] for ax in shown] == shades
+    assert figure.get_suptitle() == "Shades" and figure.get_supxlabel() == "By us"
+
+
+def test_augmentation_and_preprocessing_name_their_versions():
+    figure = figures.augmentation_grid(photograph(), [photograph()] * 3)
+    assert [ax.get_title() for ax in figure.axes] == [
+        "original", "version 1", "version 2", "version 3",
+    ]  # fmt: skip
+    figure = figures.preprocessing_row({"original": photograph(), "hair removed": photograph()})
+    assert [ax.get_title() for ax in figure.axes] == ["original", "hair removed"]
+
+
+def test_jpeg_is_a_jpeg_and_closes_the_figure():
+    image = figures.jpeg(figures.photo_grid([photograph()]))
+    assert image.data[:2] == b"\xff\xd8"
+    assert not plt.get_fignums()
+
+
+def test_style_sets_a_hundred_dots_per_inch():
+    with matplotlib.rc_context():
+        figures.use_style()
+        assert matplotlib.rcParams["figure.dpi"] == 100
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: figures.class_counts_bar(METADATA.drop(columns="dx")), "lacks dx"),
+        (lambda: figures.training_history(pd.DataFrame({"loss": [1]})), "val_loss"),
+        (lambda: figures.roc_curves(TRUE_LABELS, PROBABILITIES[:, :6]), r"\(210, 6\)"),
+        (lambda: figures.confusion_matrix(np.ones((2, 2))), r"\(2, 2\)"),
+        (lambda: figures.class_weights_bar({"wrong": [1, 0, 1, 1, 1, 1, 1]}), "Method wrong"),
+        (lambda: figures.photo_grid([]), "no photograph"),
+        (lambda: figures.photo_grid([photograph() / 255]), "float64"),
+        (lambda: figures.photo_grid([photograph()], ["a", "b"]), "1 photographs and 2 titles"),
+        (lambda: figures.probability_bars([0.5, 0.5]), r"\(1, 2\)"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
