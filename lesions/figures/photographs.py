@@ -64,9 +64,7 @@ def photo_grid(
         rows, columns, figsize=(columns * size, height), squeeze=False, layout="constrained"
     )
     for ax in grid.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-        ax.set_visible(False)
+        ax.set(xticks=[], yticks=[], visible=False)
     for number, (ax, image) in enumerate(zip(grid.flat, images, strict=False)):
         ax.set_visible(True)
         ax.imshow(image)
