@@ -1,0 +1,229 @@
+"""Batches for Keras: class weights, oversampling and augmentation on training rows only."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import keras
+import numpy as np
+from imblearn.over_sampling import RandomOverSampler
+from sklearn.utils.class_weight import compute_class_weight
+
+from lesions import classes
+
+WEIGHTINGS = ("none", "balanced", "square_root", "effective")
+AUGMENTATIONS = ("none", "standard", "strong")
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def class_weights(labels: np.ndarray, method: str = "balanced", beta: float = 0.999) -> np.ndarray:
+    """Compute a loss weight for each class.
+
+    Args:
+        labels: int, (n,), training labels 0 to 6.
+        method: "none" (ones), "balanced" (inverse frequency, scikit-learn), "square_root"
+            (its square root) or "effective" (inverse effective number of samples, Cui et al.
+            2019).
+        beta: The effective number's parameter, below 1.
+
+    Returns:
+        float32, (7,), scaled so that the mean weight of a training image is 1.
+
+    Raises:
+        ValueError: If the method is unknown or a class has no training image.
+    """
+    counts = np.bincount(labels, minlength=len(classes.CODES))
+    if method not in WEIGHTINGS:
+        raise ValueError(f"Unknown class weighting {method!r}; use {', '.join(WEIGHTINGS)}.")
+    if method == "none":
+        return np.ones(len(classes.CODES), dtype=np.float32)
+    if counts.min() == 0:
+        raise ValueError(
+            f"The class {classes.CODES[counts.argmin()]!r} has no training image to weight; "
+            "use more images."
+        )
+    if method == "effective":
+        weights = (1 - beta) / (1 - beta**counts)
+    else:
+        weights = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
+        weights = np.sqrt(weights) if method == "square_root" else weights
+    return (weights / np.average(weights, weights=counts)).astype(np.float32)
+
+
+def oversample(labels: np.ndarray, seed: int = 42) -> np.ndarray:
+    """Repeat rows of small classes until all classes are equal, by imbalanced-learn.
+
+    Args:
+        labels: int, (n,), labels of training rows.
+        seed: Seed of the draw.
+
+    Returns:
+        int64, positions in `labels`, every class as often as the largest one.
+    """
+    positions = np.arange(len(labels)).reshape(-1, 1)
+    chosen, _ = RandomOverSampler(random_state=seed).fit_resample(positions, labels)
+    return chosen.ravel()
+
+
+def augment(image: np.ndarray, random: np.random.Generator, strength: str = "standard"):
+    """Draw one new view of a lesion: one affine warp and one colour transform.
+
+    Flip, full rotation, scale and shift are a single interpolation with mirrored borders;
+    brightness, contrast, saturation and the colour of the light are one matrix.
+
+    Args:
+        image: uint8, (size, size, 3), RGB 0-255.
+        random: Source of all draws.
+        strength: "standard", or "strong" for wider ranges and a blanked square (cutout).
+
+    Returns:
+        uint8, the same shape.
+    """
+    strong = strength == "strong"
+    size = image.shape[0]
+    warped = cv2.warpAffine(
+        image,
+        _draw_warp(random, size, reach=1.5 if strong else 1.0),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    coloured = cv2.transform(warped, _draw_colours(random, reach=1.5 if strong else 1.0))
+    if strong and random.random() < 0.5:
+        side = int(size * random.uniform(0.1, 0.3))
+        top, left = random.integers(0, size - side, 2)
+        coloured[top : top + side, left : left + side] = coloured.mean(axis=(0, 1))
+    return coloured
+
+
+def _draw_warp(random: np.random.Generator, size: int, reach: float) -> np.ndarray:
+    angle = random.uniform(0, 2 * np.pi)
+    scale = np.exp(random.uniform(-0.2, 0.2) * reach)
+    flip = 1 if random.random() < 0.5 else -1
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    turn = np.array([[cosine * flip, -sine], [sine * flip, cosine]])
+    centre = np.full(2, (size - 1) / 2)
+    shift = random.uniform(-0.08, 0.08, 2) * reach * size
+    return np.column_stack([turn, centre - turn @ centre + shift])
+
+
+def _draw_colours(random: np.random.Generator, reach: float) -> np.ndarray:
+    brightness, contrast, saturation = 1 + random.uniform(-0.2, 0.2, 3) * reach
+    light = 1 + random.uniform(-0.08, 0.08, 3) * reach
+    matrix = saturation * np.eye(3) + (1 - saturation) * LUMA
+    matrix = light[:, None] * matrix * contrast * brightness
+    offset = np.full(3, 128 * (1 - contrast) * brightness)
+    return np.column_stack([matrix, offset]).astype(np.float32)
+
+
+class LesionBatches(keras.utils.PyDataset):
+    """Batches from an image store, the same for the same (seed, epoch, row).
+
+    The draws of an augmentation depend on seed, epoch and row alone, so that a picture is the
+    same whichever thread makes it and a resumed training sees what it would have seen.
+
+    A shuffled epoch leaves its last short batch out, so that all steps have one shape.
+
+    Attributes:
+        epoch: Number of the epoch, 0 and up; it sets order and augmentation.
+    """
+
+    def __init__(
+        self,
+        store,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int = 32,
+        augmentation: str = "none",
+        seed: int = 42,
+        shuffle: bool = False,
+        weights: np.ndarray | None = None,
+        oversampling: bool = False,
+        mixup: float = 0.0,
+        patient: np.ndarray | None = None,
+    ):
+        """Describe the batches.
+
+        Args:
+            store: An `images.ImageStore`, or any object with `images` uint8 (n, s, s, 3).
+            rows: int, (m,), rows of the store, one per example.
+            labels: int, (m,), 0 to 6, for `rows`.
+            batch_size: Examples a batch.
+            augmentation: "none", "standard" or "strong".
+            seed: Seed of order, oversampling and augmentation.
+            shuffle: Whether every epoch has its own order.
+            weights: float32, (7,), loss weight of each class, or None.
+            oversampling: Whether small classes are repeated, see `oversample`.
+            mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
+            patient: float32, (m, features), for `rows`, or None.
+
+        Raises:
+            ValueError: If a name is unknown or the lengths differ.
+        """
+        # Two workers keep up with a GPU; on the CPU they use what training leaves over.
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        if augmentation not in AUGMENTATIONS:
+            raise ValueError(
+                f"Unknown augmentation {augmentation!r}; use {', '.join(AUGMENTATIONS)}."
+            )
+        if len(rows) != len(labels):
+            raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
+        self.store, self.batch_size, self.seed = store, batch_size, seed
+        self.augmentation, self.shuffle, self.mixup = augmentation, shuffle, mixup
+        chosen = oversample(labels, seed) if oversampling else np.arange(len(rows))
+        self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
+        self.patient = None if patient is None else patient[chosen]
+        self.weights = weights
+        self.epoch = 0
+        self._order = (-1, np.arange(len(self.rows)))
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        if self.shuffle:
+            return max(1, len(self.rows) // self.batch_size)
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index: int):
+        """Make batch number `index` of the current epoch.
+
+        Returns:
+            (inputs, one_hot) or (inputs, one_hot, sample_weights): inputs uint8 (b, s, s, 3)
+            or a dict of `image` and `patient`; one_hot float32 (b, 7); weights float32 (b,).
+        """
+        chosen = self._epoch_order()[index * self.batch_size : (index + 1) * self.batch_size]
+        images = self._images(chosen)
+        one_hot = np.eye(len(classes.CODES), dtype=np.float32)[self.labels[chosen]]
+        patient = None if self.patient is None else self.patient[chosen]
+        if self.mixup:
+            images, one_hot, patient = self._mix(index, images, one_hot, patient)
+        inputs = images if patient is None else {"image": images, "patient": patient}
+        if self.weights is None:
+            return inputs, one_hot
+        return inputs, one_hot, one_hot @ self.weights
+
+    def _images(self, chosen: np.ndarray) -> np.ndarray:
+        images = self.store.images[self.rows[chosen]]
+        if self.augmentation != "none":
+            for place, position in enumerate(chosen):
+                # The position tells repeated rows of an oversampled class apart.
+                random = np.random.default_rng((self.seed, self.epoch, int(position)))
+                images[place] = augment(images[place], random, self.augmentation)
+        return images
+
+    def _mix(self, index, images, one_hot, patient):
+        random = np.random.default_rng((self.seed, self.epoch, index, 1))
+        share = np.float32(random.beta(self.mixup, self.mixup))
+        partner = random.permutation(len(images))
+        mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
+        one_hot = share * one_hot + (1 - share) * one_hot[partner]
+        if patient is not None:
+            patient = share * patient + (1 - share) * patient[partner]
+        return mixed.reshape(images.shape), one_hot, patient
+
+    def _epoch_order(self) -> np.ndarray:
+        with self._lock:
+            if self.shuffle and self._order[0] != self.epoch:
+                random = np.random.default_rng((self.seed, self.epoch))
+                self._order = (self.epoch, random.permutation(len(self.rows)))
+            return self._order[1]

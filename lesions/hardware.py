@@ -1,0 +1,110 @@
+"""What this machine has, and how Keras is told to use it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from pathlib import Path
+
+import keras
+
+
+def gpus() -> list[str]:
+    """List the GPUs that the current Keras backend sees, by name."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        details = [tf.config.experimental.get_device_details(device) for device in devices]
+        return [detail.get("device_name", "GPU") for detail in details]
+    if backend == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    import torch
+
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+
+
+def describe() -> str:
+    """Name the hardware in a few words: its GPUs, or its processor and cores."""
+    found = gpus()
+    if found:
+        return f"{len(found)} x {found[0]}"
+    return f"{os.cpu_count()} cores of {_processor()}, no GPU"
+
+
+def _cpu_info() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""
+
+
+def _processor() -> str:
+    for line in _cpu_info().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def has_bfloat16() -> bool:
+    """Say whether the processor multiplies bfloat16 in hardware."""
+    return any(flag in _cpu_info() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def versions() -> dict[str, str]:
+    """List the versions that decide a result: Python, Keras and its backend."""
+    backend = keras.backend.backend()
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        backend: __import__(backend).__version__,
+    }
+
+
+@contextlib.contextmanager
+def precision(name: str = "auto"):
+    """Compute in mixed precision inside a `with` block.
+
+    Args:
+        name: "float32", "bfloat16", "float16" or "auto": float16 on a GPU, bfloat16 on a
+            processor that multiplies it in hardware (TensorFlow only), else float32.
+
+    Yields:
+        The name of the precision in force.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if name not in ("auto", "float32", "bfloat16", "float16"):
+        raise ValueError(f"Unknown precision {name!r}; use auto, float32, bfloat16 or float16.")
+    if name == "auto":
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        on_cpu = "bfloat16" if on_tensorflow and has_bfloat16() else "float32"
+        name = "float16" if gpus() else on_cpu
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if name == "float32" else f"mixed_{name}")
+    try:
+        yield name
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def distribution():
+    """Spread training over every visible GPU inside a `with` block, where there are several."""
+    if len(gpus()) < 2:
+        yield
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.distribute.MirroredStrategy().scope():
+            yield
+    else:
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(keras.distribution.DataParallel())
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(before)

@@ -1,0 +1,181 @@
+"""Probabilities with test-time augmentation, ensembles, and predictions.csv."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+
+from lesions import classes
+
+COLUMNS = ["image_id", "lesion_id", "split", "dx", *classes.CODES]
+VIEWS = 8
+
+
+def view(images: np.ndarray, number: int) -> np.ndarray:
+    """Turn square images into one of their eight views: four quarter turns, each mirrored or not.
+
+    Args:
+        images: (n, size, size, channels).
+        number: 0 to 7; 0 leaves the images as they are.
+
+    Returns:
+        The same shape and dtype.
+    """
+    turned = np.rot90(images, number % 4, axes=(1, 2))
+    return np.ascontiguousarray(turned[:, :, ::-1] if number >= 4 else turned)
+
+
+def predict(
+    model: keras.Model,
+    images: np.ndarray,
+    tta: bool = True,
+    patient: np.ndarray | None = None,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Predict class probabilities, averaged over eight views.
+
+    Args:
+        model: From `models.build` or `models.load`.
+        images: uint8 or float32, (n, size, size, 3), RGB 0-255.
+        tta: Whether the mean over the eight views of `view` is taken.
+        patient: float32, (n, data.PATIENT_FEATURES), where the model asks for it.
+        batch_size: Images a step.
+
+    Returns:
+        float32, (n, 7), rows sum to 1, before temperature scaling.
+
+    Raises:
+        ValueError: If the size of the images is not the model's.
+    """
+    size = model.inputs[0].shape[1]
+    if images.ndim != 4 or images.shape[1:] != (size, size, 3):
+        raise ValueError(
+            f"The images have the shape {images.shape}, the network takes (n, {size}, {size}, 3); "
+            "prepare them by images.prepare."
+        )
+    if not getattr(model, "compiled", False):
+        model.compile(jit_compile=use_jit())
+    result = np.zeros((len(images), len(classes.CODES)), dtype=np.float32)
+    views = range(VIEWS if tta else 1)
+    for start in range(0, len(images), batch_size):
+        part = slice(start, min(start + batch_size, len(images)))
+        for number in views:
+            inputs = view(images[part], number).astype(np.float32)
+            if patient is not None:
+                inputs = {"image": inputs, "patient": patient[part]}
+            result[part] += np.asarray(model.predict_on_batch(inputs)) / len(views)
+    return result
+
+
+def use_jit() -> bool:
+    """Say whether XLA pays: on JAX always, on TensorFlow only where compiling is soon repaid."""
+    return keras.backend.backend() == "jax"
+
+
+def table(rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
+    """Lay predictions beside the rows they belong to.
+
+    Args:
+        rows: Table with image_id, lesion_id, split and dx.
+        probabilities: (n, 7), for these rows.
+
+    Returns:
+        A frame with the columns of predictions.csv, `COLUMNS`.
+    """
+    frame = rows[["image_id", "lesion_id", "split", "dx"]].reset_index(drop=True)
+    frame[list(classes.CODES)] = np.asarray(probabilities, dtype=np.float64)
+    return frame
+
+
+def write_predictions(predictions: pd.DataFrame, path) -> Path:
+    """Write predictions.csv with six digits a probability.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    beside = path.with_name(path.name + ".tmp")
+    predictions[COLUMNS].to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
+    os.replace(beside, path)
+    return path
+
+
+def read_predictions(path) -> pd.DataFrame:
+    """Read predictions.csv.
+
+    Returns:
+        A frame with the columns `COLUMNS`, probabilities scaled to sum to 1 again.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    frame = pd.read_csv(path)
+    missing = [column for column in COLUMNS if column not in frame.columns]
+    if missing:
+        raise ValueError(f"{path} lacks the column {missing[0]!r}; write it by train again.")
+    codes = list(classes.CODES)
+    frame[codes] = frame[codes].div(frame[codes].sum(axis=1), axis=0)
+    return frame
+
+
+def _check_same_images(frames: list[pd.DataFrame]) -> None:
+    if not frames:
+        raise ValueError("An ensemble needs at least one run; name run folders.")
+    for frame in frames[1:]:
+        if not frame["image_id"].equals(frames[0]["image_id"]):
+            raise ValueError(
+                "The runs of an ensemble predict different images; use runs of the same split."
+            )
+
+
+def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
+    """Fit averaging weights on the validation rows, by the log loss of the mean.
+
+    Every class counts the same, as in balanced accuracy. The weights are at least 0 and sum
+    to 1, so that with little validation data the answer stays near a plain mean.
+
+    Args:
+        frames: predictions.csv of every member, the same rows in the same order.
+
+    Returns:
+        float64, (members,).
+
+    Raises:
+        ValueError: If the members predict different images.
+    """
+    _check_same_images(frames)
+    chosen = (frames[0]["split"] == "validation").to_numpy()
+    labels = frames[0]["dx"].map(classes.CODES.index).to_numpy()[chosen]
+    stack = np.stack([frame[list(classes.CODES)].to_numpy()[chosen] for frame in frames])
+    counts = np.bincount(labels, minlength=len(classes.CODES))
+    importance = 1 / counts[labels] / np.count_nonzero(counts)
+    true = stack[:, np.arange(len(labels)), labels]
+
+    def loss(scores):
+        weights = np.exp(scores - scores.max())
+        weights /= weights.sum()
+        return -(importance * np.log(weights @ true + 1e-9)).sum() + 1e-3 * (scores**2).sum()
+
+    scores = minimize(loss, np.zeros(len(frames)), method="L-BFGS-B").x
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum()
+
+
+def ensemble(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
+    """Average the members' probabilities.
+
+    Args:
+        frames: predictions.csv of every member, the same rows in the same order.
+        weights: (members,), for example from `fit_ensemble`.
+
+    Returns:
+        A frame with the columns `COLUMNS`.
+    """
+    _check_same_images(frames)
+    stack = np.stack([frame[list(classes.CODES)].to_numpy() for frame in frames])
+    return table(frames[0], np.tensordot(np.asarray(weights), stack, axes=1))

@@ -1,0 +1,48 @@
+"""The recorded recipes: which config each architecture gets under each profile."""
+
+from __future__ import annotations
+
+from lesions.models import ARCHITECTURES, BRANCHES
+from lesions.training import Config
+
+PROFILES = {
+    # Synthetic images, minutes on a laptop. ImageNet weights would be a download for nothing.
+    "demo": {"image_size": 64, "weights": "random", "epochs": 10, "warmup_steps": 20, "ema": 0.9},
+    # Real images on a few CPU cores.
+    "cpu": {"image_size": 128, "head_epochs": 1, "epochs": 10},
+    # Real images on a GPU.
+    "gpu": {"image_size": 224, "head_epochs": 1, "epochs": 25, "label_smoothing": 0.05},
+}
+# A network from scratch learns faster and longer than one that starts from ImageNet.
+FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
+SCRATCH_EPOCHS = {"demo": 16, "cpu": 30, "gpu": 60}
+QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "tag": "quick"}
+
+
+def config(architecture: str, profile: str, quick: bool = False, **changes) -> Config:
+    """Give the recorded recipe of an architecture.
+
+    Args:
+        architecture: A name of `models.ARCHITECTURES`.
+        profile: "demo", "cpu" or "gpu".
+        quick: Whether only two epochs are trained, to see everything work.
+        **changes: Fields of `training.Config` to set differently.
+
+    Returns:
+        A `training.Config`.
+
+    Raises:
+        ValueError: If the architecture or profile is unknown.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"Unknown architecture {architecture!r}; use one of {', '.join(ARCHITECTURES)}."
+        )
+    if profile not in PROFILES:
+        raise ValueError(f"Unknown profile {profile!r}; use {', '.join(PROFILES)}.")
+    settings = dict(PROFILES[profile])
+    if BRANCHES[architecture] in (("cnn",), ("resnet18",)):
+        settings |= FROM_SCRATCH | {"epochs": SCRATCH_EPOCHS[profile]}
+    if quick:
+        settings |= QUICK
+    return Config(architecture, **settings | changes)
