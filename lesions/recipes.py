@@ -46,3 +46,36 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     if quick:
         settings |= QUICK
     return Config(architecture, **settings | changes)
+
+
+# The first TensorFlow step of a DenseNet takes half a minute on two cores, so the smaller
+# profiles build the networks that the study needs and no more.
+NETWORKS = {
+    "demo": ("densenet121",),
+    "quick": ("densenet121", "efficientnetb0"),
+    "cpu": ("resnet18", "resnet50", "densenet121", "densenet169", "efficientnetb0"),
+    "gpu": (
+        "resnet18",
+        "resnet50",
+        "densenet121",
+        "densenet169",
+        "efficientnetb0",
+        "efficientnetb3",
+    ),
+}
+HYBRIDS = {
+    "demo": ("cnn_densenet121",),
+    "quick": ("cnn_densenet121",),
+    "cpu": ("cnn_densenet121", "densenet121_efficientnetb3"),
+    "gpu": ("cnn_densenet121", "densenet121_efficientnetb3"),
+}
+
+
+def networks(profile: str, quick: bool = False) -> tuple[str, ...]:
+    """List the single-branch networks that notebook 04 trains under a profile."""
+    return NETWORKS["quick" if quick and profile != "demo" else profile]
+
+
+def hybrids(profile: str, quick: bool = False) -> tuple[str, ...]:
+    """List the two-branch networks that notebook 05 trains under a profile."""
+    return HYBRIDS["quick" if quick and profile != "demo" else profile]
