@@ -8,6 +8,7 @@ seven codes. Nothing here needs a model, an image or a GPU.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -385,6 +386,26 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     return table.sort_values("images", ascending=False, kind="stable")
 
 
+def run_folders(folder) -> list[Path]:
+    """List the finished runs below a folder that belong into the comparison.
+
+    A run with a tag or a leaky split is an experiment of a notebook, not a competitor.
+
+    Args:
+        folder: Folder of run folders, for example `models`.
+
+    Returns:
+        Run folders in the order of their names.
+    """
+    found = []
+    for path in sorted(Path(folder).glob("*/config.json")):
+        config = json.loads(path.read_text()).get("config", {})
+        experiment = config.get("tag") or config.get("protocol", "lesion") != "lesion"
+        if (path.parent / "metrics.json").exists() and not experiment:
+            found.append(path.parent)
+    return found
+
+
 def compare(run_folders: Iterable[str | Path]) -> pd.DataFrame:
     """Puts runs side by side, every metric recomputed from their predictions.csv.
 
@@ -405,6 +426,19 @@ def compare(run_folders: Iterable[str | Path]) -> pd.DataFrame:
         raise ValueError("There is no run folder to compare; train one or name one.")
     table = pd.DataFrame(rows)
     return table.sort_values("validation_balanced_accuracy", ascending=False, ignore_index=True)
+
+
+def write_comparison(table: pd.DataFrame, path) -> Path:
+    """Write the table of `compare` as CSV with six digits.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    beside = path.with_name(path.name + ".tmp")
+    table.to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
+    os.replace(beside, path)
+    return path
 
 
 def _run_row(folder: Path) -> dict:

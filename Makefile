@@ -1,0 +1,64 @@
+# One environment, two commands: `make study` and `make test`.
+PYTHON ?= python3
+PROFILE ?= auto
+BIN := .venv/bin
+export PROFILE QUICK RETRAIN HAM10000_DIR PRETRAINED_DIR
+export TF_CPP_MIN_LOG_LEVEL = 3
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lint format evaluate publish clean
+
+help:
+	@echo "make study     run every notebook and print the comparison table"
+	@echo "make test      run all tests, every notebook on the demo set among them"
+	@echo "make lint      check style;  make format  mend it"
+	@echo "make evaluate  remake models/comparison.csv from the committed predictions"
+	@echo "make publish   copy the last study's notebooks, runs and best model from build/"
+	@echo "make clean     remove build/ (image stores, runs, executed notebooks)"
+	@echo
+	@echo "Knobs, before or behind the target:"
+	@echo "  HAM10000_DIR=<folder>    real images; without it data/, Kaggle's and kagglehub's"
+	@echo "                           folders are looked in, else the synthetic demo set is drawn"
+	@echo "  PRETRAINED_DIR=<folder>  ImageNet weights for machines that cannot download them"
+	@echo "  PROFILE=demo|cpu|gpu     synthetic 64 px, real 128 px, real 224 px; default: what fits"
+	@echo "  QUICK=1                  about 1,500 images and two epochs"
+	@echo "  RETRAIN=1                train where a recorded run is at hand"
+	@echo "  LESIONS_BUILD=<folder>   where everything made here goes; default build/"
+	@echo "  PYTHON=<interpreter>     Python 3.11 to 3.13 for .venv; default python3"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: Python 3.11 to 3.13 is needed, $(PYTHON) is another; name one by PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/study: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/tests: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+study: .venv/study
+	$(BIN)/python -m lesions.study run
+
+test: .venv/tests
+	$(BIN)/python -m pytest
+
+lint: .venv/tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: .venv/tests
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+evaluate: .venv/study
+	$(BIN)/python -m lesions evaluate models
+
+publish: .venv/study
+	$(BIN)/python -m lesions.study publish runs
+	$(BIN)/python -m lesions.study publish notebooks
+
+clean:
+	rm -rf build

@@ -1,0 +1,272 @@
+"""Run every notebook in order, render it, publish it: `python -m lesions.study`."""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from lesions import classes, evaluation
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NOTEBOOKS = REPOSITORY / "notebooks"
+MODEL_LIMIT = 60_000_000
+
+
+def notebooks() -> list[Path]:
+    """List the study's notebooks in order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def run(build: Path, chosen: list[Path] | None = None) -> Path:
+    """Execute the notebooks in order and render them beside an index.html.
+
+    Args:
+        build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
+        chosen: Notebooks to execute, by default all.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        ValueError: If a cell of a notebook fails; names the notebook.
+    """
+    import papermill
+
+    folder = build / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["LESIONS_BUILD"] = str(build.resolve())
+    rendered = []
+    chosen = notebooks() if chosen is None else chosen
+    for number, path in enumerate(chosen, start=1):
+        cells = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
+        print(f"[{number}/{len(chosen)}] {path.stem}: {cells} cells ...", flush=True)
+        started = time.time()
+        try:
+            papermill.execute_notebook(
+                path,
+                folder / path.name,
+                cwd=NOTEBOOKS,
+                kernel_name="python3",
+                progress_bar=sys.stderr.isatty(),
+            )
+        except papermill.exceptions.PapermillExecutionError as error:
+            raise ValueError(
+                f"{path.name} failed in cell {error.cell_index} with {error.ename}: "
+                f"{error.evalue}; the notebook so far is {folder / path.name}."
+            ) from error
+        seconds = time.time() - started
+        print(f"      done in {seconds:.0f} s", flush=True)
+        rendered.append((render(folder / path.name), seconds))
+    return write_index(folder, rendered)
+
+
+def render(path: Path) -> Path:
+    """Render an executed notebook as HTML beside it.
+
+    Returns:
+        The path of the HTML page.
+    """
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
+    page = path.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def title(path: Path) -> str:
+    """Read a notebook's title: the first heading of its first cell."""
+    first = nbformat.read(path.with_suffix(".ipynb"), 4).cells[0].source
+    return re.search(r"^# (.+)$", first, re.MULTILINE).group(1)
+
+
+def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
+    """Write the page that links the rendered notebooks.
+
+    Args:
+        folder: Where it goes.
+        rendered: HTML pages in this folder and the seconds that each notebook took.
+
+    Returns:
+        The path of index.html.
+    """
+    rows = "\n".join(
+        f'<li><a href="{page.name}">{html.escape(title(page))}</a> <small>{seconds:.0f} s</small>'
+        for page, seconds in rendered
+    )
+    path = folder / "index.html"
+    path.write_text(
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'><title>Skin-lesion study</title>"
+        "<style>body{font:18px/1.6 system-ui;max-width:42em;margin:3em auto;padding:0 1em}"
+        "small{color:#666}</style>"
+        f"<h1>Skin-lesion study</h1><ol>\n{rows}\n</ol>"
+        f"<p><strong>{classes.NOTICE}</strong></p><p><small>{classes.CREDIT}</small></p></html>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def latest_runs(build: Path) -> Path:
+    """Find the folder of the runs that were made last.
+
+    Raises:
+        ValueError: If no run is there.
+    """
+    finished = [path.parent for path in (build / "runs").glob("*/*/metrics.json")]
+    if not finished:
+        raise ValueError(f"{build} holds no finished run; run `make study` first.")
+    return max(finished, key=lambda path: path.stat().st_mtime).parent
+
+
+def publish_notebooks(build: Path) -> list[Path]:
+    """Copy the notebooks that the last study executed over the recorded ones.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: If a notebook has not been executed.
+    """
+    written = []
+    for path in notebooks():
+        executed = build / "study" / path.name
+        if not executed.exists():
+            raise ValueError(f"{executed} does not exist; run `make study` first.")
+        notebook = nbformat.read(executed, 4)
+        _strip(notebook)
+        nbformat.write(notebook, path)
+        written.append(path)
+    return written
+
+
+def publish_runs(build: Path) -> list[Path]:
+    """Copy the last runs, without their models, the best model and its Grad-CAM examples.
+
+    The comparison is remade over all recorded runs; the best is best on validation.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: If there is no run, it is of the demo set or quick, or the best model is
+            above 60 MB.
+    """
+    runs, models = latest_runs(build), REPOSITORY / "models"
+    if runs.name not in ("cpu", "gpu"):
+        raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
+    written = []
+    for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
+        shutil.copytree(
+            folder,
+            models / folder.name,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("*.h5", "*.npz"),
+        )
+        written.append(models / folder.name)
+    table = evaluation.compare(evaluation.run_folders(models))
+    written.append(evaluation.write_comparison(table, models / "comparison.csv"))
+    best = runs / table["run"].iloc[0] / "model.h5"
+    if best.exists():
+        if best.stat().st_size > MODEL_LIMIT:
+            raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
+        written.append(Path(shutil.copyfile(best, models / "best_model.h5")))
+    for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
+        written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
+    return written
+
+
+def _strip(notebook: nbformat.NotebookNode) -> None:
+    """Take out what papermill notes about the run: times and paths of this machine."""
+    for part in (notebook, *notebook.cells):
+        for key in ("papermill", "execution", "widgets"):
+            part.metadata.pop(key, None)
+        if part.metadata.get("tags") == []:
+            part.metadata.pop("tags")
+    notebook.metadata = {
+        key: notebook.metadata[key]
+        for key in ("kernelspec", "language_info", "title")
+        if key in notebook.metadata
+    }
+
+
+def address() -> str:
+    """Read the repository's address from the README's first badge."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return "https://github.com/" + re.search(r"github\.com?/([\w.-]+/[\w.-]+)/blob", text).group(1)
+
+
+def set_address(new: str) -> list[Path]:
+    """Rewrite the repository's address in every badge and setup cell.
+
+    Args:
+        new: For example "https://github.com/someone/skin-lesions".
+
+    Returns:
+        The files that changed.
+
+    Raises:
+        ValueError: If it is not the address of a GitHub repository.
+    """
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", new)
+    if not match:
+        raise ValueError(f"{new!r} is not like https://github.com/owner/repository; correct it.")
+    old, new = address().removeprefix("https://github.com/"), match.group(1)
+    changed = []
+    for path in [REPOSITORY / "README.md", *notebooks()]:
+        text = path.read_text(encoding="utf-8")
+        rewritten = re.sub(rf"(github(?:\.com)?/){re.escape(old)}\b", rf"\g<1>{new}", text)
+        if rewritten != text:
+            path.write_text(rewritten, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; give the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="execute every notebook in order, under build/")
+    publish = commands.add_parser("publish", help="copy results from build/ into the repository")
+    publish.add_argument("what", choices=("notebooks", "runs"), help="which of the results")
+    renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
+    renamed.add_argument("address", help="https://github.com/owner/repository")
+    chosen = parser.parse_args(arguments)
+    build = Path(os.environ.get("LESIONS_BUILD") or REPOSITORY / "build")
+    try:
+        if chosen.command == "run":
+            _report(build, run(build))
+        elif chosen.command == "publish":
+            publishers = {"notebooks": publish_notebooks, "runs": publish_runs}
+            print(*publishers[chosen.what](build), sep="\n")
+        else:
+            print(*set_address(chosen.address), sep="\n")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _report(build: Path, index: Path) -> None:
+    runs = latest_runs(build)
+    table = pd.read_csv(runs / "comparison.csv")
+    columns = ["run", "validation_balanced_accuracy", "test_balanced_accuracy", "test_macro_auc"]
+    print("\nComparison (best on validation first)\n")
+    print(table[[c for c in columns if c in table]].round(3).to_string(index=False))
+    print("\nMade:")
+    made = [runs / "comparison.csv", runs / "best_model.h5", runs / "gradcam_examples", index]
+    print(*(f"  {path}" for path in made if path.exists()), sep="\n")
+    print(f"\n{classes.NOTICE}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
