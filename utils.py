@@ -14,7 +14,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 
-from lesions import classes, data, figures, hardware, images, recipes, training
+from lesions.quiet import quiet_stderr
+
+# TensorFlow writes a few lines while it is imported, whatever the variable above says.
+with quiet_stderr():
+    from lesions import classes, data, figures, hardware, images, recipes, training
 
 REPOSITORY = Path(__file__).resolve().parent
 

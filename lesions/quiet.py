@@ -1,0 +1,37 @@
+"""Keep a library's C++ code from writing to the terminal or a notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+
+@contextlib.contextmanager
+def quiet_stderr():
+    """Send file descriptor 2 to nowhere inside a `with` block.
+
+    TensorFlow logs from C++ while it is imported, before TF_CPP_MIN_LOG_LEVEL is heeded, and
+    redirecting `sys.stderr` does not reach it. An exception still shows, because its traceback
+    is printed after the block. The whole process is silenced meanwhile, so keep the block short.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no stderr, as under pythonw
+        yield
+        return
+    _flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        _flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()
