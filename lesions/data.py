@@ -489,5 +489,6 @@ def data_fingerprint(metadata: pd.DataFrame) -> str:
     The same rows give the same digits on every machine and at every resolution.
     """
     columns = ["image_id", "lesion_id", "dx", "split"]
-    text = metadata.sort_values("image_id")[columns].to_csv(index=False, lineterminator="\n")
+    # By all columns, because the leakage experiment repeats image ids.
+    text = metadata[columns].sort_values(columns).to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
