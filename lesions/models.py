@@ -30,6 +30,8 @@ BRANCHES = {
 ARCHITECTURES = tuple(BRANCHES)
 MINIMUM_SIZE = 64
 DETAILS = "lesions_details"
+# Keras' 0.99 lags hundreds of steps behind, which is many epochs of a small dataset.
+MOMENTUM = 0.9
 
 
 def build(
@@ -114,7 +116,7 @@ def _convolution(tensor, filters: int, name: str, strides: int = 1, activation: 
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(tensor)
-    tensor = layers.BatchNormalization(name=f"{name}_bn")(tensor)
+    tensor = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_bn")(tensor)
     return layers.ReLU(name=f"{name}_relu")(tensor) if activation else tensor
 
 
@@ -155,7 +157,7 @@ def _resnet18(image):
         kernel_initializer="he_normal",
         name="resnet18_stem_conv",
     )(tensor)
-    tensor = layers.BatchNormalization(name="resnet18_stem_bn")(tensor)
+    tensor = layers.BatchNormalization(momentum=MOMENTUM, name="resnet18_stem_bn")(tensor)
     tensor = layers.ReLU(name="resnet18_stem_relu")(tensor)
     tensor = layers.MaxPooling2D(3, strides=2, padding="same", name="resnet18_stem_pool")(tensor)
     for stage, filters in enumerate((64, 128, 256, 512), start=1):
@@ -171,7 +173,9 @@ def _basic_block(tensor, filters: int, strides: int, name: str):
         shortcut = layers.Conv2D(
             filters, 1, strides=strides, use_bias=False, name=f"{name}_shortcut_conv"
         )(tensor)
-        shortcut = layers.BatchNormalization(name=f"{name}_shortcut_bn")(shortcut)
+        shortcut = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_shortcut_bn")(
+            shortcut
+        )
     tensor = _convolution(tensor, filters, f"{name}_1", strides)
     tensor = _convolution(tensor, filters, f"{name}_2", activation=False)
     tensor = layers.Add(name=f"{name}_add")([shortcut, tensor])
