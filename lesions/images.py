@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -264,8 +265,9 @@ class ImageStore:
         self.path = Path(folder) / f"images-{size}px-{fingerprint[:12]}.npy"
         shape = (len(metadata), size, size, 3)
         if not _is_current(self.path, fingerprint, shape):
-            _build(metadata["image_path"].tolist(), self.path, shape, options, progress)
-            _write_manifest(self.path, {"fingerprint": fingerprint, "shape": shape, **options})
+            _build(
+                metadata["image_path"].tolist(), self.path, shape, fingerprint, options, progress
+            )
         self.images = np.load(self.path, mmap_mode="r")
 
     def rows(self, image_ids) -> np.ndarray:
@@ -306,18 +308,38 @@ def _is_current(path: Path, fingerprint: str, shape) -> bool:
 
 def _write_manifest(path: Path, manifest: dict) -> None:
     beside = path.with_suffix(".json.partial")
-    beside.write_text(json.dumps(manifest, indent=1))
-    os.replace(beside, path.with_suffix(".json"))
+    try:
+        beside.write_text(json.dumps(manifest, indent=1))
+        os.replace(beside, path.with_suffix(".json"))
+    except OSError:
+        _remove(beside)
+        raise
 
 
-def _build(paths: list[str], path: Path, shape, options: dict, progress: bool) -> None:
+def _is_running(process: str) -> bool:
+    """Say whether a process with this id lives; on Windows its open file cannot be removed."""
+    if os.name != "posix" or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _build(
+    paths: list[str], path: Path, shape, fingerprint: str, options: dict, progress: bool
+) -> None:
     needed = int(np.prod(shape)) + 1_000_000
     beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Left over by builds that were killed; a living one has another process id.
         for stale in path.parent.glob(f"{path.name}.*.partial"):
-            stale.unlink()
+            # Left over by a build that was killed, unless another process builds it right now.
+            if not _is_running(stale.name.split(".")[-2]):
+                stale.unlink()
         if shutil.disk_usage(path.parent).free < needed:
             raise OSError(28, "No space left on device")
         with open(beside, "wb") as file:
@@ -325,15 +347,23 @@ def _build(paths: list[str], path: Path, shape, options: dict, progress: bool) -
             np.lib.format.write_array_header_1_0(file, header)
             _append_images(file, paths, options, progress)
         os.replace(beside, path)
+        _write_manifest(path, {"fingerprint": fingerprint, "shape": shape, **options})
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
+        _remove(path)  # without its manifest it would be space that nobody uses
         raise ValueError(
             f"The image store {path} cannot be written ({error.strerror}); it needs "
             f"{needed / 1e6:.0f} MB, so free space or choose another folder by LESIONS_BUILD."
         ) from error
     except BaseException:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
         raise
+
+
+def _remove(path: Path) -> None:
+    # The folder may be missing or a file: the error that led here says so better.
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _append_images(file, paths: list[str], options: dict, progress: bool) -> None:
