@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from lesions import batches, classes, data, evaluation, hardware, models, predictions
 
+RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 HISTORY = (
     "epoch phase loss val_loss val_balanced_accuracy val_accuracy learning_rate "
@@ -126,7 +127,7 @@ def read_run(folder) -> Run:
         ValueError: If a file of it is missing.
     """
     folder = Path(folder)
-    for name in ("config.json", "history.csv", "predictions.csv", "metrics.json"):
+    for name in RUN_FILES:
         if not (folder / name).exists():
             raise ValueError(f"The run folder {folder} lacks {name}; train it again.")
     return Run(
@@ -159,7 +160,7 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
     """
     name = run_name(config, metadata)
     for folder in folders:
-        if (Path(folder) / name / "metrics.json").exists():
+        if all((Path(folder) / name / file).exists() for file in RUN_FILES):
             return Path(folder) / name
     return None
 
@@ -221,12 +222,21 @@ def train(config: Config, metadata, store, runs_folder, restart: bool = False) -
         trainer.fit()
     record = _record(config, metadata, trainer, precision)
     _write_results(record, config, metadata, store, trainer, work)
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(work, final)
+    _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
     for name in (CHECKPOINT, BEST):
         (final / name).unlink(missing_ok=True)
     return final
+
+
+def _replace_folder(work: Path, final: Path) -> None:
+    """Put a folder in the place of another, which is never seen half deleted."""
+    old = final.with_name(final.name + ".replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(work, final)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_split(config: Config, metadata: pd.DataFrame) -> None:
@@ -370,10 +380,7 @@ class _Trainer:
         seconds = time.time() - started
         loss = history.history["loss"][-1]
         if not np.isfinite(loss):
-            raise ValueError(
-                f"The loss became {loss} in epoch {epoch + 1} of {self.work.stem}; "
-                f"lower learning_rate ({self.config.learning_rate}) or use precision float32."
-            )
+            raise self._diverged(f"The loss became {loss} in epoch {epoch + 1}")
         images = len(self.train_batches) * self.train_batches.batch_size
         row = {
             "epoch": epoch + 1,
@@ -399,9 +406,19 @@ class _Trainer:
             flush=True,
         )
 
+    def _diverged(self, what: str) -> ValueError:
+        return ValueError(
+            f"{what} of {self.work.stem}; "
+            f"lower learning_rate ({self.config.learning_rate}) or use precision float32."
+        )
+
     def _validate(self) -> dict[str, float]:
         found = self.validation_batches
         probabilities = self.model.predict(found, verbose=0).astype(np.float64)
+        if not np.isfinite(probabilities).all():
+            # An epoch's last step may break the weights after a loss that was still a number.
+            epoch = len(self.history) + 1
+            raise self._diverged(f"The probabilities became not a number in epoch {epoch}")
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         names = np.arange(len(classes.CODES))
         return {
