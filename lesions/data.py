@@ -145,11 +145,15 @@ def _find_table(root: Path) -> Path | None:
         for path in candidates:
             if path.name.lower() == name:
                 return path
-    for path in candidates:
-        if path.suffix in (".csv", ".tab") and "task3" in path.name.lower():
-            if "groundtruth" in path.name.lower():
-                return path
-    return None
+    truths = [
+        path
+        for path in candidates
+        if path.suffix in (".csv", ".tab")
+        and "task3" in path.name.lower()
+        and "groundtruth" in path.name.lower()
+    ]
+    # Beside the small official test set, the training set is the one that is meant.
+    return min(truths, key=lambda path: "training" not in path.name.lower(), default=None)
 
 
 def read_metadata(dataset: Dataset) -> pd.DataFrame:
