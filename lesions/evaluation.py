@@ -474,7 +474,12 @@ def _run_row(folder: Path) -> dict:
         if name in bounds.index:
             row[f"test_{name}_low"] = float(bounds.loc[name, "low"])
             row[f"test_{name}_high"] = float(bounds.loc[name, "high"])
-    return {**row, "temperature": fit_temperature(*validation_arrays)}
+    temperature = fit_temperature(*validation_arrays)
+    labels, scores = _arrays(test)
+    calibrated = metrics(labels, apply_temperature(scores, temperature))
+    for name in ("expected_calibration_error", "brier_score"):
+        row[f"test_calibrated_{name}"] = calibrated[name]
+    return {**row, "temperature": temperature, "test_images": len(test)}
 
 
 def _age_bands(ages: np.ndarray) -> pd.Series:

@@ -175,6 +175,7 @@ def publish_runs(build: Path) -> list[Path]:
         written.append(models / folder.name)
     table = evaluation.compare(evaluation.run_folders(models))
     written.append(evaluation.write_comparison(table, models / "comparison.csv"))
+    written.append(update_readme(table))
     best = runs / table["run"].iloc[0] / "model.h5"
     if best.exists():
         if best.stat().st_size > MODEL_LIMIT:
@@ -183,6 +184,59 @@ def publish_runs(build: Path) -> list[Path]:
     for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
         written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
     return written
+
+
+def results_block(table: pd.DataFrame) -> str:
+    """Write the README's results from the comparison, best on validation first.
+
+    Args:
+        table: From `evaluation.compare`.
+
+    Returns:
+        Markdown.
+    """
+    lines = [
+        "| network | px | epochs | initial weights | balanced accuracy | macro AUC | macro F1 "
+        "| accuracy | melanoma sensitivity at 90% specificity | ECE |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in table.itertuples():
+        lines.append(
+            f"| {row.architecture}, seed {row.seed} | {row.image_size} | {row.epochs} "
+            f"| {row.initial_weights} | {_with_interval(row, 'test_balanced_accuracy')} "
+            f"| {_with_interval(row, 'test_macro_auc')} | {row.test_macro_f1:.3f} "
+            f"| {row.test_accuracy:.3f} | {row.test_melanoma_sensitivity_at_90_specificity:.3f} "
+            f"| {row.test_calibrated_expected_calibration_error:.3f} |"
+        )
+    best = table.iloc[0]
+    lines += [
+        "",
+        f"Test split, lesion-disjoint, {best['test_images']:,} photographs, mean over eight views; "
+        "95% intervals by bootstrap over lesions; ECE after temperature scaling. Ordered by "
+        f"validation balanced accuracy. Hardware: {best['hardware']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _with_interval(row, name: str) -> str:
+    value, low, high = (getattr(row, name + end) for end in ("", "_low", "_high"))
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def update_readme(table: pd.DataFrame) -> Path:
+    """Put `results_block` between the README's two result markers.
+
+    Returns:
+        The README's path.
+    """
+    path = REPOSITORY / "README.md"
+    start, end = "<!-- results:start -->", "<!-- results:end -->"
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(start)
+    _, after = rest.split(end)
+    text = f"{before}{start}\n{results_block(table)}\n{end}{after}"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _strip(notebook: nbformat.NotebookNode) -> None:
