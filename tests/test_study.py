@@ -1,0 +1,176 @@
+"""The study as a whole: notebooks, README, recorded results."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lesions import classes, data, evaluation, study
+
+NAMES = [
+    "01_explore_data",
+    "02_class_balance_and_augmentation",
+    "03_train_cnn",
+    "04_train_pretrained",
+    "05_train_hybrids",
+    "06_compare_models",
+    "07_why_not_97_percent",
+    "08_grad_cam",
+    "09_use_the_model",
+]
+NOTEBOOKS = study.notebooks()
+README = (study.REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def code_cells(path: Path) -> list:
+    cells = nbformat.read(path, 4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_the_nine_notebooks_are_there_and_in_the_readme():
+    assert [path.stem for path in NOTEBOOKS] == NAMES
+    for path in NOTEBOOKS:
+        assert f"(notebooks/{path.name})" in README
+
+
+def test_one_setup_cell_serves_every_notebook():
+    assert len({code_cells(path)[0].source for path in NOTEBOOKS}) == 1
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_card_has_badges_for_this_very_file(self, path):
+        card = nbformat.read(path, 4).cells[0].source
+        assert card.startswith("# ")
+        assert re.search(r"Needs .+ · Makes .+ · Time ", card)
+        assert classes.NOTICE in card
+        blob = f"{study.address().removeprefix('https://github.com/')}/blob/main/notebooks/"
+        assert f"colab.research.google.com/github/{blob}{path.name})" in card
+        assert f"kernels/welcome?src=https://github.com/{blob}{path.name})" in card
+
+    def test_every_address_agrees(self, path):
+        text = path.read_text(encoding="utf-8")
+        found = re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)/blob", text)
+        found += re.findall(r"ADDRESS = \\\"https://github\.com/([\w.-]+/[\w.-]+)\\\"", text)
+        assert len(found) == 3
+        assert set(found) == {study.address().removeprefix("https://github.com/")}
+
+    def test_cells_are_short_and_knobs_are_explained(self, path):
+        cells = code_cells(path)
+        assert max(len(cell.source.splitlines()) for cell in cells) <= 30
+        knobs = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+        assert len(knobs) == 1
+        for line in knobs[0].source.splitlines():
+            assert "#" in line, f"{line!r} has no comment"
+
+    def test_committed_outputs_are_of_one_clean_run(self, path):
+        notebook = nbformat.read(path, 4)
+        cells = code_cells(path)
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+        assert "widgets" not in notebook.metadata
+        for cell in cells:
+            for output in cell.outputs:
+                assert output.output_type != "error"
+                assert output.get("name") != "stderr", output.get("text", "")[:300]
+        assert path.stat().st_size < 1_000_000
+
+    def test_links_lead_somewhere(self, path):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "markdown":
+                for target in re.findall(r"\]\(([\w./-]+\.(?:ipynb|md))\)", cell.source):
+                    assert (path.parent / target).exists(), target
+
+
+def test_readme_links_lead_somewhere():
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
+        assert (study.REPOSITORY / target).exists(), target
+
+
+def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
+    for name in ("README.md", "notebooks"):
+        source = study.REPOSITORY / name
+        if source.is_dir():
+            (tmp_path / name).mkdir()
+            for path in NOTEBOOKS:
+                (tmp_path / name / path.name).write_bytes(path.read_bytes())
+        else:
+            (tmp_path / name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(study, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(study, "NOTEBOOKS", tmp_path / "notebooks")
+    old = study.address()
+    changed = study.set_address("https://github.com/somebody/some-study.git")
+    assert len(changed) == 1 + len(NOTEBOOKS)
+    assert study.address() == "https://github.com/somebody/some-study"
+    for path in changed:
+        text = path.read_text(encoding="utf-8")
+        assert old.removeprefix("https://github.com/") not in text
+        json.loads(text) if path.suffix == ".ipynb" else None
+    with pytest.raises(ValueError, match="correct it"):
+        study.set_address("somebody/some-study")
+
+
+RECORDED = evaluation.run_folders(study.REPOSITORY / "models")
+
+
+def test_recorded_results_are_what_the_predictions_say():
+    assert RECORDED, "models/ holds no recorded run"
+    table = evaluation.compare(RECORDED)
+    start, end = "<!-- results:start -->", "<!-- results:end -->"
+    shown = README.split(start)[1].split(end)[0].strip()
+    assert shown == study.results_block(table)
+    recorded = (study.REPOSITORY / "models" / "comparison.csv").read_text()
+    written = evaluation.write_comparison(table, study.REPOSITORY / "build" / "comparison.csv")
+    assert recorded == written.read_text()
+
+
+def test_recorded_predictions_are_of_the_recorded_split():
+    import pandas as pd
+
+    splits = pd.read_csv(study.REPOSITORY / "models" / "splits.csv").set_index("image_id")["split"]
+    for folder in RECORDED:
+        frame = pd.read_csv(folder / "predictions.csv").set_index("image_id")["split"]
+        assert frame.equals(splits[frame.index])
+        assert set(frame) == {"validation", "test"}
+        assert len(frame) == (splits != "train").sum()
+
+
+def test_nothing_of_this_machine_is_published():
+    for path in NOTEBOOKS:
+        text = path.read_text(encoding="utf-8")
+        assert str(data.REPOSITORY) not in text
+        assert str(Path.home()) + "/" not in text
+
+
+@pytest.mark.slow
+def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
+    for name in ("HAM10000_DIR", "RETRAIN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROFILE", "demo")
+    monkeypatch.setenv("QUICK", "1")
+    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
+    index = study.run(tmp_path)
+    pages = re.findall(r'href="(.+?)"', index.read_text(encoding="utf-8"))
+    assert pages == [f"{name}.html" for name in NAMES]
+    for name in NAMES:
+        executed = nbformat.read(tmp_path / "study" / f"{name}.ipynb", 4)
+        for cell in executed.cells:
+            for output in cell.get("outputs", []):
+                assert output.get("name") != "stderr", f"{name}: {output.get('text', '')[:300]}"
+    runs = study.latest_runs(tmp_path)
+    assert (runs / "comparison.csv").exists()
+    assert (runs / "best_model.h5").exists()
+    assert len(list((runs / "gradcam_examples").glob("*_gradcam.jpg"))) == len(classes.CODES)
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_named(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# Broken"), nbformat.v4.new_code_cell("1 / 0")],
+        metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
+    )
+    path = tmp_path / "00_broken.ipynb"
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match="00_broken.ipynb failed in cell .* ZeroDivisionError"):
+        study.run(tmp_path, [path])
