@@ -252,7 +252,7 @@ class ImageStore:
             folder: Where stores are kept; several may share it.
             hair_removal: See `prepare`.
             colour_constancy: See `prepare`.
-            progress: Whether a progress bar is shown while building.
+            progress: Whether a terminal shows a progress bar while building.
 
         Raises:
             ValueError: If a photograph is faulty or the disk is full.
@@ -367,7 +367,10 @@ def _remove(path: Path) -> None:
 
 
 def _append_images(file, paths: list[str], options: dict, progress: bool) -> None:
-    bar = tqdm(total=len(paths), desc="Image store", unit="images", disable=not progress)
+    # None: only on a terminal, so that published notebooks hold no trace of the bar.
+    bar = tqdm(
+        total=len(paths), desc="Image store", unit="images", disable=None if progress else True
+    )
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
