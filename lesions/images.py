@@ -298,12 +298,12 @@ def _fingerprint(metadata: pd.DataFrame, options: dict) -> str:
 def _is_current(path: Path, fingerprint: str, shape) -> bool:
     manifest = path.with_suffix(".json")
     try:
-        recorded = json.loads(manifest.read_text())
+        recorded = json.loads(manifest.read_text())["fingerprint"]
         images = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
         return False
     # A torn file is shorter than its header says, which np.load reports as ValueError.
-    return recorded.get("fingerprint") == fingerprint and images.shape == tuple(shape)
+    return recorded == fingerprint and images.shape == tuple(shape)
 
 
 def _write_manifest(path: Path, manifest: dict) -> None:
