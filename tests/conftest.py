@@ -1,0 +1,156 @@
+"""What several tests share: a demo set drawn once, tiny datasets, and other processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# TensorFlow reads this once, when it is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesions import classes, data, demo, images
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# The fewest demo photographs that leave seven lesions of every class.
+DEMO_IMAGES = 150
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory):
+    return demo.make_demo(tmp_path_factory.mktemp("shared") / "demo", images=DEMO_IMAGES)
+
+
+@pytest.fixture(scope="session")
+def demo_metadata(demo_folder):
+    """The demo set's table with its split by lesion."""
+    dataset = data.open_dataset(demo_folder, "drawn for the tests", is_demo=True)
+    return data.split_by_lesion(data.read_metadata(dataset))
+
+
+@pytest.fixture(scope="session")
+def demo_store(demo_metadata, tmp_path_factory):
+    """The demo set at 64 px."""
+    folder = tmp_path_factory.mktemp("stores")
+    return images.ImageStore(demo_metadata, 64, folder, progress=False)
+
+
+@pytest.fixture(scope="session")
+def ham10000():
+    """The real HAM10000, where this machine has it."""
+    if not os.environ.get("HAM10000_DIR"):
+        pytest.skip("HAM10000_DIR does not name the real dataset")
+    return data.find_dataset()
+
+
+@pytest.fixture(scope="session")
+def pretrained():
+    """The folder of ImageNet weights, where this machine has one."""
+    if not os.environ.get("PRETRAINED_DIR"):
+        pytest.skip("PRETRAINED_DIR does not name a folder of ImageNet weights")
+    return Path(os.environ["PRETRAINED_DIR"])
+
+
+def draw_table(lesions=8, photographs=1):
+    """HAM10000's seven columns for `lesions` lesions of every class, `photographs` of each."""
+    rows = [
+        (f"HAM_{code}_{lesion:02d}", code, "histo", 50.0, "female", "back")
+        for code in classes.CODES
+        for lesion in range(lesions)
+        for _ in range(photographs)
+    ]
+    table = pd.DataFrame(rows, columns=["lesion_id", "dx", "dx_type", "age", "sex", "localization"])
+    table.insert(1, "image_id", [f"ISIC_{number:07d}" for number in range(len(table))])
+    return table
+
+
+def write_photographs(folder, image_ids, suffix=".jpg", side=32):
+    """Write one-coloured photographs; each id has its own colour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image_id in enumerate(image_ids):
+        colour = np.random.default_rng(number).integers(40, 200, 3)
+        picture = np.full((side, side, 3), colour, dtype=np.uint8)
+        assert cv2.imwrite(str(folder / f"{image_id}{suffix}"), picture)
+
+
+@pytest.fixture
+def table():
+    """A faultless table of 56 photographs of 56 lesions."""
+    return draw_table()
+
+
+@pytest.fixture
+def kaggle_folder(tmp_path):
+    """Call it with a table to get a folder in Kaggle's layout."""
+
+    def write(table, name="kaggle"):
+        folder = tmp_path / name
+        ids = list(dict.fromkeys(table["image_id"])) if "image_id" in table else ["ISIC_0000000"]
+        write_photographs(folder / "HAM10000_images_part_1", ids[::2])
+        write_photographs(folder / "HAM10000_images_part_2", ids[1::2])
+        table.to_csv(folder / "HAM10000_metadata.csv", index=False)
+        return folder
+
+    return write
+
+
+def start_python(code, *arguments, **environment):
+    """Start another Python in the repository's root."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def python():
+    """Run code in another Python and give what it printed."""
+
+    def run(code, *arguments, succeeds=True, **environment):
+        process = start_python(code, *arguments, **environment)
+        output, errors = process.communicate(timeout=300)
+        assert (process.returncode == 0) == succeeds, errors[-3000:]
+        return output
+
+    return run
+
+
+@pytest.fixture
+def killed_when():
+    """Start code in another Python and kill it, by SIGKILL, once a condition holds."""
+    import time
+
+    def run(condition, code, *arguments, **environment):
+        process = start_python(code, *arguments, **environment)
+        deadline = time.monotonic() + 200
+        while not condition():
+            assert process.poll() is None, process.communicate()[1][-3000:]
+            assert time.monotonic() < deadline, "the process never came that far"
+            time.sleep(0.002)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -9
+
+    return run
+
+
+@pytest.fixture
+def one_sentence():
+    """Check that an error is one sentence without a traceback, which names these things."""
+
+    def check(error, *names):
+        text = str(error.value if hasattr(error, "value") else error).strip()
+        assert "\n" not in text and text.endswith("."), text
+        assert ". " not in text.replace("...", ""), text
+        for name in names:
+            assert str(name) in text, text
+
+    return check
