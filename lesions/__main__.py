@@ -5,10 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 
 from lesions import classes
 from lesions.quiet import quiet_stderr
 
+# These lists stand here too, because the modules that own them import Keras, which takes
+# seconds; a test holds them together.
+ARCHITECTURES = (
+    "cnn",
+    "resnet18",
+    "resnet50",
+    "densenet121",
+    "densenet169",
+    "efficientnetb0",
+    "efficientnetb3",
+    "cnn_densenet121",
+    "densenet121_efficientnetb3",
+)
+METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
+FORMATS = ("tflite", "savedmodel", "onnx", "keras")
 DEFAULT_MODEL = "models/best_model.h5 of this repository"
 EPILOG = f"""examples:
   python -m lesions predict photo.jpg more_photos/ --output answers.csv
@@ -30,6 +46,38 @@ column, and the command then ends with exit code 1.
 {classes.NOTICE}"""
 
 
+TRAIN = f"""examples:
+  python -m lesions train cnn --profile demo          synthetic images, minutes, no download
+  python -m lesions train densenet121 --data ~/ham10000 --epochs 12
+  python -m lesions train resnet50 --set class_weighting=balanced --set augmentation=strong
+
+Architectures: {textwrap.fill(", ".join(ARCHITECTURES), 80, subsequent_indent="  ")}.
+A training that was stopped goes on where it was when the same command is given again.
+{classes.NOTICE}"""
+EVALUATE = f"""example:
+  python -m lesions evaluate models
+
+The folder holds one folder for each run, with config.json and predictions.csv. Every number is
+computed anew from predictions.csv; no image, network or GPU is needed. Runs are sorted by
+balanced accuracy on the validation images; [ ] is a 95% interval over lesions.
+{classes.NOTICE}"""
+EXPLAIN = f"""examples:
+  python -m lesions explain photo.jpg --output heat_maps
+  python -m lesions explain photos/ --output heat_maps --method hires_cam --class mel
+
+For photo.jpg it writes photo_gradcam.jpg: the image, the heat map, and both together.
+A heat map says where the network looks, not whether it is right.
+{classes.NOTICE}"""
+EXPORT = f"""examples:
+  python -m lesions export --format tflite --output skin.tflite
+  python -m lesions export --format savedmodel --output skin_saved_model
+
+Beside the file, FILE.json says the order of the classes, the form of the input and the
+temperature that calibrates the probabilities. The exported network is run on random images
+and must answer as the original.
+{classes.NOTICE}"""
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe all commands; imports neither Keras nor TensorFlow."""
     whole = argparse.ArgumentParser(
@@ -40,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_predict,):
+    for add in (_add_train, _add_predict, _add_evaluate, _add_explain, _add_export):
         add(commands)
     return whole
 
@@ -61,9 +109,7 @@ def _add_model(command) -> None:
     command.add_argument("--model", metavar="FILE.h5", help=f"default: {DEFAULT_MODEL}")
 
 
-def _add_predict(commands) -> None:
-    summary = "Write the probabilities of the seven diagnoses for photographs as a CSV table."
-    command = _command(commands, "predict", _predict, summary, PREDICT)
+def _add_paths(command) -> None:
     command.add_argument(
         "paths",
         nargs="+",
@@ -71,6 +117,41 @@ def _add_predict(commands) -> None:
         help="a photograph, or a folder that is searched with all folders below it for .jpg, "
         ".jpeg and .png files",
     )
+
+
+def _add_train(commands) -> None:
+    summary = "Train one network and leave a run folder: model, history, predictions, metrics."
+    command = _command(commands, "train", _train, summary, TRAIN)
+    add = command.add_argument
+    add("architecture", metavar="ARCHITECTURE", help="which network, see below")
+    add(
+        "--profile",
+        choices=("auto", "demo", "cpu", "gpu"),
+        default="auto",
+        help="image size and length of the training; auto (the default) takes what the data and "
+        "the machine allow",
+    )
+    add("--quick", action="store_true", help="two epochs on a sample, to see everything work")
+    add("--seed", type=int, metavar="N", help="of initial weights, order and augmentation")
+    add("--epochs", type=_positive, metavar="N", help="epochs in which all layers learn")
+    add("--image-size", type=_positive, metavar="N", help="side of the input in pixels")
+    add("--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places")
+    add("--runs", metavar="FOLDER", help="where the run folder goes; default: build/runs/PROFILE")
+    add("--retrain", action="store_true", help="train even if --runs holds this very run")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another field of the recipe, for example dropout=0.5; may be repeated, and a wrong "
+        "FIELD lists them all",
+    )
+
+
+def _add_predict(commands) -> None:
+    summary = "Write the probabilities of the seven diagnoses for photographs as a CSV table."
+    command = _command(commands, "predict", _predict, summary, PREDICT)
+    _add_paths(command)
     command.add_argument("--output", required=True, metavar="FILE.csv", help="the table to write")
     _add_model(command)
     command.add_argument(
@@ -88,6 +169,40 @@ def _add_predict(commands) -> None:
     )
 
 
+def _add_evaluate(commands) -> None:
+    summary = "Compare trained networks and write the table as comparison.csv beside them."
+    command = _command(commands, "evaluate", _evaluate, summary, EVALUATE)
+    command.add_argument(
+        "folder", nargs="?", default="models", metavar="FOLDER", help="default: models"
+    )
+
+
+def _add_explain(commands) -> None:
+    summary = "Draw heat maps of what in a photograph speaks for a diagnosis."
+    command = _command(commands, "explain", _explain, summary, EXPLAIN)
+    _add_paths(command)
+    add = command.add_argument
+    add("--output", required=True, metavar="FOLDER", help="where the pictures go")
+    _add_model(command)
+    add("--method", choices=METHODS, default=METHODS[0], help=f"default: {METHODS[0]}")
+    add(
+        "--class",
+        dest="target",
+        choices=classes.CODES,
+        help="the diagnosis to explain; default: the predicted one",
+    )
+
+
+def _add_export(commands) -> None:
+    summary = "Write a network in the format of another program."
+    command = _command(commands, "export", _export, summary, EXPORT)
+    command.add_argument("--format", required=True, choices=FORMATS, help="which format")
+    command.add_argument(
+        "--output", required=True, metavar="PATH", help="the file, or the folder of a savedmodel"
+    )
+    _add_model(command)
+
+
 def _positive(text: str) -> int:
     number = int(text) if text.isdigit() else 0
     if number < 1:
@@ -95,20 +210,92 @@ def _positive(text: str) -> int:
     return number
 
 
+def _train(arguments) -> int:
+    with quiet_stderr():
+        from lesions import commands, recipes
+    changes = recipes.read_settings(arguments.set)
+    for name in ("seed", "epochs", "image_size"):
+        if getattr(arguments, name) is not None:
+            changes[name] = getattr(arguments, name)
+    run = commands.train(
+        arguments.architecture,
+        arguments.profile,
+        arguments.quick,
+        arguments.data,
+        arguments.runs,
+        arguments.retrain,
+        **changes,
+    )
+    for split in ("validation", "test"):
+        print(f"Balanced accuracy, {split}: {run.metrics[split]['balanced_accuracy']:.3f}")
+    print(f"Model: {run.folder / 'model.h5'}. {classes.NOTICE}")
+    return 0
+
+
 def _predict(arguments) -> int:
     with quiet_stderr():
-        from lesions import inference
+        from lesions import commands, inference
     from tqdm import tqdm
 
-    paths = inference.find_images(arguments.paths)
-    classifier = inference.Classifier(
-        arguments.model or inference.BEST_MODEL, tta=not arguments.no_tta
-    )
+    paths = commands.find_images(arguments.paths)
+    model = arguments.model or inference.BEST_MODEL
+    classifier = inference.Classifier(model, tta=not arguments.no_tta)
     rows = classifier.classify(paths, arguments.batch_size)
     bar = tqdm(rows, total=len(paths), unit="images", disable=not sys.stderr.isatty())
-    written, faulty = inference.write_table(bar, arguments.output)
+    written, faulty = commands.write_table(bar, arguments.output)
     print(f"Wrote {arguments.output}, {written} images. {classes.NOTICE}")
     return _report(faulty, written, "see the column error")
+
+
+def _evaluate(arguments) -> int:
+    from pathlib import Path
+
+    from lesions import evaluation
+
+    table = evaluation.compare(evaluation.run_folders(arguments.folder))
+    path = evaluation.write_comparison(table, Path(arguments.folder) / "comparison.csv")
+    columns = {
+        "run": table["run"],
+        "validation": table["validation_balanced_accuracy"].map("{:.3f}".format),
+        "test balanced accuracy": [
+            f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            for value, low, high in table.filter(regex="^test_balanced_accuracy").to_numpy()
+        ],
+        "macro AUC": table["test_macro_auc"].map("{:.3f}".format),
+        "macro F1": table["test_macro_f1"].map("{:.3f}".format),
+        "minutes": table["minutes"].map("{:.1f}".format),
+    }
+    print(table.__class__(columns).to_string(index=False))
+    print(f"Wrote {path}. {classes.NOTICE}")
+    return 0
+
+
+def _explain(arguments) -> int:
+    with quiet_stderr():
+        from lesions import commands, inference
+
+    paths = commands.find_images(arguments.paths)
+    classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
+    faulty = 0
+    for picture, error in commands.write_heat_maps(
+        classifier, paths, arguments.output, arguments.method, arguments.target
+    ):
+        print(error or f"Wrote {picture}", file=sys.stderr if error else sys.stdout)
+        faulty += bool(error)
+    print(classes.NOTICE)
+    return _report(faulty, len(paths), "see above")
+
+
+def _export(arguments) -> int:
+    with quiet_stderr():
+        from lesions import export, inference
+    classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
+    with quiet_stderr():  # the converters chat too
+        path, checked = export.export(
+            classifier.model, classifier.details, arguments.format, arguments.output
+        )
+    print(f"Wrote {path} and {path.name}.json. {checked} {classes.NOTICE}")
+    return 0
 
 
 def _report(faulty: int, total: int, where: str) -> int:

@@ -191,7 +191,8 @@ def _feature_runner(model: keras.Model, outputs: list, images: int):
     if images <= COMPILE_ABOVE:
         return run
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
-    return tf.function(run, input_signature=[signature])
+    # The concrete function: TensorFlow takes one tf.function after another for a mistake and warns.
+    return tf.function(run, input_signature=[signature]).get_concrete_function()
 
 
 def _differentiate(model: keras.Model, names: list[str], images, patient, labels):
@@ -330,7 +331,7 @@ def _class_name(code: str) -> str:
     return f"{NAMES[code][0].lower()}{NAMES[code][1:]} ({code})"
 
 
-def _draw(axes, image, heat_map, true_code, predicted_code, probability) -> str:
+def _draw(axes, image, heat_map, true_code, predicted_code, probability, explained) -> str:
     """Draws the three panels and returns the sentence that belongs above them."""
     if len(axes) != 3:
         raise ValueError(f"axes has {len(axes)} entries: pass three, one for each panel.")
@@ -349,7 +350,10 @@ def _draw(axes, image, heat_map, true_code, predicted_code, probability) -> str:
     bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
     bar.outline.set_visible(False)
     truth = "" if true_code is None else f"True: {_class_name(true_code)} · "
-    return f"{truth}Predicted: {_class_name(predicted_code)}, {probability:.0%}"
+    title = f"{truth}Predicted: {_class_name(predicted_code)}, {probability:.0%}"
+    if explained in (None, predicted_code):
+        return title
+    return f"{title} · Heat map for: {explained}"
 
 
 def three_panels(
@@ -360,6 +364,7 @@ def three_panels(
     probability: float,
     axes=None,
     credit: str = CREDIT,
+    explained_code: str | None = None,
 ):
     """Shows an image, its heat map and the overlay side by side.
 
@@ -372,6 +377,7 @@ def three_panels(
         axes: Three Matplotlib axes to draw into, for one row of a larger figure; then the title
             stands over the middle one and the credit is the caller's to give. None makes a figure.
         credit: Where the image is from; "Synthetic demo image" for the demo set.
+        explained_code: The class that the heat map explains; None for the model's answer.
 
     Returns:
         The Matplotlib figure, not shown.
@@ -380,13 +386,13 @@ def three_panels(
         ValueError: If a code is unknown, a value out of range or an array of the wrong shape.
     """
     if axes is not None:
-        title = _draw(axes, image, heat_map, true_code, predicted_code, probability)
+        title = _draw(axes, image, heat_map, true_code, predicted_code, probability, explained_code)
         axes[1].set_title(title, fontsize=11)
         return axes[1].figure
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.9), dpi=100, layout="constrained")
-    title = _draw(axes, image, heat_map, true_code, predicted_code, probability)
+    title = _draw(axes, image, heat_map, true_code, predicted_code, probability, explained_code)
     figure.get_layout_engine().set(w_pad=0.1)
     figure.suptitle(title, fontsize=11)
     # As the figure's x label the footer has its own room in the layout and cannot be overlapped.
@@ -402,6 +408,7 @@ def save_example(
     predicted_code: str,
     probability: float,
     credit: str = CREDIT,
+    explained_code: str | None = None,
 ) -> Path:
     """Writes the three panels as a JPEG of 1000 x 390 pixels.
 
@@ -421,7 +428,9 @@ def save_example(
         raise ValueError(f"The example's file name is {path.name!r}: let it end in .jpg.")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    figure = three_panels(image, heat_map, true_code, predicted_code, probability, credit=credit)
+    figure = three_panels(
+        image, heat_map, true_code, predicted_code, probability, None, credit, explained_code
+    )
     try:
         figure.savefig(partial, format="jpeg", dpi=100, pil_kwargs={"quality": 90})
         os.replace(partial, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -156,71 +155,3 @@ class Classifier:
             for path, _, error in batch:
                 predicted, row = ("", [""] * len(classes.CODES)) if error else next(answers)
                 yield dict(zip(COLUMNS, (path, predicted, *row, error), strict=True))
-
-
-def find_images(paths: Iterable) -> list[str]:
-    """List photographs, looking through folders and what is below them.
-
-    Args:
-        paths: Files and folders. A file that is named is listed whatever it is called; of a
-            folder the .jpg, .jpeg and .png files are listed, sorted; hidden files and HAM10000's lesion masks are left out.
-
-    Returns:
-        Paths: a file's as given, a folder's images with the folder as given in front.
-
-    Raises:
-        ValueError: If a folder holds no image.
-    """
-    found = []
-    for path in map(str, paths):
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        inside = sorted(
-            entry.relative_to(path)
-            for entry in Path(path).rglob("*")
-            if entry.suffix.lower() in data.IMAGE_SUFFIXES
-            and not entry.name.startswith(".")
-            and not entry.name.endswith("_segmentation.png")
-            and entry.is_file()
-        )
-        if not inside:
-            raise ValueError(f"The folder {path} holds no .jpg, .jpeg or .png image; name another.")
-        found += [os.path.join(path, entry) for entry in inside]
-    return found
-
-
-def write_table(rows: Iterable[dict], path) -> tuple[int, int]:
-    """Write rows of `Classifier.classify` as CSV, six digits a probability, as they come.
-
-    The file is written beside its place and renamed when whole.
-
-    Returns:
-        How many rows were written, and how many of them have an error.
-
-    Raises:
-        ValueError: If the file cannot be written.
-    """
-    path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    written = faulty = 0
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", newline="", encoding="utf-8", errors="replace") as file:
-            table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            table.writeheader()
-            for row in rows:
-                table.writerow(
-                    {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()}
-                )
-                written, faulty = written + 1, faulty + bool(row["error"])
-        os.replace(beside, path)
-    except OSError as error:
-        raise ValueError(
-            f"{path} cannot be written ({error.strerror}); name another --output."
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return written, faulty

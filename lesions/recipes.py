@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import types
+import typing
+
 from lesions.models import ARCHITECTURES, BRANCHES
 from lesions.training import Config
 
@@ -47,6 +50,45 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     if quick:
         settings |= QUICK
     return Config(architecture, **settings | changes)
+
+
+def read_settings(settings: list[str]) -> dict:
+    """Read changes to a recipe from text.
+
+    Args:
+        settings: Like "dropout=0.5", "oversampling=yes" or "colour_constancy=none"; the fields
+            are those of `training.Config`.
+
+    Returns:
+        Values by field, each of the field's type.
+
+    Raises:
+        ValueError: If a field is unknown or its value is not of its type.
+    """
+    kinds = typing.get_type_hints(Config)
+    # The protocol names a split that only notebook 07 makes.
+    names = [name for name in kinds if name not in ("architecture", "protocol")]
+    read = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in names:
+            raise ValueError(f"{setting!r} is not FIELD=VALUE; FIELD is one of {', '.join(names)}.")
+        read[name] = _typed(name, text, kinds[name])
+    return read
+
+
+def _typed(name: str, text: str, kind):
+    if isinstance(kind, types.UnionType):
+        return None if text.lower() == "none" else text
+    if kind is bool:
+        if text.lower() not in ("yes", "true", "1", "no", "false", "0"):
+            raise ValueError(f"{name} is {text!r}; write yes or no.")
+        return text.lower() in ("yes", "true", "1")
+    try:
+        return kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name} is {text!r}; write {wanted}.") from error
 
 
 # The first TensorFlow step of a DenseNet takes half a minute on two cores, so the smaller
