@@ -237,7 +237,7 @@ def _predict(arguments) -> int:
         from lesions import commands, inference
     from tqdm import tqdm
 
-    paths = commands.find_images(arguments.paths)
+    paths = inference.find_images(arguments.paths)
     model = arguments.model or inference.BEST_MODEL
     classifier = inference.Classifier(model, tta=not arguments.no_tta)
     rows = classifier.classify(paths, arguments.batch_size)
@@ -274,7 +274,7 @@ def _explain(arguments) -> int:
     with quiet_stderr():
         from lesions import commands, inference
 
-    paths = commands.find_images(arguments.paths)
+    paths = inference.find_images(arguments.paths)
     classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
     faulty = 0
     for picture, error in commands.write_heat_maps(

@@ -74,39 +74,6 @@ def _dataset(profile: str, folder, build: Path) -> data.Dataset:
     return data.open_dataset(demo.make_demo(build / "demo"), reason, is_demo=True)
 
 
-def find_images(paths: Iterable) -> list[str]:
-    """List photographs, looking through folders and what is below them.
-
-    Args:
-        paths: Files and folders. A file that is named is listed whatever it is called; of a
-            folder the .jpg, .jpeg and .png files are listed, sorted, without hidden files and
-            HAM10000's lesion masks.
-
-    Returns:
-        Paths: a file's as given, a folder's images with the folder as given in front.
-
-    Raises:
-        ValueError: If a folder holds no image.
-    """
-    found = []
-    for path in map(str, paths):
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        inside = sorted(
-            entry.relative_to(path)
-            for entry in Path(path).rglob("*")
-            if entry.suffix.lower() in data.IMAGE_SUFFIXES
-            and not entry.name.startswith(".")
-            and not entry.name.endswith("_segmentation.png")
-            and entry.is_file()
-        )
-        if not inside:
-            raise ValueError(f"The folder {path} holds no .jpg, .jpeg or .png image; name another.")
-        found += [os.path.join(path, entry) for entry in inside]
-    return found
-
-
 def write_table(rows: Iterable[dict], path) -> tuple[int, int]:
     """Write rows of `Classifier.classify` as CSV, six digits a probability, as they come.
 

@@ -114,7 +114,8 @@ _WRITERS = {
 def _answer_keras(path: Path, inputs: dict) -> np.ndarray:
     import keras
 
-    return np.asarray(keras.models.load_model(path, compile=False).predict_on_batch(inputs))
+    model = keras.models.load_model(path, compile=False)
+    return np.asarray(model.predict_on_batch(_positional(inputs)))
 
 
 def _answer_savedmodel(path: Path, inputs: dict) -> np.ndarray:
@@ -167,8 +168,13 @@ def _question(model) -> tuple[dict, np.ndarray]:
         for tensor in model.inputs
     }
     inputs = {name: value.astype(np.float32) for name, value in inputs.items()}
-    answer = model([inputs[tensor.name] for tensor in model.inputs], training=False)
-    return inputs, np.asarray(answer)
+    return inputs, np.asarray(model(_positional(inputs), training=False))
+
+
+def _positional(inputs: dict):
+    """Give inputs as Keras takes them by place: one array, or a list of several."""
+    values = list(inputs.values())
+    return values if len(values) > 1 else values[0]
 
 
 def _check(path: Path, format: str, inputs: dict, expected: np.ndarray) -> str:
