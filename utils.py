@@ -18,7 +18,7 @@ from lesions.quiet import quiet_stderr
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
 with quiet_stderr():
-    from lesions import classes, data, figures, hardware, images, recipes, training
+    from lesions import classes, data, evaluation, figures, hardware, images, recipes, training
 
 REPOSITORY = Path(__file__).resolve().parent
 
@@ -113,27 +113,26 @@ class Study:
         return training.train_or_load(config, rows, store, self.runs, self.recorded, self.retrain)
 
     def all_runs(self) -> list[Path]:
-        """List the run folders of the lesion-grouped protocol on these rows."""
+        """List the finished run folders on these rows, without the notebooks' experiments."""
         fingerprint = data.data_fingerprint(self.metadata)
         found = {}
-        for folder in (self.recorded, self.runs):
-            for record in sorted(folder.glob("*/config.json")):
-                text = record.read_text()
-                if fingerprint in text and not record.parent.name.endswith(".partial"):
-                    found[record.parent.name] = record.parent
+        for folder in (*evaluation.run_folders(self.recorded), *evaluation.run_folders(self.runs)):
+            if fingerprint in (folder / "config.json").read_text():
+                found[folder.name] = folder
         return list(found.values())
 
     @property
     def best_model(self) -> Path:
         """The best model: this study's own, else the one that came with the repository."""
         own = self.runs / "best_model.h5"
-        if own.exists() or self.dataset.is_demo:
+        if own.exists() or self.dataset.is_demo or self.quick:
             return own
         return self.recorded / "best_model.h5"
 
     def keep_best(self, run_folder: Path) -> Path:
         """Copy a run's model to where `best_model` finds it, and give the path."""
         target = self.runs / "best_model.h5"
+        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name("best_model.partial")
         shutil.copyfile(run_folder / "model.h5", beside)
         os.replace(beside, target)
