@@ -317,12 +317,12 @@ def load(path) -> tuple[keras.Model, dict]:
             stored = file.attrs.get(DETAILS)
     except OSError as error:
         raise ValueError(f"{path} is not an .h5 file; name a model of this project.") from error
-    if stored is None:
+    details = {} if stored is None else json.loads(stored)
+    if not {"architecture", "classes", "image_size"} <= set(details):
         raise ValueError(
             f"{path} does not say its classes and image size, so it is not a model of this "
             "project; name one that lesions.models.save wrote."
         )
-    details = json.loads(stored)
     if tuple(details["classes"]) != classes.CODES:
         raise ValueError(
             f"{path} orders its classes as {', '.join(details['classes'])}, this project as "
