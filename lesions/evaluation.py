@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from lesions import classes
+from lesions import classes, decisions
 
 CODES = classes.CODES
 CLASS_COUNT = len(CODES)
@@ -318,8 +319,10 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
         present_only: As in `metrics`.
 
     Returns:
-        temperature, validation, test, test_calibrated (metrics), test_intervals (metric to
-        [low, high], before temperature) and test_per_class: plain floats, None where undefined.
+        temperature, decision (strength and log_prior of `decisions.fit` on calibrated validation
+        probabilities, and what it gives on validation and test), validation, test,
+        test_calibrated (metrics), test_intervals (metric to [low, high], before temperature) and
+        test_per_class: plain floats, None where undefined.
 
     Raises:
         ValueError: If a split is missing, or a class is absent from one of them.
@@ -333,6 +336,7 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
     return _plain(
         {
             "temperature": temperature,
+            "decision": _decision(validation_labels, validation_scores, labels, scores),
             "validation": metrics(validation_labels, validation_scores, present_only),
             "test": metrics(labels, scores, present_only),
             "test_calibrated": metrics(labels, calibrated, present_only),
@@ -340,6 +344,27 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
             "test_per_class": per_class(labels, scores).to_dict("index"),
         }
     )
+
+
+def _decision(validation_labels, validation_scores, labels, scores) -> dict:
+    """Fits the decision rule on validation and says what it gives on both splits."""
+    temperature = fit_temperature(validation_labels, validation_scores)
+    calibrated = apply_temperature(validation_scores, temperature)
+    strength, log_prior = decisions.fit(validation_labels, calibrated)
+    result = {"strength": strength, "log_prior": log_prior.tolist()}
+    pairs = {
+        "validation": (validation_labels, calibrated),
+        "test": (labels, apply_temperature(scores, temperature)),
+    }
+    for split, (true_labels, probabilities) in pairs.items():
+        predicted = decisions.decide(probabilities, log_prior)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a class may be absent from a small split
+            result[f"{split}_balanced_accuracy"] = sklearn_metrics.balanced_accuracy_score(
+                true_labels, predicted
+            )
+        result[f"{split}_accuracy"] = sklearn_metrics.accuracy_score(true_labels, predicted)
+    return result
 
 
 def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -479,6 +504,10 @@ def _run_row(folder: Path) -> dict:
     calibrated = metrics(labels, apply_temperature(scores, temperature))
     for name in ("expected_calibration_error", "brier_score"):
         row[f"test_calibrated_{name}"] = calibrated[name]
+    decision = _decision(*validation_arrays, labels, scores)
+    row["test_decided_balanced_accuracy"] = decision["test_balanced_accuracy"]
+    row["test_decided_accuracy"] = decision["test_accuracy"]
+    row["decision_strength"] = decision["strength"]
     return {**row, "temperature": temperature, "test_images": len(test)}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesions import classes, data, evaluation, images, models, predictions
+from lesions import classes, data, decisions, evaluation, images, models, predictions
 
 BEST_MODEL = data.REPOSITORY / "models" / "best_model.h5"
 COLUMNS = ("image", "predicted", *classes.CODES, "error")
@@ -101,9 +101,8 @@ class Classifier:
         Returns:
             n codes.
         """
-        scores = np.log(np.maximum(probabilities, 1e-12))
-        scores = scores - np.asarray(self.details.get("log_prior", np.zeros(len(classes.CODES))))
-        return [classes.CODES[label] for label in scores.argmax(axis=1)]
+        labels = decisions.decide(probabilities, self.details.get("log_prior"))
+        return [classes.CODES[label] for label in labels]
 
     def read(
         self, paths: Iterable, batch_size: int = 32

@@ -284,6 +284,7 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     metrics = evaluation.evaluate(predictions.read_predictions(work / "predictions.csv"))
     details = {
         "temperature": metrics["temperature"],
+        "log_prior": metrics["decision"]["log_prior"],
         "initial_weights": record["initial_weights"],
         "colour_constancy": config.colour_constancy,
         "hair_removal": config.hair_removal,

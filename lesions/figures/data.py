@@ -229,6 +229,7 @@ def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Ax
     ax = axes_or_new(ax, 7, 4)
     bars = ax.bar(lesions.index.astype(str), lesions, color=SERIES[0])
     ax.bar_label(bars, [f"{count:,}" for count in lesions], padding=2, fontsize=9)
+    ax.margins(y=0.1)  # room for the highest number below the title
     ax.grid(axis="x", visible=False)
     title = f"{(photographs > 1).sum():,} of {len(photographs):,} lesions have several photographs"
     return finish(ax, title, "Photographs of the same lesion", "Lesions")
