@@ -40,6 +40,7 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
         ValueError: If a cell of a notebook fails; names the notebook.
     """
     import papermill
+    from traitlets.config import Config
 
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,8 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
                 cwd=NOTEBOOKS,
                 kernel_name="python3",
                 progress_bar=sys.stderr.isatty(),
+                # Sockets in a folder of the user's, not on TCP, of which Jupyter warns.
+                config=Config({"KernelManager": {"transport": "ipc"}}),
             )
         except papermill.exceptions.PapermillExecutionError as error:
             raise ValueError(
