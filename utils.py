@@ -14,10 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 
-from lesions.quiet import quiet_stderr
+from lesions import quiet
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
-with quiet_stderr():
+with quiet.quiet_stderr():
     from lesions import classes, data, evaluation, figures, hardware, images, recipes, training
 
 REPOSITORY = Path(__file__).resolve().parent
@@ -177,6 +177,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     if quick and not dataset.is_demo:
         metadata = data.sample_lesions(metadata)
     figures.use_style()
+    quiet.quiet_tensorflow()
     warnings.filterwarnings("ignore", category=FutureWarning)
     print(f"Data: {_short(dataset.source)}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")

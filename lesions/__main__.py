@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 from lesions import classes
-from lesions.quiet import quiet_stderr
+from lesions.quiet import quiet_stderr, quiet_tensorflow
 
 # These lists stand here too, because the modules that own them import Keras, which takes
 # seconds; a test holds them together.
@@ -317,6 +317,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = parser().parse_args(argv)
+    quiet_tensorflow()
     try:
         return arguments.run(arguments)
     except ValueError as error:

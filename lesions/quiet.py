@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 
@@ -30,6 +31,14 @@ def quiet_stderr():
         _flush()
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's Python warnings out of sight, but not its errors.
+
+    It warns of retracing where a last, smaller batch or a new phase of a training asks for one.
+    """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _flush() -> None:

@@ -95,7 +95,7 @@ def _typed(name: str, text: str, kind):
 # profiles build the networks that the study needs and no more.
 NETWORKS = {
     "demo": ("densenet121",),
-    "quick": ("densenet121", "efficientnetb0"),
+    "quick": ("densenet121",),
     "cpu": ("resnet18", "resnet50", "densenet121", "densenet169", "efficientnetb0"),
     "gpu": (
         "resnet18",
