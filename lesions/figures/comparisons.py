@@ -139,6 +139,7 @@ def paired_differences(
     """
     ax = _intervals(_with_interval(differences, "value", label, "differences"), "{:+.3f}", ax)
     ax.axvline(0, color="black", linewidth=1)
+    ax.locator_params(axis="x", nbins=5)  # signed labels are long
     title = f"Difference in {name} with 95% intervals"
     return finish(ax, title, f"Difference in {name} (right of zero: better)", "Comparison")
 
