@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
-from lesions import classes, data, evaluation, study
+from lesions import classes, data, evaluation, inference, predictions, study
 
 NAMES = [
     "01_explore_data",
@@ -134,6 +135,43 @@ def test_recorded_predictions_are_of_the_recorded_split():
         assert frame.equals(splits[frame.index])
         assert set(frame) == {"validation", "test"}
         assert len(frame) == (splits != "train").sum()
+
+
+def test_recorded_metrics_are_what_the_predictions_say():
+    for folder in RECORDED:
+        frame = predictions.read_predictions(folder / "predictions.csv")
+        recorded = json.loads((folder / "metrics.json").read_text())
+        computed = evaluation.evaluate(frame)
+        assert recorded.keys() == computed.keys()
+        for split in ("validation", "test", "test_calibrated"):
+            assert recorded[split] == pytest.approx(computed[split], abs=1e-6)
+        assert recorded["temperature"] == pytest.approx(computed["temperature"], abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def best():
+    """The recorded best model, and the predictions of its run."""
+    classifier = inference.Classifier(study.REPOSITORY / "models" / "best_model.h5")
+    folder = study.REPOSITORY / "models" / classifier.details["run"]
+    return classifier, folder, predictions.read_predictions(folder / "predictions.csv")
+
+
+def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
+    classifier, folder, _ = best
+    assert evaluation.compare(RECORDED)["run"].iloc[0] == folder.name
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert classifier.details["temperature"] == pytest.approx(metrics["temperature"], abs=1e-6)
+    assert classifier.details["log_prior"] == pytest.approx(metrics["decision"]["log_prior"])
+    assert (study.REPOSITORY / "models" / "best_model.h5").stat().st_size < study.MODEL_LIMIT
+
+
+def test_best_model_answers_as_recorded(best, ham10000):
+    classifier, _, frame = best
+    metadata = data.read_metadata(ham10000).set_index("image_id")
+    some = frame[frame["split"] == "test"].sample(12, random_state=0)
+    pictures = [classifier.prepare(path) for path in metadata.loc[some["image_id"], "image_path"]]
+    answers = predictions.predict(classifier.model, np.stack(pictures))
+    assert np.abs(answers - some[list(classes.CODES)].to_numpy()).max() < 1e-3
 
 
 def test_nothing_of_this_machine_is_published():
