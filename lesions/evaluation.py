@@ -336,7 +336,12 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
     return _plain(
         {
             "temperature": temperature,
-            "decision": _decision(validation_labels, validation_scores, labels, scores),
+            "decision": _decision(
+                validation_labels,
+                apply_temperature(validation_scores, temperature),
+                labels,
+                calibrated,
+            ),
             "validation": metrics(validation_labels, validation_scores, present_only),
             "test": metrics(labels, scores, present_only),
             "test_calibrated": metrics(labels, calibrated, present_only),
@@ -346,15 +351,13 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
     )
 
 
-def _decision(validation_labels, validation_scores, labels, scores) -> dict:
-    """Fits the decision rule on validation and says what it gives on both splits."""
-    temperature = fit_temperature(validation_labels, validation_scores)
-    calibrated = apply_temperature(validation_scores, temperature)
-    strength, log_prior = decisions.fit(validation_labels, calibrated)
+def _decision(validation_labels, validation_calibrated, labels, calibrated) -> dict:
+    """Fits the decision rule on calibrated validation and says what it gives on both splits."""
+    strength, log_prior = decisions.fit(validation_labels, validation_calibrated)
     result = {"strength": strength, "log_prior": log_prior.tolist()}
     pairs = {
-        "validation": (validation_labels, calibrated),
-        "test": (labels, apply_temperature(scores, temperature)),
+        "validation": (validation_labels, validation_calibrated),
+        "test": (labels, calibrated),
     }
     for split, (true_labels, probabilities) in pairs.items():
         predicted = decisions.decide(probabilities, log_prior)
@@ -500,11 +503,14 @@ def _run_row(folder: Path) -> dict:
             row[f"test_{name}_low"] = float(bounds.loc[name, "low"])
             row[f"test_{name}_high"] = float(bounds.loc[name, "high"])
     temperature = fit_temperature(*validation_arrays)
+    validation_labels, validation_scores = validation_arrays
     labels, scores = _arrays(test)
-    calibrated = metrics(labels, apply_temperature(scores, temperature))
+    calibrated = apply_temperature(scores, temperature)
+    calibrated_metrics = metrics(labels, calibrated)
     for name in ("expected_calibration_error", "brier_score"):
-        row[f"test_calibrated_{name}"] = calibrated[name]
-    decision = _decision(*validation_arrays, labels, scores)
+        row[f"test_calibrated_{name}"] = calibrated_metrics[name]
+    validation_calibrated = apply_temperature(validation_scores, temperature)
+    decision = _decision(validation_labels, validation_calibrated, labels, calibrated)
     row["test_decided_balanced_accuracy"] = decision["test_balanced_accuracy"]
     row["test_decided_accuracy"] = decision["test_accuracy"]
     row["decision_strength"] = decision["strength"]
