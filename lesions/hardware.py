@@ -69,7 +69,7 @@ def precision(name: str = "auto"):
 
     Args:
         name: "float32", "bfloat16", "float16" or "auto": float16 on a GPU, bfloat16 on a
-            processor that multiplies it in hardware (TensorFlow only), else float32.
+            processor that multiplies it in hardware (not on JAX), else float32.
 
     Yields:
         The name of the precision in force.
@@ -80,8 +80,8 @@ def precision(name: str = "auto"):
     if name not in ("auto", "float32", "bfloat16", "float16"):
         raise ValueError(f"Unknown precision {name!r}; use auto, float32, bfloat16 or float16.")
     if name == "auto":
-        on_tensorflow = keras.backend.backend() == "tensorflow"
-        on_cpu = "bfloat16" if on_tensorflow and has_bfloat16() else "float32"
+        pays = keras.backend.backend() in ("tensorflow", "torch") and has_bfloat16()
+        on_cpu = "bfloat16" if pays else "float32"
         name = "float16" if gpus() else on_cpu
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32" if name == "float32" else f"mixed_{name}")

@@ -17,7 +17,16 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from lesions import batches, classes, data, evaluation, hardware, models, predictions
+from lesions import (
+    batches,
+    classes,
+    data,
+    evaluation,
+    hardware,
+    models,
+    predictions,
+    torch_layers,
+)
 
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
@@ -59,6 +68,8 @@ class Config:
         colour_constancy: Passed on to the image store.
         protocol: "lesion", or the name of a leaky split for the leakage experiment.
         tag: A word for the run's name.
+        start: Name of an earlier run whose network this one goes on from, at another image size
+            if need be; empty for `weights`.
     """
 
     architecture: str
@@ -88,6 +99,7 @@ class Config:
     colour_constancy: str | None = None
     protocol: str = "lesion"
     tag: str = ""
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,17 +119,6 @@ class Run:
     history: pd.DataFrame
     predictions: pd.DataFrame
     metrics: dict
-
-
-class AveragingAdamW(keras.optimizers.AdamW):
-    """AdamW whose moving average of weights is swapped in by `_averaged`, not by `fit`.
-
-    Keras overwrites the weights with their average at the end of every `fit`; here each epoch
-    is one `fit`, and the training goes on from the weights themselves.
-    """
-
-    def finalize_variable_values(self, var_list):
-        """Leave the weights as they are."""
 
 
 def read_run(folder) -> Run:
@@ -141,7 +142,10 @@ def read_run(folder) -> Run:
 
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
     """Name a run by what it is, with eight digits of its config and data."""
-    text = json.dumps([asdict(config), data.data_fingerprint(metadata)], sort_keys=True)
+    fields = asdict(config)
+    if not config.start:  # as it was before there was such a field
+        del fields["start"]
+    text = json.dumps([fields, data.data_fingerprint(metadata)], sort_keys=True)
     parts = [config.architecture, f"{config.image_size}px", f"seed{config.seed}"]
     parts += [config.tag] if config.tag else []
     return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
@@ -217,11 +221,12 @@ def train(config: Config, metadata, store, runs_folder, restart: bool = False) -
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     print(f"Training {final.name} on {hardware.describe()}.", flush=True)
-    with hardware.distribution(), hardware.precision(config.precision) as precision:
-        trainer = _Trainer(config, metadata, store, work)
-        trainer.fit()
-    record = _record(config, metadata, trainer, precision)
-    _write_results(record, config, metadata, store, trainer, work)
+    with torch_layers.native():
+        with hardware.distribution(), hardware.precision(config.precision) as precision:
+            trainer = _Trainer(config, metadata, store, work)
+            trainer.fit()
+        record = _record(config, metadata, trainer, precision)
+        _write_results(record, config, metadata, store, trainer, work)
     _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
     for name in (CHECKPOINT, BEST):
@@ -309,6 +314,8 @@ class _Trainer:
             config.dropout,
             config.seed,
         )
+        if config.start:
+            _start_from(self.model, config.start, work.parent)
         self.train_batches = self._batches(metadata, store, "train")
         self.validation_batches = self._batches(metadata, store, "validation")
         self.history: list[dict] = []
@@ -362,7 +369,7 @@ class _Trainer:
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
         )
-        optimizer = AveragingAdamW(
+        optimizer = keras.optimizers.AdamW(
             schedule,
             weight_decay=self.config.weight_decay,
             global_clipnorm=self.config.clip_norm,
@@ -370,6 +377,9 @@ class _Trainer:
             ema_momentum=self.config.ema or 0.99,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        # Keras puts the average in the weights' place at the end of every `fit`; here each epoch
+        # is one `fit`, the training goes on from the weights, and `_averaged` swaps.
+        optimizer.finalize_variable_values = lambda variables: None
         self.model.compile(optimizer, loss=_loss(self.config), jit_compile=predictions.use_jit())
         optimizer = self.model.optimizer  # float16 wraps it to scale the loss
         optimizer.build(self.model.trainable_variables)
@@ -486,6 +496,20 @@ class _Trainer:
             variables += self.model.optimizer.variables
         for variable, value in zip(variables, checkpoint, strict=False):
             variable.assign(value)
+
+
+def _start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
+    """Give a network the weights of an earlier run, which may have had another image size."""
+    for path in (runs_folder / run / "model.h5", Path("models") / "best_model.h5"):
+        if path.exists():
+            earlier, details = models.load(path)
+            if details.get("run") == run:
+                model.set_weights(earlier.get_weights())
+                model.initial_weights = f"{details['initial_weights']}, then {run}"
+                return
+    raise ValueError(
+        f"There is no model of the run {run!r} in {runs_folder}; train that one first."
+    )
 
 
 def _write_arrays(path: Path, arrays: list[np.ndarray], state: str = "") -> None:

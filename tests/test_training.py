@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import classes, hardware, models, predictions, training
+from lesions import classes, data, evaluation, hardware, images, models, predictions, training
 
 CODES = list(classes.CODES)
 CONFIG = training.Config(
@@ -334,22 +334,58 @@ def test_earlier_run_is_replaced_whole(tmp_path):
 
 
 @pytest.mark.slow
-def test_jax_trains_what_tensorflow_reads(few, demo_store, tmp_path, code, python):
-    pytest.importorskip("jax", reason="JAX is not installed")
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_another_backend_trains_what_tensorflow_reads(
+    backend, few, demo_store, tmp_path, code, python
+):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
     rows = tmp_path / "few.pickle"
     few.to_pickle(rows)
     two_steps = (
         f"metadata = pd.read_pickle({str(rows)!r})\n"
         "import dataclasses, keras\n"
         "config = dataclasses.replace(config, epochs=2, batch_size=4, ema=0.0)\n"
-        "assert keras.backend.backend() == 'jax'\n"
+        f"assert keras.backend.backend() == {backend!r}\n"
     )
-    python(code + two_steps + TRAIN, tmp_path / "runs", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    python(code + two_steps + TRAIN, tmp_path / "runs", KERAS_BACKEND=backend, JAX_PLATFORMS="cpu")
     (folder,) = (tmp_path / "runs").iterdir()
     recorded = training.read_run(folder)
-    assert recorded.record["backend"] == "jax" and "jax" in recorded.record["versions"]
+    assert recorded.record["backend"] == backend and backend in recorded.record["versions"]
     model, details = models.load(folder / "model.h5")
     assert details["architecture"] == "cnn"
     images = demo_store.images[demo_store.rows(recorded.predictions["image_id"])]
     found = predictions.predict(model, images)
     assert np.abs(found - recorded.predictions[CODES].to_numpy()).max() < 1e-5
+
+
+# Going on from an earlier run
+
+
+def test_start_from_an_earlier_run_at_another_size(run, runs, few, demo_folder, tmp_path):
+    store = images.ImageStore(few, 96, tmp_path, progress=False)
+    config = dataclasses.replace(
+        ONE_STEP, image_size=96, learning_rate=0.0, weight_decay=0.0, start=run.folder.name
+    )
+    later = training.read_run(training.train(config, few, store, runs))
+    assert later.record["initial_weights"] == f"random, then {run.folder.name}"
+    kernels = [
+        models.load(one.folder / "model.h5")[0].get_layer("logits").get_weights()[0]
+        for one in (run, later)
+    ]
+    assert np.array_equal(*kernels)
+
+
+def test_start_from_a_run_that_is_not_there(few, demo_store, tmp_path, one_sentence):
+    config = dataclasses.replace(ONE_STEP, start="cnn-64px-seed1-nothing")
+    with pytest.raises(ValueError) as error:
+        training.train(config, few, demo_store, tmp_path)
+    one_sentence(error, "cnn-64px-seed1-nothing", tmp_path)
+
+
+def test_recorded_runs_are_found_by_their_configs(ham10000):
+    metadata = data.with_split(data.read_metadata(ham10000))
+    folders = evaluation.run_folders("models")
+    assert folders
+    for folder in folders:
+        config = training.Config(**training.read_run(folder).record["config"])
+        assert training.find_run(config, metadata, ["models"]) == folder

@@ -1,0 +1,47 @@
+"""PyTorch's own kernels give what Keras' layers give."""
+
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+# Another process, because a process has one Keras backend.
+COMPARE = """
+import keras, numpy as np, torch
+from lesions import torch_layers
+
+def pieces():
+    keras.utils.set_random_seed(1)
+    image = keras.Input((12, 12, 3))
+    tensor = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    tensor = keras.layers.BatchNormalization(momentum=0.9)(tensor)
+    tensor = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(tensor)
+    tensor = keras.layers.BatchNormalization(scale=False)(tensor)
+    tensor = keras.layers.Conv2D(8, 3, padding="same", groups=2)(tensor)
+    tensor = keras.layers.Conv2D(8, 1, strides=2, padding="valid")(tensor)
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(tensor))
+
+def results(model):
+    images = np.random.default_rng(0).normal(size=(4, 12, 12, 3)).astype("float32")
+    trained = model(images, training=True)
+    loss = (trained * torch.arange(8)).sum()
+    loss.backward()
+    gradients = [weight.value.grad for weight in model.trainable_weights]
+    resting = model(images, training=False)
+    found = [trained, resting, *gradients, *(weight.value for weight in model.weights)]
+    return [one.detach().numpy().copy() for one in found]
+
+before = keras.layers.Conv2D.call
+ours = pieces()
+with torch_layers.native():
+    assert keras.layers.Conv2D.call is not before
+    native = results(ours)
+assert keras.layers.Conv2D.call is before
+for number, (one, other) in enumerate(zip(results(pieces()), native, strict=True)):
+    print(number, one.shape, np.abs(one - other).max() / max(1e-3, np.abs(one).max()))
+"""
+
+
+def test_outputs_gradients_and_statistics_are_keras_own(python):
+    lines = python(COMPARE, KERAS_BACKEND="torch").splitlines()
+    assert len(lines) > 20
+    assert max(float(line.split()[-1]) for line in lines) < 1e-4
