@@ -41,16 +41,9 @@ def train(
     Raises:
         ValueError: If the data, the recipe or a change cannot be used.
     """
-    if profile not in ("auto", *recipes.PROFILES):
-        raise ValueError(f"Unknown profile {profile!r}; use auto, demo, cpu or gpu.")
     build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
-    dataset = _dataset(profile, folder, build)
-    if profile == "auto" or dataset.is_demo:
-        profile = "demo" if dataset.is_demo else "gpu" if hardware.gpus() else "cpu"
+    dataset, profile, metadata = recipes.open_data(profile, quick, folder, build)
     config = recipes.config(architecture, profile, quick, **changes)
-    metadata = data.with_split(data.read_metadata(dataset))
-    if quick and not dataset.is_demo:
-        metadata = data.sample_lesions(metadata)
     print(f"Data: {dataset.source}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
     store = images.ImageStore(
@@ -63,15 +56,6 @@ def train(
     )
     runs = Path(runs or build / "runs" / (profile + ("-quick" if quick else "")))
     return training.train_or_load(config, metadata, store, runs, runs, retrain)
-
-
-def _dataset(profile: str, folder, build: Path) -> data.Dataset:
-    if profile != "demo" or folder is not None:
-        return data.find_dataset(folder, demo_folder=build / "demo")
-    from lesions import demo
-
-    reason = "the synthetic demo set, as the profile asks"
-    return data.open_dataset(demo.make_demo(build / "demo"), reason, is_demo=True)
 
 
 def write_table(rows: Iterable[dict], path) -> tuple[int, int]:

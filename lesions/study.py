@@ -1,4 +1,4 @@
-"""Run every notebook in order, render it, publish it: `python -m lesions.study`."""
+"""Train the queue, run every notebook, render and publish it: `python -m lesions.study`."""
 
 from __future__ import annotations
 
@@ -117,6 +117,39 @@ def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+def train_queue(build: Path) -> list[Path]:
+    """Train every recipe of the published comparison that has no run yet, one after another.
+
+    It may be killed at any moment, by `timeout` too: the next call goes on after the last
+    epoch, so that hours of training fit into pieces of ten minutes. Other backends than
+    TensorFlow serve as well, see KERAS_BACKEND.
+
+    Args:
+        build: Folder for everything made here.
+
+    Returns:
+        The run folders, found or made.
+
+    Raises:
+        ValueError: If only the demo set is at hand.
+    """
+    from lesions import images, recipes, training
+
+    dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
+    if dataset.is_demo:
+        raise ValueError("The queue trains on real photographs; name their folder by HAM10000_DIR.")
+    runs, folders = build / "runs" / profile, []
+    configs = recipes.queue(profile, metadata)
+    for number, config in enumerate(configs, start=1):
+        folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
+        if folder is None:
+            print(f"[{number}/{len(configs)}]", end=" ", flush=True)
+            store = images.ImageStore(metadata, config.image_size, build / "stores")
+            folder = training.train(config, metadata, store, runs)
+        folders.append(folder)
+    return folders
 
 
 def latest_runs(build: Path) -> Path:
@@ -296,6 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="execute every notebook in order, under build/")
+    commands.add_parser("train", help="train every network of the comparison; resumes when killed")
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument("what", choices=("notebooks", "runs"), help="which of the results")
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
@@ -305,6 +339,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.command == "run":
             _report(build, run(build))
+        elif chosen.command == "train":
+            print(*train_queue(build), sep="\n")
         elif chosen.command == "publish":
             publishers = {"notebooks": publish_notebooks, "runs": publish_runs}
             print(*publishers[chosen.what](build), sep="\n")

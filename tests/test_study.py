@@ -8,7 +8,17 @@ import nbformat
 import numpy as np
 import pytest
 
-from lesions import classes, data, evaluation, inference, predictions, study
+from lesions import (
+    classes,
+    data,
+    evaluation,
+    inference,
+    models,
+    predictions,
+    recipes,
+    study,
+    training,
+)
 
 NAMES = [
     "01_explore_data",
@@ -212,3 +222,28 @@ def test_a_failing_cell_is_named(tmp_path):
     nbformat.write(notebook, path)
     with pytest.raises(ValueError, match="00_broken.ipynb failed in cell .* ZeroDivisionError"):
         study.run(tmp_path, [path])
+
+
+# The queue
+
+
+def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
+    configs = recipes.queue("cpu", demo_metadata)
+    names = [training.run_name(config, demo_metadata) for config in configs]
+    assert len(set(names)) == len(names)
+    assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - {
+        "efficientnetb3"
+    }
+    for name in ("cnn", "densenet121"):
+        seeds = {config.seed for config in configs if config.architecture == name}
+        assert seeds == {42, 43, 44}
+    (with_patient,) = [config for config in configs if config.patient]
+    assert with_patient.architecture == "densenet121"
+
+
+def test_second_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
+    configs = recipes.queue("cpu", demo_metadata)
+    names = [training.run_name(config, demo_metadata) for config in configs]
+    (second,) = [place for place, config in enumerate(configs) if config.start]
+    assert configs[second].start in names[:second]
+    assert configs[second].image_size > configs[names.index(configs[second].start)].image_size
