@@ -54,12 +54,16 @@ TRAIN = f"""examples:
 Architectures: {textwrap.fill(", ".join(ARCHITECTURES), 80, subsequent_indent="  ")}.
 A training that was stopped goes on where it was when the same command is given again.
 {classes.NOTICE}"""
-EVALUATE = f"""example:
+EVALUATE = f"""examples:
   python -m lesions evaluate models
+  python -m lesions evaluate --data ISIC2018_Task3_Test    score best_model.h5 on other photographs
 
 The folder holds one folder for each run, with config.json and predictions.csv. Every number is
 computed anew from predictions.csv; no image, network or GPU is needed. Runs are sorted by
 balanced accuracy on the validation images; [ ] is a 95% interval over lesions.
+
+With --data nothing is compared or written: one network answers for the labelled photographs of
+that folder, in any of HAM10000's layouts or ISIC 2018 Task 3's with its ground truth.
 {classes.NOTICE}"""
 EXPLAIN = f"""examples:
   python -m lesions explain photo.jpg --output heat_maps
@@ -175,6 +179,10 @@ def _add_evaluate(commands) -> None:
     command.add_argument(
         "folder", nargs="?", default="models", metavar="FOLDER", help="default: models"
     )
+    command.add_argument(
+        "--data", metavar="PHOTOS", help="labelled photographs to score one network on instead"
+    )
+    _add_model(command)
 
 
 def _add_explain(commands) -> None:
@@ -247,8 +255,24 @@ def _predict(arguments) -> int:
     return _report(faulty, written, "see the column error")
 
 
+def _score(arguments) -> int:
+    with quiet_stderr():
+        from lesions import commands, inference
+    model = arguments.model or inference.BEST_MODEL
+    table, decided, known = commands.score(model, arguments.data)
+    print(table.round(3).to_string())
+    print(f"Balanced accuracy of the classes it names: {decided:.3f}.")
+    if known:
+        print(f"{known} of these photographs were trained or chosen on: this is no test of it.")
+    print(classes.NOTICE)
+    return 0
+
+
 def _evaluate(arguments) -> int:
     from pathlib import Path
+
+    if arguments.data:
+        return _score(arguments)
 
     from lesions import evaluation
 

@@ -10,8 +10,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from lesions import classes, data, explain, hardware, images, recipes, training
+from lesions import (
+    classes,
+    data,
+    evaluation,
+    explain,
+    hardware,
+    images,
+    predictions,
+    recipes,
+    training,
+)
 from lesions.inference import COLUMNS, Classifier
 
 
@@ -56,6 +67,40 @@ def train(
     )
     runs = Path(runs or build / "runs" / (profile + ("-quick" if quick else "")))
     return training.train_or_load(config, metadata, store, runs, runs, retrain)
+
+
+def score(model, folder, tta: bool = True) -> tuple[pd.DataFrame, float, int]:
+    """Score a network on the labelled photographs of a folder, such as the official test set.
+
+    Args:
+        model: An `.h5` file from `models.save`.
+        folder: A folder in any layout of `data.open_dataset`.
+        tta: Whether the mean over eight views is taken.
+
+    Returns:
+        `evaluation.intervals` of the calibrated probabilities; the balanced accuracy of the
+        classes that the model names by its decision rule; and how many of the photographs are
+        among those that the recorded split trains or validates on.
+
+    Raises:
+        ValueError: If the folder, a photograph or the model cannot be used.
+    """
+    from sklearn.metrics import balanced_accuracy_score
+    from tqdm import tqdm
+
+    rows = data.read_metadata(data.open_dataset(folder, "the folder that was named"))
+    classifier = Classifier(model, tta)
+    answers = classifier.classify(rows["image_path"])
+    bar = tqdm(answers, total=len(rows), unit="images", disable=not sys.stderr.isatty())
+    table = pd.DataFrame(list(bar))
+    faulty = table.index[table["error"] != ""]
+    if len(faulty):
+        raise ValueError(table["error"][faulty[0]])
+    frame = predictions.table(rows.assign(split="test"), table[list(classes.CODES)].to_numpy())
+    splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv")
+    known = splits.loc[splits["split"] != "test", "image_id"]
+    decided = balanced_accuracy_score(rows["dx"], table["predicted"])
+    return evaluation.intervals(frame), decided, int(rows["image_id"].isin(known).sum())
 
 
 def write_table(rows: Iterable[dict], path) -> tuple[int, int]:

@@ -209,9 +209,8 @@ def publish_runs(build: Path) -> list[Path]:
             ignore=shutil.ignore_patterns("*.h5", "*.npz"),
         )
         written.append(models / folder.name)
-    table = evaluation.compare(evaluation.run_folders(models))
-    written.append(evaluation.write_comparison(table, models / "comparison.csv"))
-    written.append(update_readme(table))
+    written += publish_table()
+    table = pd.read_csv(models / "comparison.csv")
     best = runs / table["run"].iloc[0] / "model.h5"
     if best.exists():
         if best.stat().st_size > MODEL_LIMIT:
@@ -220,6 +219,17 @@ def publish_runs(build: Path) -> list[Path]:
     for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
         written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
     return written
+
+
+def publish_table() -> list[Path]:
+    """Remake comparison.csv and the README's table from the recorded predictions.
+
+    Returns:
+        The paths written.
+    """
+    models = REPOSITORY / "models"
+    table = evaluation.compare(evaluation.run_folders(models))
+    return [evaluation.write_comparison(table, models / "comparison.csv"), update_readme(table)]
 
 
 def results_block(table: pd.DataFrame) -> str:
@@ -331,7 +341,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("run", help="execute every notebook in order, under build/")
     commands.add_parser("train", help="train every network of the comparison; resumes when killed")
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
-    publish.add_argument("what", choices=("notebooks", "runs"), help="which of the results")
+    publish.add_argument(
+        "what", choices=("notebooks", "runs", "table"), help="which of the results"
+    )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
     chosen = parser.parse_args(arguments)
@@ -342,8 +354,12 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "train":
             print(*train_queue(build), sep="\n")
         elif chosen.command == "publish":
-            publishers = {"notebooks": publish_notebooks, "runs": publish_runs}
-            print(*publishers[chosen.what](build), sep="\n")
+            publishers = {
+                "notebooks": lambda: publish_notebooks(build),
+                "runs": lambda: publish_runs(build),
+                "table": publish_table,
+            }
+            print(*publishers[chosen.what](), sep="\n")
         else:
             print(*set_address(chosen.address), sep="\n")
     except ValueError as error:
