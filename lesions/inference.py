@@ -21,6 +21,7 @@ class Classifier:
     """A trained network with everything that belongs around it.
 
     Attributes:
+        path: The file it was read from.
         model: The Keras model.
         details: What is stored with it, see `models.load`.
         image_size: Side of its input in pixels.
@@ -31,17 +32,20 @@ class Classifier:
         """Read the network.
 
         Args:
-            model_path: An `.h5` file from `models.save`.
+            model_path: An `.h5` file from `models.save`, or a run folder that holds model.h5.
             tta: Whether the mean over eight flips and turns is taken, at eight times the time.
 
         Raises:
             ValueError: If the file is missing or is not a model of this project.
         """
+        if Path(model_path).is_dir():
+            model_path = Path(model_path) / "model.h5"
         if not Path(model_path).is_file():
             raise ValueError(
                 f"There is no model {model_path}; train one by `python -m lesions train cnn`, "
                 "which prints where it lies, and name it by --model."
             )
+        self.path = Path(model_path)
         self.model, self.details = models.load(model_path)
         self.image_size = self.details["image_size"]
         self.tta = tta
