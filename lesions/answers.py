@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -66,9 +67,13 @@ class AnswerDesk:
             tta: Whether the mean over eight flips and turns is taken, at eight times the time.
 
         Raises:
-            ValueError: As `inference.Classifier`.
+            ValueError: As `inference.Classifier`, and for a `.tflite` file.
         """
         self.classifier = inference.Classifier(model_path, tta)
+        if not isinstance(self.classifier.model, keras.Model):
+            raise ValueError(
+                f"{model_path} gives neither features nor gradients; name the .h5 it came from."
+            )
         self.familiarity, self.unjudged = familiarity.beside(self.classifier)
         self.record = track_record.read(self.classifier)
         # Keras traces a function at its first call, which two threads must not do at once.
@@ -109,7 +114,7 @@ class AnswerDesk:
             float32, (image_size, image_size), 0 to 1.
 
         Raises:
-            ValueError: If the class is unknown or the network has no gradients, as in TFLite.
+            ValueError: If the class is unknown.
         """
         with self._one_at_a_time:
             return explain.heat_maps(

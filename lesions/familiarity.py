@@ -133,13 +133,10 @@ def beside(classifier) -> tuple[Familiarity | None, str]:
 
 def identity(classifier) -> str:
     """Name a trained network: its run and a digest of its last layer's weights."""
-    weights = getattr(classifier.model, "identity", None)
-    if weights is None:
-        digest = hashlib.sha256()
-        for array in classifier.model.get_layer("logits").get_weights():
-            digest.update(np.ascontiguousarray(array, np.float32).tobytes())
-        weights = digest.hexdigest()[:12]
-    return f"{classifier.details.get('run', 'without a name')} {weights}"
+    digest = hashlib.sha256()
+    for array in classifier.model.get_layer("logits").get_weights():
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return f"{classifier.details.get('run', 'without a name')} {digest.hexdigest()[:12]}"
 
 
 def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.ndarray:
