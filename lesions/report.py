@@ -35,7 +35,7 @@ def one_page(
         opacity: Of the heat map over the picture, 0-1.
 
     Returns:
-        A PNG file of 992 x 1403 pixels.
+        A PNG file of 992 x 1402 pixels.
     """
     # Not by pyplot, whose list of open figures threads would share.
     page = Figure(PAGE, dpi=DPI, facecolor="white")

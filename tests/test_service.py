@@ -12,7 +12,6 @@ import threading
 import time
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 from conftest import REPOSITORY
@@ -20,6 +19,7 @@ from PIL import Image
 
 from lesions import answers, classes
 
+httpx = pytest.importorskip("httpx", reason="httpx is not installed; see requirements-dev.txt")
 for package in ("fastapi", "uvicorn", "python_multipart"):
     pytest.importorskip(package, reason=f"{package} is not installed; see requirements-app.txt")
 
