@@ -142,7 +142,7 @@ class Page:
 
     def picture(self):
         """The overlay as the browser shows it."""
-        return self.find("[data-testid=stImage] img[src*=media]").screenshot_as_png
+        return self.find("[data-testid=stMain] [data-testid=stImage] img").screenshot_as_png
 
     def download(self, label, name):
         """Presses a download button; returns the whole file."""
