@@ -1,4 +1,4 @@
-# One environment, two commands: `make study` and `make test`.
+# One environment, two commands: `make study` and `make test`; and `make app` to try the network.
 PYTHON ?= python3
 PROFILE ?= auto
 BIN := .venv/bin
@@ -6,11 +6,12 @@ export PROFILE QUICK RETRAIN HAM10000_DIR PRETRAINED_DIR
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint format evaluate publish clean
+.PHONY: help study test app serve lint format evaluate publish clean
 
 help:
 	@echo "make study     run every notebook and print the comparison table"
 	@echo "make test      run all tests, every notebook on the demo set among them"
+	@echo "make app       show the network in the browser;  make serve  as an HTTP service"
 	@echo "make lint      check style;  make format  mend it"
 	@echo "make evaluate  remake models/comparison.csv and the README's table from the predictions"
 	@echo "make publish   copy the last study's notebooks, runs and best model from build/"
@@ -24,6 +25,7 @@ help:
 	@echo "  QUICK=1                  about 1,500 images and two epochs"
 	@echo "  RETRAIN=1                train where a recorded run is at hand"
 	@echo "  LESIONS_BUILD=<folder>   where everything made here goes; default build/"
+	@echo "  LESIONS_MODEL=<file.h5>  the network of the app; default models/best_model.h5"
 	@echo "  PYTHON=<interpreter>     Python 3.11 to 3.13 for .venv; default python3"
 
 $(BIN)/python:
@@ -39,11 +41,21 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
+.venv/app: requirements.txt requirements-app.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements-app.txt
+	@touch $@
+
 study: .venv/study
 	$(BIN)/python -m lesions.study run
 
 test: .venv/tests
 	$(BIN)/python -m pytest
+
+app: .venv/app
+	$(BIN)/python -m streamlit run app.py
+
+serve: .venv/app
+	$(BIN)/python -m lesions serve
 
 lint: .venv/tests
 	$(BIN)/ruff check

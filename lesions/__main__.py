@@ -1,4 +1,4 @@
-"""The command line: python -m lesions train | predict | evaluate | explain | export."""
+"""The command line: python -m lesions train | predict | evaluate | explain | serve | ...."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ ARCHITECTURES = (
     "cnn_densenet121",
     "densenet121_efficientnetb3",
 )
+PRECISIONS = ("float32", "float16", "int8")
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
 FORMATS = ("tflite", "savedmodel", "onnx", "keras")
 DEFAULT_MODEL = "models/best_model.h5 of this repository"
@@ -31,6 +32,7 @@ EPILOG = f"""examples:
   python -m lesions train densenet121
   python -m lesions evaluate models
   python -m lesions explain photo.jpg --output heat_maps
+  python -m lesions serve --port 8000
   python -m lesions export --format tflite --output skin.tflite
 
 `python -m lesions COMMAND --help` says more about one command.
@@ -42,7 +44,8 @@ PREDICT = f"""examples:
 Columns of the file: image (a file as you named it; an image in a folder as the folder you
 named and the path inside it), predicted, the probabilities of akiec, bcc, bkl, df, mel, nv
 and vasc, and error. An image that cannot be read keeps its row, with the reason in the last
-column, and the command then ends with exit code 1.
+column, and the command then ends with exit code 1. A command that was stopped leaves what it has
+as FILE.csv.<digest>.partial, and --resume goes on from there; the digest is of the network.
 {classes.NOTICE}"""
 
 
@@ -72,8 +75,25 @@ EXPLAIN = f"""examples:
 For photo.jpg it writes photo_gradcam.jpg: the image, the heat map, and both together.
 A heat map says where the network looks, not whether it is right.
 {classes.NOTICE}"""
+SERVE = f"""examples:
+  python -m lesions serve
+  curl -F file=@photo.jpg http://127.0.0.1:8000/predict
+  curl -F file=@photo.jpg "http://127.0.0.1:8000/explain?target=mel" --output overlay.png
+
+http://127.0.0.1:8000/docs describes and tries all addresses. Pictures of up to 20 MB are held
+in memory only. Beyond --queue pictures the answer is 503. Ctrl-C or SIGTERM finishes what waits.
+It needs `pip install -r requirements-app.txt`.
+{classes.NOTICE}"""
+FAMILIARITY = f"""example:
+  python -m lesions familiarity
+
+It reads photographs of HAM10000's training split, sets its thresholds on the validation split and
+measures itself on the test split, on everyday pictures and on pictures out of focus. The file goes
+beside the model, whose app and service warn of pictures unlike those, and serves that model only.
+{classes.NOTICE}"""
 EXPORT = f"""examples:
   python -m lesions export --format tflite --output skin.tflite
+  python -m lesions export --format tflite --precision int8 --output skin_int8.tflite
   python -m lesions export --format savedmodel --output skin_saved_model
 
 Beside the file, FILE.json says the order of the classes, the form of the input and the
@@ -92,7 +112,15 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_train, _add_predict, _add_evaluate, _add_explain, _add_export):
+    for add in (
+        _add_train,
+        _add_predict,
+        _add_evaluate,
+        _add_explain,
+        _add_serve,
+        _add_familiarity,
+        _add_export,
+    ):
         add(commands)
     return whole
 
@@ -110,7 +138,9 @@ def _command(commands, name: str, run, summary: str, epilog: str) -> argparse.Ar
 
 
 def _add_model(command) -> None:
-    command.add_argument("--model", metavar="FILE.h5", help=f"default: {DEFAULT_MODEL}")
+    command.add_argument(
+        "--model", metavar="FILE.h5", help=f"or a run folder; default: {DEFAULT_MODEL}"
+    )
 
 
 def _add_paths(command) -> None:
@@ -171,6 +201,11 @@ def _add_predict(commands) -> None:
         metavar="N",
         help="photographs a step (default 32); smaller needs less memory",
     )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where the same command was stopped, by Ctrl-C or a power cut",
+    )
 
 
 def _add_evaluate(commands) -> None:
@@ -201,12 +236,47 @@ def _add_explain(commands) -> None:
     )
 
 
+def _add_serve(commands) -> None:
+    summary = "Answer pictures that are sent over the network."
+    command = _command(commands, "serve", _serve, summary, SERVE)
+    add = command.add_argument
+    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this computer only")
+    add("--port", type=_positive, default=8000, metavar="N", help="default: 8000")
+    add(
+        "--queue",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="pictures that may be answered and wait at a time (default 64)",
+    )
+    _add_model(command)
+
+
+def _add_familiarity(commands) -> None:
+    summary = "Learn what photographs like those of the training look like to a network."
+    command = _command(commands, "familiarity", _familiarity, summary, FAMILIARITY)
+    add = command.add_argument
+    add("--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places")
+    add("--per-class", type=_positive, default=150, metavar="N", help=argparse.SUPPRESS)
+    _add_model(command)
+
+
 def _add_export(commands) -> None:
     summary = "Write a network in the format of another program."
     command = _command(commands, "export", _export, summary, EXPORT)
     command.add_argument("--format", required=True, choices=FORMATS, help="which format")
     command.add_argument(
         "--output", required=True, metavar="PATH", help="the file, or the folder of a savedmodel"
+    )
+    command.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="of a tflite file: float32 (the default), float16 for half the size, or int8 for a "
+        "quarter, which is calibrated on training photographs and answers a little differently",
+    )
+    command.add_argument(
+        "--data", metavar="FOLDER", help="where HAM10000 lies, for int8; default: the usual places"
     )
     _add_model(command)
 
@@ -243,14 +313,22 @@ def _train(arguments) -> int:
 def _predict(arguments) -> int:
     with quiet_stderr():
         from lesions import commands, inference
-    from tqdm import tqdm
 
     paths = inference.find_images(arguments.paths)
     model = arguments.model or inference.BEST_MODEL
     classifier = inference.Classifier(model, tta=not arguments.no_tta)
-    rows = classifier.classify(paths, arguments.batch_size)
-    bar = tqdm(rows, total=len(paths), unit="images", disable=not sys.stderr.isatty())
-    written, faulty = commands.write_table(bar, arguments.output)
+    try:
+        written, faulty = commands.write_answers(
+            classifier,
+            paths,
+            arguments.output,
+            arguments.batch_size,
+            arguments.resume,
+            progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        print("Stopped; the same command with --resume goes on from there.", file=sys.stderr)
+        raise
     print(f"Wrote {arguments.output}, {written} images. {classes.NOTICE}")
     return _report(faulty, written, "see the column error")
 
@@ -310,13 +388,61 @@ def _explain(arguments) -> int:
     return _report(faulty, len(paths), "see above")
 
 
+def _serve(arguments) -> int:
+    with quiet_stderr():
+        from lesions import answers, inference
+    try:
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+
+        from lesions import service
+    except ImportError as error:
+        raise ValueError(
+            f"The service needs the package {error.name}; get it by "
+            "`pip install -r requirements-app.txt`."
+        ) from error
+    desk = answers.AnswerDesk(arguments.model or inference.BEST_MODEL)
+    print(f"Serving on http://{arguments.host}:{arguments.port}/docs. {classes.NOTICE}", flush=True)
+    service.serve(desk, arguments.host, arguments.port, arguments.queue)
+    return 0
+
+
+def _familiarity(arguments) -> int:
+    with quiet_stderr():
+        from lesions import data, familiarity, inference
+    classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
+    dataset = data.find_dataset(arguments.data)
+    print(f"Data: {dataset.source}.")
+    metadata = data.with_split(data.read_metadata(dataset))
+    fitted = familiarity.fit(classifier, metadata, arguments.per_class)
+    path = fitted.save(classifier.path.with_name(familiarity.FILE))
+    found = fitted.measured
+    print(
+        f"{found['other_images']} everyday pictures against {found['test_images']} test "
+        f"photographs: AUC {found['unlike_auc']:.3f}, {found['unlike_found']:.0%} of them found, "
+        f"{found['unlike_false']:.1%} false alarms.\n"
+        f"The same test photographs out of focus: AUC {found['blurred_auc']:.3f}, "
+        f"{found['blurred_found']:.0%} found, {found['blurred_false']:.1%} false alarms."
+    )
+    print(f"Wrote {path}, for {fitted.model}. {classes.NOTICE}")
+    return 0
+
+
 def _export(arguments) -> int:
     with quiet_stderr():
-        from lesions import export, inference
+        from lesions import commands, export, inference
     classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
+    calibration = None
+    if arguments.precision == "int8":
+        calibration = commands.calibration_images(classifier, arguments.data)
     with quiet_stderr():  # the converters chat too
         path, checked = export.export(
-            classifier.model, classifier.details, arguments.format, arguments.output
+            classifier.model,
+            classifier.details,
+            arguments.format,
+            arguments.output,
+            arguments.precision,
+            calibration,
         )
     print(f"Wrote {path} and {path.name}.json. {checked} {classes.NOTICE}")
     return 0

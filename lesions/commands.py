@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from lesions import (
     classes,
@@ -86,7 +89,6 @@ def score(model, folder, tta: bool = True) -> tuple[pd.DataFrame, float, int]:
         ValueError: If the folder, a photograph or the model cannot be used.
     """
     from sklearn.metrics import balanced_accuracy_score
-    from tqdm import tqdm
 
     rows = data.read_metadata(data.open_dataset(folder, "the folder that was named"))
     classifier = Classifier(model, tta)
@@ -103,41 +105,128 @@ def score(model, folder, tta: bool = True) -> tuple[pd.DataFrame, float, int]:
     return evaluation.intervals(frame), decided, int(rows["image_id"].isin(known).sum())
 
 
-def write_table(rows: Iterable[dict], path) -> tuple[int, int]:
-    """Write rows of `Classifier.classify` as CSV, six digits a probability, as they come.
+def write_answers(
+    classifier: Classifier,
+    paths: list[str],
+    output,
+    batch_size: int = 32,
+    resume: bool = False,
+    progress: bool = False,
+) -> tuple[int, int]:
+    """Write the answers to photographs as CSV, six digits a probability, as they come.
 
-    The file is written beside its place and renamed when whole.
+    The file is written beside its place, in `<output>.<digest>.partial`, where the digest is of
+    the network and its views, and renamed when whole. If the command is stopped, that file stays.
+
+    Args:
+        classifier: The network.
+        paths: Files.
+        output: The table.
+        batch_size: Photographs a step.
+        resume: Whether rows that a stopped command left are kept and not computed again.
+        progress: Whether a bar on stderr shows how far it is.
 
     Returns:
-        How many rows were written, and how many of them have an error.
+        How many rows the table has, and how many of them have an error.
 
     Raises:
         ValueError: If the file cannot be written.
     """
-    path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    output = Path(output)
+    beside = output.with_name(f"{output.name}.{_digest(classifier)}.partial")
     written = faulty = 0
     try:
-        if path.is_dir():
+        if output.is_dir():
             raise IsADirectoryError(21, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", newline="", encoding="utf-8", errors="replace") as file:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if resume and beside.exists():
+            written, faulty = _kept_rows(beside, paths)
+        rows = classifier.classify(islice(paths, written, None), batch_size)
+        with open(
+            beside, "a" if written else "w", newline="", encoding="utf-8", errors="replace"
+        ) as file:
             table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            table.writeheader()
-            for row in rows:
+            if not written:
+                table.writeheader()
+            for row in _with_bar(rows, len(paths), written, progress):
                 table.writerow(
                     {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()}
                 )
+                file.flush()  # what is answered outlives the process
                 written, faulty = written + 1, faulty + bool(row["error"])
-        os.replace(beside, path)
+        os.replace(beside, output)
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be written ({error.strerror}); name another --output."
+            f"{output} cannot be written ({error.strerror}); name another --output."
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # already renamed, or its folder is not one
-            beside.unlink()
+        if not written:
+            with contextlib.suppress(OSError):  # its folder may not be one
+                beside.unlink()
     return written, faulty
+
+
+def _with_bar(rows, total: int, done: int, progress: bool):
+    return tqdm(rows, total=total, initial=done, unit="images", disable=not progress)
+
+
+def _digest(classifier: Classifier) -> str:
+    """Tell networks, and one look from eight, apart."""
+    digest = hashlib.sha256(f"{classifier.tta} {classifier.path.stat().st_size}".encode())
+    with open(classifier.path, "rb") as file:
+        while part := file.read(1_000_000):
+            digest.update(part)
+    return digest.hexdigest()[:8]
+
+
+def _kept_rows(table: Path, paths: list[str]) -> tuple[int, int]:
+    """Cut a stopped table behind its last whole row that belongs to these paths, in their order.
+
+    Returns:
+        How many rows are kept, and how many of them have an error.
+    """
+    kept = faulty = end = 0
+    torn = False
+    with open(table, "rb+") as file:
+
+        def lines():
+            nonlocal torn
+            for line in iter(file.readline, b""):
+                torn = not line.endswith(b"\n")
+                yield line.decode("utf-8", "replace")
+
+        rows = csv.reader(lines())
+        if next(rows, None) == list(COLUMNS) and not torn:
+            end = file.tell()
+            for row, path in zip(rows, paths, strict=False):
+                expected = path.encode("utf-8", "replace").decode("utf-8")
+                if torn or len(row) != len(COLUMNS) or row[0] != expected:
+                    break
+                kept, faulty, end = kept + 1, faulty + bool(row[-1]), file.tell()
+        file.truncate(end)
+    return kept, faulty
+
+
+def calibration_images(classifier: Classifier, folder=None, number: int = 210) -> np.ndarray:
+    """Prepare training photographs, as many of each class, that int8 takes its ranges from.
+
+    Args:
+        classifier: The network.
+        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
+        number: How many at most.
+
+    Returns:
+        uint8, (n, image_size, image_size, 3), RGB 0-255.
+
+    Raises:
+        ValueError: If there are no data or a photograph is faulty.
+    """
+    build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
+    dataset = data.find_dataset(folder, demo_folder=build / "demo")
+    rows = data.with_split(data.read_metadata(dataset))
+    rows = rows[rows["split"] == "train"].sample(frac=1, random_state=42)
+    rows = rows.groupby("dx").head(number // len(classes.CODES))
+    return np.stack([classifier.prepare(path) for path in rows["image_path"]])
 
 
 def write_heat_maps(

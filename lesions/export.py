@@ -6,22 +6,25 @@ import json
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from lesions import classes
+from lesions import classes, lite
 
 FORMATS = ("tflite", "savedmodel", "onnx", "keras")
-TOLERANCE = 1e-4
+PRECISIONS = ("float32", "float16", "int8")
+# By how much a probability may differ. What int8 costs is to be measured on photographs.
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": None}
 INPUTS = {
     "image": "float32, (n, size, size, 3), RGB 0-255: the centre square of the photograph",
     "patient": "float32, (n, features), from lesions.data.patient_features",
 }
 
 
-def export(model, details: dict, format: str, path) -> tuple[Path, str]:
+def export(
+    model, details: dict, format: str, path, precision: str = "float32", calibration=None
+) -> tuple[Path, str]:
     """Write a network in another format, and beside it `<name>.json` with what it means.
 
     The JSON holds the order of the classes, the temperature that calibrates the probabilities
@@ -33,6 +36,10 @@ def export(model, details: dict, format: str, path) -> tuple[Path, str]:
         details: What is stored with it, from `models.load`.
         format: One of `FORMATS`. "savedmodel" makes a folder.
         path: Where it goes; "keras" wants a name that ends in .keras.
+        precision: One of `PRECISIONS`; all but "float32" are for "tflite". "float16" halves the
+            weights; "int8" computes in whole numbers, whose ranges it takes from `calibration`.
+        calibration: uint8, (n, size, size, 3), RGB 0-255, training photographs from
+            `Classifier.prepare`, a few hundred; for "int8".
 
     Returns:
         The path and a sentence on how the exported network was checked.
@@ -44,6 +51,7 @@ def export(model, details: dict, format: str, path) -> tuple[Path, str]:
     path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"Unknown format {format!r}; use {', '.join(FORMATS)}.")
+    _check_precision(model, format, precision, calibration)
     if path.is_dir() and not (format == "savedmodel" and (path / "saved_model.pb").exists()):
         raise ValueError(f"{path} is a folder already; name another --output.")
     try:
@@ -51,13 +59,17 @@ def export(model, details: dict, format: str, path) -> tuple[Path, str]:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
             beside = Path(folder) / f"model{'.keras' if format == 'keras' else ''}"
             # The question comes first: Keras exports to ONNX only what was called before.
-            inputs, expected = _question(model)
-            _WRITERS[format](model, beside)
-            checked = _check(beside, format, inputs, expected)
+            inputs, expected = _question(model, calibration if precision == "int8" else None)
+            if format == "tflite":
+                _write_tflite(model, beside, precision, calibration)
+            else:
+                _WRITERS[format](model, beside)
+            checked = _check(beside, format, inputs, expected, TOLERANCES[precision])
             if path.is_dir():
                 shutil.rmtree(path)
             os.replace(beside, path)
-            _write_description(model, details, path, Path(folder) / "description")
+            described = {**details, "precision": precision}
+            _write_description(model, described, path, Path(folder) / "description")
     except OSError as error:
         raise ValueError(
             f"{path} cannot be written ({error.strerror}); name another --output."
@@ -86,12 +98,33 @@ def _write_savedmodel(model, path: Path) -> None:
     model.export(path, format="tf_saved_model", verbose=False)
 
 
-def _write_tflite(model, path: Path) -> None:
+def _check_precision(model, format: str, precision: str, calibration) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"Unknown precision {precision!r}; use {', '.join(PRECISIONS)}.")
+    if precision != "float32" and format != "tflite":
+        raise ValueError(f"The precision {precision} is for tflite; leave it out for {format}.")
+    if precision == "int8" and (calibration is None or not len(calibration)):
+        raise ValueError("int8 needs training photographs to calibrate on; give some.")
+    if precision == "int8" and len(model.inputs) > 1:
+        raise ValueError("int8 is for networks that take images only; use float16.")
+
+
+def _write_tflite(model, path: Path, precision: str, calibration) -> None:
     import tensorflow as tf
 
     folder = path.with_name("saved_model")
     _write_savedmodel(model, folder)
-    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        # Input and output stay float32, so that the file is asked as the others are.
+        converter.representative_dataset = lambda: (
+            [image[np.newaxis].astype(np.float32)] for image in calibration
+        )
+    path.write_bytes(converter.convert())
 
 
 def _write_onnx(model, path: Path) -> None:
@@ -104,7 +137,6 @@ def _write_onnx(model, path: Path) -> None:
 
 
 _WRITERS = {
-    "tflite": _write_tflite,
     "savedmodel": _write_savedmodel,
     "onnx": _write_onnx,
     "keras": _write_keras,
@@ -128,20 +160,7 @@ def _answer_savedmodel(path: Path, inputs: dict) -> np.ndarray:
 
 
 def _answer_tflite(path: Path, inputs: dict) -> np.ndarray:
-    runner = _interpreter()(model_path=str(path)).get_signature_runner()
-    return next(iter(runner(**inputs).values()))
-
-
-def _interpreter():
-    """Find an interpreter: the package that is kept up, else the one inside TensorFlow."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        import tensorflow as tf
-
-        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-        Interpreter = tf.lite.Interpreter
-    return Interpreter
+    return lite.LiteModel(path).predict_on_batch(inputs)
 
 
 def _answer_onnx(path: Path, inputs: dict) -> np.ndarray:
@@ -160,8 +179,11 @@ _READERS = {
 }
 
 
-def _question(model) -> tuple[dict, np.ndarray]:
-    """Give three random images and the network's answer to them."""
+def _question(model, photographs=None) -> tuple[dict, np.ndarray]:
+    """Give a few photographs, or three random images, and the network's answer to them."""
+    if photographs is not None:
+        inputs = {model.inputs[0].name: photographs[:16].astype(np.float32)}
+        return inputs, np.asarray(model(_positional(inputs), training=False))
     random = np.random.default_rng(0)
     inputs = {
         tensor.name: random.uniform(0, 255 if tensor.name == "image" else 1, (3, *tensor.shape[1:]))
@@ -177,16 +199,18 @@ def _positional(inputs: dict):
     return values if len(values) > 1 else values[0]
 
 
-def _check(path: Path, format: str, inputs: dict, expected: np.ndarray) -> str:
+def _check(path: Path, format: str, inputs: dict, expected: np.ndarray, tolerance) -> str:
     """Compare the exported network's answer with the expected one."""
     try:
         found = _READERS[format](path, inputs)
     except (ImportError, AttributeError) as error:
         return f"Not checked, because no interpreter is installed ({error})."
     difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCE:
+    if tolerance is None:
+        return f"Checked: probabilities of training photographs differ by up to {difference:.2g}."
+    if not difference <= tolerance:
         raise ValueError(
-            f"The exported network answers differently by {difference:.2g}, over {TOLERANCE:g}; "
+            f"The exported network answers differently by {difference:.2g}, over {tolerance:g}; "
             "nothing was written, so use another --format."
         )
     return f"Checked: the same probabilities on random images to {difference:.1g}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import socket
 from pathlib import Path
 
 import keras
@@ -108,3 +109,18 @@ def distribution():
             yield
         finally:
             keras.distribution.set_distribution(before)
+
+
+def local_address() -> str:
+    """Find this machine's address in its own network; nothing is sent.
+
+    Returns:
+        For example "192.168.1.20"; "127.0.0.1" without a network.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # A datagram socket that is connected only chooses the way out.
+            probe.connect(("192.0.2.1", 9))
+            return probe.getsockname()[0]
+        except OSError:
+            return "127.0.0.1"

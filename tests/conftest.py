@@ -40,6 +40,20 @@ def demo_store(demo_metadata, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_model(demo_metadata, tmp_path_factory):
+    """A small untrained network, with the familiarity file that belongs to it."""
+    from lesions import familiarity, inference, models
+
+    folder = tmp_path_factory.mktemp("tiny")
+    path = models.save(
+        models.build("cnn", 64, "random"), folder / "model.h5", {"temperature": 0.25, "run": "tiny"}
+    )
+    fitted = familiarity.fit(inference.Classifier(path, tta=False), demo_metadata)
+    fitted.save(folder / familiarity.FILE)
+    return path
+
+
+@pytest.fixture(scope="session")
 def ham10000():
     """The real HAM10000, where this machine has it."""
     if not os.environ.get("HAM10000_DIR"):

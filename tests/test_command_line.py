@@ -75,6 +75,75 @@ def test_rows_and_columns(folder, photographs, tmp_path, capsys):
     assert "Not for clinical use" in capsys.readouterr().out
 
 
+def stop_after(rows, monkeypatch):
+    """Makes the network answer so many photographs and then be interrupted."""
+    answer = inference.predictions.predict
+    seen = []
+
+    def predict_or_stop(model, pictures, *arguments, **options):
+        if sum(seen) >= rows:
+            raise KeyboardInterrupt
+        seen.append(len(pictures))
+        return answer(model, pictures, *arguments, **options)
+
+    monkeypatch.setattr(inference.predictions, "predict", predict_or_stop)
+    return seen
+
+
+def test_a_stopped_table_is_resumed_to_the_same_end(folder, photographs, tmp_path, capsys):
+    quick = ["--no-tta", "--batch-size", "4"]
+    whole, stopped = tmp_path / "whole.csv", tmp_path / "stopped.csv"
+    assert predict(folder, whole, photographs, options=quick) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(8, patch)
+        assert predict(folder, stopped, photographs, options=quick) == 130
+    assert "--resume" in capsys.readouterr().err and not stopped.exists()
+    (partial,) = tmp_path.glob("stopped.csv.*.partial")
+    with open(partial, "a") as file:
+        file.write("torn/line.jpg,nv,0.1")
+    with pytest.MonkeyPatch.context() as patch:
+        seen = stop_after(1000, patch)
+        assert predict(folder, stopped, photographs, options=[*quick, "--resume"]) == 0
+    assert sum(seen) == len(list(photographs.iterdir())) - 8
+    assert stopped.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped.csv", "whole.csv"]
+
+
+def test_rows_of_other_files_or_another_network_are_not_kept(folder, photographs, tmp_path):
+    files = sorted(photographs.iterdir())[:8]
+    output = tmp_path / "answers.csv"
+    quick = ["--no-tta", "--batch-size", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(4, patch)
+        assert predict(folder, output, *files, options=quick) == 130
+    swapped = [files[0], files[2], *files[3:]]
+    assert predict(folder, output, *swapped, options=[*quick, "--resume"]) == 0
+    assert pd.read_csv(output)["image"].tolist() == [str(path) for path in swapped]
+    assert list(tmp_path.glob("*.partial")) == []
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(4, patch)
+        assert predict(folder, output, *files, options=quick) == 130
+        seen = stop_after(1000, patch)
+        assert predict(folder, output, *files, options=["--resume"]) == 0
+    assert sum(seen) == len(files)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_many_files(folder, photographs, tmp_path):
+    psutil = pytest.importorskip("psutil")
+    source = sorted(photographs.iterdir())[0]
+    (tmp_path / "many").mkdir()
+    for number in range(1500):
+        (tmp_path / "many" / f"{number:05d}.jpg").hardlink_to(source)
+    classifier = inference.Classifier(folder / "cnn.h5", tta=False)
+    memory = []
+    for number, row in enumerate(classifier.classify(inference.find_images([tmp_path / "many"]))):
+        assert not row["error"]
+        if number % 250 == 249:
+            memory.append(psutil.Process().memory_info().rss / 1e6)
+    assert memory[-1] - memory[1] < 40, memory
+
+
 @pytest.mark.parametrize("tta", [True, False])
 def test_probabilities_are_calibrated_and_averaged_over_views(folder, photographs, tmp_path, tta):
     files = sorted(photographs.iterdir())[:3]
@@ -310,9 +379,12 @@ def test_lists_in_the_help_are_those_of_the_package():
     assert command_line.ARCHITECTURES == models.ARCHITECTURES
     assert command_line.METHODS == tuple(explain.METHODS)
     assert command_line.FORMATS == export.FORMATS
+    assert command_line.PRECISIONS == export.PRECISIONS
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "explain", "export"])
+@pytest.mark.parametrize(
+    "command", ["train", "predict", "evaluate", "explain", "serve", "familiarity", "export"]
+)
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         command_line.main([command, "--help"])
