@@ -70,6 +70,7 @@ evaluate: .venv/study
 
 publish: .venv/study
 	$(BIN)/python -m lesions.study publish runs
+	$(BIN)/python -m lesions familiarity
 	$(BIN)/python -m lesions.study publish notebooks
 
 clean:

@@ -1,9 +1,11 @@
 """Whether a photograph is like those the network learnt from: its features, its focus, its size.
 
-A network answers anything, a coffee cup too. Features are the network's own, pooled; a photograph
-whose nearest training neighbours are far away is unfamiliar (Sun et al. 2022, out-of-distribution
-detection with deep nearest neighbours). What is fitted lies in a small file beside the model and
-serves that model only.
+A network answers anything, a coffee cup too. Features are means of the network's own maps; a
+photograph whose nearest training neighbours are far away is unfamiliar (Sun et al. 2022,
+out-of-distribution detection with deep nearest neighbours). The maps are those from the middle of
+the network (Lee et al. 2018): the last ones tell seven diagnoses apart and little else, and take a
+coffee cup for one of them. What is fitted lies in a small file beside the model and serves that
+model only.
 """
 
 from __future__ import annotations
@@ -11,22 +13,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+import zipfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from lesions import images
 
 FILE = "familiarity.npz"
-NEIGHBOURS = 10
-COMPONENTS = 64
+NEIGHBOURS = 5
+# The maps whose side is a quarter, an eighth and a sixteenth of the picture's.
+REDUCTIONS = (4, 8, 16)
+# Beyond so many standard deviations a channel says no more.
+CLIP = 10.0
 # Focus is judged at one scale, whatever the camera.
 FOCUS_SIDE = 256
 # Share of validation photographs that are called unfamiliar, and that are called blurred.
@@ -40,16 +45,16 @@ class Familiarity:
     Attributes:
         model: The network this belongs to, from `identity`.
         centre: float32, (features,), the mean of the training features.
-        axes: float32, (COMPONENTS, features), their principal axes, each divided by its spread.
-        known: float32, (n, COMPONENTS), unit vectors of training photographs.
-        far: Distance to the neighbours above which a photograph is unfamiliar, 0 to 2.
+        spread: float32, (features,), their standard deviation.
+        known: float32, (n, features), training photographs in standard deviations.
+        far: Distance to the neighbours above which a photograph is unfamiliar.
         blurred: Sharpness below which it is blurred.
         measured: How well it works, from `measure`.
     """
 
     model: str
     centre: np.ndarray
-    axes: np.ndarray
+    spread: np.ndarray
     known: np.ndarray
     far: float
     blurred: float
@@ -62,14 +67,15 @@ class Familiarity:
             features: float32, (n, features), from `features_of`.
 
         Returns:
-            float, (n,): the mean distance to the ten nearest neighbours, 0 (the same) to 2.
+            float, (n,): the mean distance to the five nearest neighbours, in standard deviations
+            of a feature.
         """
-        projected = _unit((features - self.centre) @ self.axes.T)
         finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(self.known))).fit(self.known)
-        return finder.kneighbors(projected)[0].mean(axis=1)
+        found = finder.kneighbors(_scaled(features, self.centre, self.spread))[0].mean(axis=1)
+        return found / np.sqrt(len(self.centre))
 
     def save(self, path) -> Path:
-        """Write the file, half a megabyte at most, beside its place and rename it when whole.
+        """Write the file, about a megabyte, beside its place and rename it when whole.
 
         Returns:
             The path.
@@ -81,9 +87,9 @@ class Familiarity:
         np.savez_compressed(
             beside,
             facts=json.dumps(facts),
-            **{
-                name: getattr(self, name).astype(np.float16) for name in ("centre", "axes", "known")
-            },
+            centre=self.centre.astype(np.float32),
+            spread=self.spread.astype(np.float32),
+            known=self.known.astype(np.float16),
         )
         os.replace(beside, path)
         return path
@@ -98,9 +104,9 @@ def load(path) -> Familiarity:
     try:
         with np.load(path) as file:
             facts = json.loads(str(file["facts"]))
-            arrays = {name: file[name].astype(np.float32) for name in ("centre", "axes", "known")}
+            arrays = {name: file[name].astype(np.float32) for name in ("centre", "spread", "known")}
         return Familiarity(**facts, **arrays)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is not a whole familiarity file; make it by `python -m lesions familiarity`."
         ) from error
@@ -140,7 +146,7 @@ def identity(classifier) -> str:
 
 
 def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Give the pooled features of all branches.
+    """Give the mean of every channel of the maps in the middle of the network.
 
     Args:
         classifier: From `inference.Classifier`.
@@ -151,14 +157,10 @@ def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.nd
         float32, (n, features).
     """
     model = classifier.model
-    pooled = [
-        layer.output
-        for layer in model.layers
-        if isinstance(layer, keras.layers.GlobalAveragePooling2D)
-        and layer.name.endswith("_features")
-    ]
     # Kept with the model, because building and tracing it anew costs seconds.
     if not hasattr(model, "features_model"):
+        pool = keras.layers.GlobalAveragePooling2D
+        pooled = [pool()(layer.output) for layer in _middle_layers(model)]
         model.features_model = keras.Model(model.inputs, pooled)
         model.features_model.compile()
     parts = []
@@ -170,6 +172,18 @@ def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.nd
         outputs = outputs if isinstance(outputs, list) else [outputs]
         parts.append(np.concatenate([np.asarray(output) for output in outputs], axis=1))
     return np.concatenate(parts).astype(np.float32)
+
+
+def _middle_layers(model) -> list:
+    """Find the last layer at each of the sides that `REDUCTIONS` name."""
+    size = model.inputs[0].shape[1]
+    found = {}
+    for layer in model.layers:
+        shape = getattr(layer.output, "shape", ())
+        for reduction in REDUCTIONS:
+            if len(shape) == 4 and shape[1] in (size // reduction, -(-size // reduction)):
+                found[reduction] = layer
+    return list(found.values())
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -222,7 +236,7 @@ def warnings(familiarity: Familiarity | None, classifier, image, prepared) -> li
     return found
 
 
-def fit(classifier, metadata: pd.DataFrame, per_class: int = 200, seed: int = 42) -> Familiarity:
+def fit(classifier, metadata: pd.DataFrame, per_class: int = 60, seed: int = 42) -> Familiarity:
     """Fit on training photographs and set both thresholds on validation photographs.
 
     Args:
@@ -238,17 +252,16 @@ def fit(classifier, metadata: pd.DataFrame, per_class: int = 200, seed: int = 42
     train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=seed)
     train = train.groupby("dx").head(per_class)
     features, _ = _read(classifier, train["image_path"])
-    components = PCA(min(COMPONENTS, *features.shape), random_state=seed).fit(features)
-    axes = components.components_ / np.sqrt(components.explained_variance_ + 1e-6)[:, np.newaxis]
-    known = _unit((features - components.mean_) @ axes.T)
-    whole = Familiarity(identity(classifier), components.mean_, axes, known, 2.0, -np.inf)
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.maximum(spread, 0.05 * np.median(spread) + 1e-6)  # for channels that are dead
+    known = _scaled(features, centre, spread)
+    fitted = Familiarity(identity(classifier), centre, spread, known, np.inf, -np.inf)
     validation = _sample(metadata, "validation", seed)
     features, focus = _read(classifier, validation["image_path"])
-    far = float(np.quantile(whole.distances(features), 1 - ALLOWED))
-    blurred = float(np.quantile(focus, ALLOWED))
-    whole = Familiarity(whole.model, whole.centre, axes, known, far, blurred)
-    measured = measure(whole, classifier, _sample(metadata, "test", seed))
-    return Familiarity(whole.model, whole.centre, axes, known, far, blurred, measured)
+    far = float(np.quantile(fitted.distances(features), 1 - ALLOWED))
+    fitted = replace(fitted, far=far, blurred=float(np.quantile(focus, ALLOWED)))
+    measured = measure(fitted, classifier, _sample(metadata, "test", seed))
+    return replace(fitted, measured=measured)
 
 
 def measure(familiarity: Familiarity, classifier, test: pd.DataFrame) -> dict:
@@ -321,8 +334,8 @@ def _defocused(image: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(image, (0, 0), min(image.shape[:2]) / 40)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+def _scaled(features: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    return np.clip((features - centre) / spread, -CLIP, CLIP)
 
 
 def _auc(negative: np.ndarray, positive: np.ndarray) -> float:

@@ -81,12 +81,14 @@ def test_a_file_of_another_network_is_named_not_used(fitted, tiny_model, tmp_pat
     assert found is None and "not a whole" in unjudged
 
 
-def test_features_of_two_branches_are_joined():
+def test_features_come_from_three_resolutions_of_any_network():
     model = models.build("cnn_densenet121", 64, "random")
     classifier = inference.Classifier.__new__(inference.Classifier)
     classifier.model, classifier.details = model, {}
-    features = familiarity.features_of(classifier, np.zeros((2, 64, 64, 3), np.uint8))
-    assert features.shape == (2, 256 + 1024)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    features = familiarity.features_of(classifier, pictures)
+    assert features.shape == (2, 128 + 256 + 512)
+    assert np.isfinite(features).all() and (features[0] != features[1]).any()
 
 
 COMMITTED = inference.BEST_MODEL.with_name(familiarity.FILE)
