@@ -54,11 +54,9 @@ class TrackRecord:
             f"({found / len(true):.0%})"
         )
         missed = true.loc[true["predicted"] != code, "predicted"]
-        return (
-            f"{text}; {_mostly(missed, 'it took the others {}for ')}."
-            if len(missed)
-            else f"{text}."
-        )
+        if missed.empty:
+            return f"{text}."
+        return f"{text}; {_mostly(missed, 'it took the others {}for ')}."
 
     def when_as_sure(self, probability: float) -> str:
         """Say how often the network was right where it was about as sure; "" for too few."""
