@@ -54,7 +54,7 @@ def one_page(
     shown = explain.overlay(answer.picture, heat_map, opacity)
     titles = ("The picture's centre square", f"Evidence for {explained} (Grad-CAM)")
     for left, picture, title in zip((0.08, 0.52), (answer.picture, shown), titles, strict=True):
-        axes = page.add_axes((left, 0.535, 0.40, 0.283))
+        axes = page.add_axes((left, 0.527, 0.40, 0.283))
         axes.imshow(picture)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()

@@ -41,7 +41,7 @@ class TrackRecord:
             f"{right:,} of them were ({right / len(named):.0%})"
         )
         wrong = named.loc[named["dx"] != code, "dx"]
-        return f"{text}; {_mostly(wrong, 'the others were')}." if len(wrong) else f"{text}."
+        return f"{text}; {_mostly(wrong, 'the others were {}')}." if len(wrong) else f"{text}."
 
     def when_true(self, code: str) -> str:
         """Say how much of a class the network found."""
@@ -54,9 +54,9 @@ class TrackRecord:
             f"({found / len(true):.0%})"
         )
         missed = true.loc[true["predicted"] != code, "predicted"]
-        return (
-            f"{text}; {_mostly(missed, 'it took the others for')}." if len(missed) else f"{text}."
-        )
+        if missed.empty:
+            return f"{text}."
+        return f"{text}; {_mostly(missed, 'it took the others {}for ')}."
 
     def when_as_sure(self, probability: float) -> str:
         """Say how often the network was right where it was about as sure; "" for too few."""
@@ -135,4 +135,4 @@ def _short(code: str) -> str:
 def _mostly(codes: pd.Series, words: str) -> str:
     counts = codes.value_counts().head(2)
     mostly = "mostly " if codes.nunique() > 2 else ""
-    return f"{words} {mostly}" + " and ".join(f"{_short(c)} ({n:,})" for c, n in counts.items())
+    return words.format(mostly) + " and ".join(f"{_short(c)} ({n:,})" for c, n in counts.items())

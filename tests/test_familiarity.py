@@ -82,7 +82,7 @@ def test_a_file_of_another_network_is_named_not_used(fitted, tiny_model, tmp_pat
 
 
 def test_features_come_from_three_resolutions_of_any_network():
-    model = models.build("cnn_densenet121", 64, "random")
+    model = models.build("resnet18", 64, "random")
     classifier = inference.Classifier.__new__(inference.Classifier)
     classifier.model, classifier.details = model, {}
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)

@@ -133,10 +133,12 @@ def test_a_body_of_unknown_length_is_cut_off(app):
     assert asyncio.run(asyncio.wait_for(send(), 60)).status_code == 413
 
 
-def test_pictures_are_never_written(app, content, monkeypatch, tmp_path):
+def test_pictures_are_never_written(app, monkeypatch, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    large = cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    assert len(large) > 4_000_000
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    padded = content + bytes(5_000_000)
-    assert post(app, "/predict", padded).status_code == 200
+    assert post(app, "/predict", large).status_code == 200
 
 
 def test_beyond_the_queue_is_503_and_the_others_are_answered(desk, content, monkeypatch):
