@@ -222,8 +222,8 @@ class Explainer:
             small_maps = np.maximum(METHODS[method](activations, gradients), 0.0)
             resized = np.stack([cv2.resize(small, size) for small in small_maps])
             # Averaging over layers needs no division: the last line normalises anyway.
-            maps[start : start + len(resized)] += _normalised(resized)
-        return _normalised(maps)
+            maps[start : start + len(resized)] += normalised(resized)
+        return normalised(maps)
 
     def _run(self, inputs: list, images: int) -> list:
         """Returns the values of the wanted tensors for one chunk of a call with `images` images."""
@@ -273,7 +273,7 @@ def compiled(model: keras.Model):
     return run.get_concrete_function()
 
 
-def _normalised(maps: np.ndarray) -> np.ndarray:
+def normalised(maps: np.ndarray) -> np.ndarray:
     """Divides each of the maps (n, h, w) by its maximum; a map of zeros stays."""
     peaks = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
