@@ -531,3 +531,74 @@ def recorded(run: str | None, path=TABLE) -> pd.DataFrame | None:
         return None
     table = pd.read_csv(path)
     return table if set(COLUMNS) <= set(table) and (table["run"] == run).all() else None
+
+
+def look_up(
+    table: pd.DataFrame,
+    part: str,
+    method: str,
+    metric: str,
+    code: str = "all",
+    group: str = "all",
+    step: float | None = None,
+) -> pd.Series:
+    """Finds one row of the table.
+
+    Args:
+        table: From `measure` or `recorded`.
+        part: As the column of that name; so are method, metric and group.
+        method: See part.
+        metric: See part.
+        code: The class: "all", a code, or "not akiec".
+        group: See part.
+        step: The place on a curve, or None for a row that belongs to none.
+
+    Returns:
+        The row; its `value`, `low`, `high` and `images` are NaN where there is no such row, for
+        example of a class that no photograph shows.
+    """
+    wanted = {"part": part, "method": method, "class": code, "group": group, "metric": metric}
+    rows = table[table["step"].isna() if step is None else table["step"] == step]
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return rows.iloc[0] if len(rows) else pd.Series(dtype=float).reindex(COLUMNS)
+
+
+def quote(table: pd.DataFrame, part: str, method: str, metric: str, **which) -> str:
+    """Writes one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`."""
+    row = look_up(table, part, method, metric, **which)
+    if not np.isfinite(row["value"]):
+        return "undefined"
+    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
+def side_by_side(
+    classifiers: dict[str, Classifier], rows: pd.DataFrame
+) -> tuple[list[np.ndarray], list[str]]:
+    """Shows the same lesions to several networks.
+
+    Args:
+        classifiers: Name to network; their input sizes may differ.
+        rows: Rows of the table, one a lesion.
+
+    Returns:
+        Pictures and titles for `figures.photo_grid` with `columns=1 + len(classifiers)`: a line
+        a lesion, the photograph first, then each network's overlay for the class that it names.
+    """
+    pictures, titles = [[] for _ in range(len(rows))], [[] for _ in range(len(rows))]
+    for place, (path, code) in enumerate(zip(rows["image_path"], rows["dx"], strict=True)):
+        size = max(classifier.image_size for classifier in classifiers.values())
+        pictures[place].append(images.prepare(path, size))
+        titles[place].append(f"true: {code}")
+    for name, classifier in classifiers.items():
+        photographs = np.stack([classifier.prepare(path) for path in rows["image_path"]])
+        patient = classifier.patient_input(len(rows), data.patient_features(rows))
+        probabilities = classifier.probabilities(photographs, patient)
+        codes = classifier.decide(probabilities)
+        maps = explain.heat_maps(classifier.model, photographs, codes, patient=patient)
+        for place, code in enumerate(codes):
+            share = probabilities[place, classes.CODES.index(code)]
+            heading = name.replace("_", "\n") + "\n" if place == 0 else ""
+            pictures[place].append(explain.overlay(photographs[place], maps[place]))
+            titles[place].append(f"{heading}{code}, {share:.0%}")
+    return sum(pictures, []), sum(titles, [])
