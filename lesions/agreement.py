@@ -187,6 +187,9 @@ def copy(model: keras.Model) -> keras.Model:
     """Copies a model with its weights."""
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights
     return twin
 
 

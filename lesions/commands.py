@@ -11,7 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lesions import classes, data, explain, explanations, hardware, images, recipes, training
+from lesions import (
+    agreement,
+    classes,
+    data,
+    explain,
+    explanations,
+    hardware,
+    images,
+    recipes,
+    training,
+)
 from lesions.inference import COLUMNS, Classifier
 
 
@@ -198,7 +208,7 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
 def _print_summary(table) -> None:
     """Print the agreement of all maps with the lesion, as the shortest useful answer."""
     rows = table[(table["part"] == "agreement") & (table["class"] == "all")]
-    rows = rows[(rows["group"] == "all") & rows["metric"].isin(explanations.agreement.SCORES)]
+    rows = rows[(rows["group"] == "all") & rows["metric"].isin(agreement.SCORES)]
     shown = rows.assign(
         text=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in rows[["value", "low", "high"]].values]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -469,8 +470,8 @@ def _stability(subject, masked, batches, recorder, number) -> None:
             compared = pd.DataFrame(sanity.similarity(maps, sanity.turned_back(others, view)))
             found.setdefault(name, []).append(compared)
         for name, frames in found.items():
-            mean = pd.DataFrame(np.nanmean([f.to_numpy() for f in frames], axis=0))
-            scores.setdefault(name, []).append(mean.set_axis(frames[0].columns, axis=1))
+            # The mean over the symmetries of each photograph, without undefined ones.
+            scores.setdefault(name, []).append(pd.concat(frames).groupby(level=0).mean())
     for name, frames in scores.items():
         recorder.add("stability", name, pd.concat(frames), pd.concat(about))
 
@@ -510,7 +511,8 @@ def write_table(table: pd.DataFrame, path) -> Path:
         table[list(COLUMNS)].to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be a file
+            beside.unlink()
         raise ValueError(
             f"{path} cannot be written ({error.strerror}); name another --output."
         ) from error

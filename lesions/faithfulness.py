@@ -213,7 +213,7 @@ def without_lesion(image: np.ndarray, mask: np.ndarray, fill: str = "inpainted")
     if fill not in ("inpainted", "skin"):
         raise ValueError(f"fill is {fill!r}: use 'inpainted' or 'skin'.")
     wide = _widened(mask, RING / 2)
-    if fill == "inpainted":
+    if fill == "inpainted" and not wide.all():  # nothing can be painted in without a border
         return cv2.inpaint(image, wide.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     return np.where(wide[..., np.newaxis], _skin_colour(image, mask), image)
 
