@@ -398,16 +398,16 @@ def _smooth_noise(subject: Subject) -> Mapper:
 
 def _lesion(subject, masked, batches, recorder, number) -> None:
     changes = {
-        "lesion inpainted": lambda i, m: faithfulness.without_lesion(i, m, "inpainted"),
-        "lesion filled with skin": lambda i, m: faithfulness.without_lesion(i, m, "skin"),
-        "lesion only": faithfulness.only_lesion,
+        "lesion inpainted": lambda i, m, seed: faithfulness.without_lesion(i, m, "inpainted"),
+        "lesion filled with skin": lambda i, m, seed: faithfulness.without_lesion(i, m, "skin"),
+        "lesion only": lambda i, m, seed: faithfulness.only_lesion(i, m),
     }
     _changed(subject, batches, recorder, "lesion", changes, maps_of=0)
 
 
 def _perturbations(subject, masked, batches, recorder, number) -> None:
     changes = {
-        name: lambda image, mask, change=change: change(image)
+        name: lambda image, mask, seed, change=change: change(image, seed)
         for name, change in perturbations.CHANGES.items()
     }
     _changed(subject, batches, recorder, "perturbations", changes, maps_of=3 * BATCH)
@@ -421,9 +421,10 @@ def _changed(subject, batches, recorder, part, changes, maps_of: int) -> None:
         maps = None
         if seen < maps_of:
             maps = subject.explainer(batch.images, batch.labels, patient=batch.patient)
+        seeds = range(seen, seen + len(batch.rows))  # each photograph gets hairs of its own
         seen += len(batch.rows)
         for name, change in changes.items():
-            altered = np.stack(list(map(change, batch.images, batch.masks)))
+            altered = np.stack(list(map(change, batch.images, batch.masks, seeds)))
             probabilities = subject.probabilities(altered, batch.patient)
             after = probabilities[np.arange(len(batch.labels)), batch.labels]
             frame = pd.DataFrame(

@@ -80,7 +80,7 @@ def insertion(
 
 
 def blurred(image: np.ndarray) -> np.ndarray:
-    """Blurs an image until no lesion is left of it: a Gaussian of a tenth of its side.
+    """Blurs an image until a faint smudge is left of the lesion: a Gaussian of a quarter side.
 
     Args:
         image: uint8, (height, width, 3).
@@ -88,7 +88,7 @@ def blurred(image: np.ndarray) -> np.ndarray:
     Returns:
         uint8, the same shape.
     """
-    return cv2.GaussianBlur(image, (0, 0), image.shape[0] / 10)
+    return cv2.GaussianBlur(image, (0, 0), image.shape[0] / 4)
 
 
 def _replaced(image, other, heat_map, fractions, hot: bool) -> np.ndarray:

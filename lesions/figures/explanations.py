@@ -101,6 +101,7 @@ def map_scores(
         ax.margins(x=0.12)
         ax.grid(axis="y", visible=False)
         finish(ax, "", _named(metric), "")
+    figure.get_layout_engine().set(w_pad=0.1)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure
