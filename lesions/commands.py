@@ -16,10 +16,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from lesions import (
+    agreement,
     classes,
     data,
     evaluation,
     explain,
+    explanations,
     hardware,
     images,
     predictions,
@@ -286,3 +288,38 @@ def write_heat_maps(
                 f"{picture} cannot be written ({error.strerror}); name another --output."
             ) from error
         yield picture, ""
+
+
+def measure_explanations(model, output=None, number: int | None = None, folder=None) -> Path:
+    """Measure the explanations of a network and write the table, see `explanations.measure`.
+
+    Args:
+        model: An `.h5` file from `models.save`.
+        output: The table; default `models/explanations.csv` of this repository.
+        number: At most so many test photographs a part; None for the usual numbers.
+        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If the model, the data or the output cannot be used.
+    """
+    build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
+    classifier = Classifier(model, tta=False)
+    dataset = _dataset("auto", folder, build)
+    metadata = data.with_split(data.read_metadata(dataset))
+    print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
+    table = explanations.measure(classifier, metadata, number, progress=sys.stderr.isatty())
+    _print_summary(table)
+    return explanations.write_table(table, output or explanations.TABLE)
+
+
+def _print_summary(table) -> None:
+    """Print the agreement of all maps with the lesion, as the shortest useful answer."""
+    rows = table[(table["part"] == "agreement") & (table["class"] == "all")]
+    rows = rows[(rows["group"] == "all") & rows["metric"].isin(agreement.SCORES)]
+    shown = rows.assign(
+        text=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in rows[["value", "low", "high"]].values]
+    )
+    print(shown.pivot(index="method", columns="metric", values="text").to_string())
