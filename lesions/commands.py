@@ -307,8 +307,7 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
     """
     build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
     classifier = Classifier(model, tta=False)
-    dataset = _dataset("auto", folder, build)
-    metadata = data.with_split(data.read_metadata(dataset))
+    dataset, _, metadata = recipes.open_data(folder=folder, build=build)
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
     table = explanations.measure(classifier, metadata, number, progress=sys.stderr.isatty())
     _print_summary(table)
