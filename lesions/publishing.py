@@ -148,7 +148,7 @@ def results_block(table: pd.DataFrame) -> str:
         "95% intervals by bootstrap over lesions; ECE after temperature scaling. The decision rule "
         "names the class that most exceeds its frequency, to a strength fitted on validation, as "
         "`predict` does; all else takes the most probable class. Ordered by "
-        f"validation balanced accuracy. Hardware: {best['hardware']}.",
+        f"validation balanced accuracy. Hardware: {'; '.join(table['hardware'].unique())}.",
     ]
     return "\n".join(lines)
 
