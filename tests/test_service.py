@@ -222,10 +222,10 @@ async def load(address, content, clients, requests):
 def test_32_clients_are_answered_in_flat_memory_and_the_last_one_at_shutdown(address, content):
     psutil = pytest.importorskip("psutil")
     process, url = address
-    requests = int(os.environ.get("LOAD_REQUESTS", 200))
+    requests = int(os.environ.get("LOAD_REQUESTS", 96))
     picture = cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(content, np.uint8), 1)[::4, ::4])[1]
     picture = picture.tobytes()
-    asyncio.run(load(url, picture, 32, 64))
+    asyncio.run(load(url, picture, 32, 32))
     memory = psutil.Process(process.pid).memory_info
     before, started = memory().rss, time.perf_counter()
     codes = asyncio.run(load(url, picture, 32, requests))
