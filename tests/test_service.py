@@ -193,12 +193,14 @@ def start(model):
 
 
 @pytest.mark.slow
-def test_its_own_schema_finds_no_fault(address):
+def test_its_own_schema_finds_no_fault(address, tmp_path):
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address[1]}/openapi.json"]
     checks = "not_a_server_error,status_code_conformance,response_schema_conformance"
     options = [f"--checks={checks}", "--max-examples=20", "--seed=1", "--generation-database=none"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=500
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
 
