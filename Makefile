@@ -13,7 +13,7 @@ help:
 	@echo "make test      run all tests, every notebook on the demo set among them"
 	@echo "make app       show the network in the browser;  make serve  as an HTTP service"
 	@echo "make lint      check style;  make format  mend it"
-	@echo "make evaluate  remake models/comparison.csv from the committed predictions"
+	@echo "make evaluate  remake models/comparison.csv and the README's table from the predictions"
 	@echo "make publish   copy the last study's notebooks, runs and best model from build/"
 	@echo "make clean     remove build/ (image stores, runs, executed notebooks)"
 	@echo
@@ -66,7 +66,7 @@ format: .venv/tests
 	$(BIN)/ruff format
 
 evaluate: .venv/study
-	$(BIN)/python -m lesions evaluate models
+	$(BIN)/python -m lesions.study publish table
 
 publish: .venv/study
 	$(BIN)/python -m lesions.study publish runs

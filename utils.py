@@ -159,23 +159,9 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         ValueError: If the profile is unknown, or "demo" is asked of real data.
     """
     profile = os.environ.get("PROFILE") or "auto" if profile == "auto" else profile
-    if profile not in ("auto", *recipes.PROFILES):
-        raise ValueError(f"Unknown PROFILE {profile!r}; use auto, demo, cpu or gpu.")
-    build = build_folder()
-    if profile == "demo":
-        from lesions import demo
-
-        folder = demo.make_demo(build / "demo")
-        dataset = data.open_dataset(folder, "the synthetic demo set, as PROFILE asks", True)
-    else:
-        on_colab = where_am_i() == "colab"
-        dataset = data.find_dataset(download=on_colab, demo_folder=build / "demo")
-    if profile == "auto" or dataset.is_demo:
-        profile = "demo" if dataset.is_demo else "gpu" if hardware.gpus() else "cpu"
-    quick, retrain = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN")
-    metadata = data.with_split(data.read_metadata(dataset))
-    if quick and not dataset.is_demo:
-        metadata = data.sample_lesions(metadata)
+    quick, retrain, build = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN"), build_folder()
+    on_colab = where_am_i() == "colab"
+    dataset, profile, metadata = recipes.open_data(profile, quick, build=build, download=on_colab)
     figures.use_style()
     quiet.quiet_tensorflow()
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -24,7 +24,7 @@ def trainer_for(options, folder):
     Returns:
         A compiled trainer, in the phase in which all layers learn.
     """
-    from lesions import images, recipes, training
+    from lesions import images, recipes, trainer
 
     needed = options.steps * options.batch_size
     rows = measuring.photographs(10**9)
@@ -39,9 +39,9 @@ def trainer_for(options, folder):
     )
     # A small dataset shows its photographs several times, each time augmented anew.
     repeated = rows.iloc[np.resize(np.arange(len(rows)), needed)].reset_index(drop=True)
-    trainer = training._Trainer(config, repeated, store, Path(folder))
-    trainer._start_phase("all", 1)
-    return trainer
+    made = trainer.Trainer(config, repeated, store, Path(folder))
+    made._start_phase("all", 1)
+    return made
 
 
 def repeated_batch(trainer):

@@ -12,9 +12,22 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
-from lesions import classes, data, explain, hardware, images, recipes, training
+from lesions import (
+    agreement,
+    classes,
+    data,
+    evaluation,
+    explain,
+    explanations,
+    hardware,
+    images,
+    predictions,
+    recipes,
+    training,
+)
 from lesions.inference import COLUMNS, Classifier
 
 
@@ -44,16 +57,9 @@ def train(
     Raises:
         ValueError: If the data, the recipe or a change cannot be used.
     """
-    if profile not in ("auto", *recipes.PROFILES):
-        raise ValueError(f"Unknown profile {profile!r}; use auto, demo, cpu or gpu.")
     build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
-    dataset = _dataset(profile, folder, build)
-    if profile == "auto" or dataset.is_demo:
-        profile = "demo" if dataset.is_demo else "gpu" if hardware.gpus() else "cpu"
+    dataset, profile, metadata = recipes.open_data(profile, quick, folder, build)
     config = recipes.config(architecture, profile, quick, **changes)
-    metadata = data.with_split(data.read_metadata(dataset))
-    if quick and not dataset.is_demo:
-        metadata = data.sample_lesions(metadata)
     print(f"Data: {dataset.source}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
     store = images.ImageStore(
@@ -68,13 +74,37 @@ def train(
     return training.train_or_load(config, metadata, store, runs, runs, retrain)
 
 
-def _dataset(profile: str, folder, build: Path) -> data.Dataset:
-    if profile != "demo" or folder is not None:
-        return data.find_dataset(folder, demo_folder=build / "demo")
-    from lesions import demo
+def score(model, folder, tta: bool = True) -> tuple[pd.DataFrame, float, int]:
+    """Score a network on the labelled photographs of a folder, such as the official test set.
 
-    reason = "the synthetic demo set, as the profile asks"
-    return data.open_dataset(demo.make_demo(build / "demo"), reason, is_demo=True)
+    Args:
+        model: An `.h5` file from `models.save`.
+        folder: A folder in any layout of `data.open_dataset`.
+        tta: Whether the mean over eight views is taken.
+
+    Returns:
+        `evaluation.intervals` of the calibrated probabilities; the balanced accuracy of the
+        classes that the model names by its decision rule; and how many of the photographs are
+        among those that the recorded split trains or validates on.
+
+    Raises:
+        ValueError: If the folder, a photograph or the model cannot be used.
+    """
+    from sklearn.metrics import balanced_accuracy_score
+
+    rows = data.read_metadata(data.open_dataset(folder, "the folder that was named"))
+    classifier = Classifier(model, tta)
+    answers = classifier.classify(rows["image_path"])
+    bar = tqdm(answers, total=len(rows), unit="images", disable=not sys.stderr.isatty())
+    table = pd.DataFrame(list(bar))
+    faulty = table.index[table["error"] != ""]
+    if len(faulty):
+        raise ValueError(table["error"][faulty[0]])
+    frame = predictions.table(rows.assign(split="test"), table[list(classes.CODES)].to_numpy())
+    splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv")
+    known = splits.loc[splits["split"] != "test", "image_id"]
+    decided = balanced_accuracy_score(rows["dx"], table["predicted"])
+    return evaluation.intervals(frame), decided, int(rows["image_id"].isin(known).sum())
 
 
 def write_answers(
@@ -258,3 +288,37 @@ def write_heat_maps(
                 f"{picture} cannot be written ({error.strerror}); name another --output."
             ) from error
         yield picture, ""
+
+
+def measure_explanations(model, output=None, number: int | None = None, folder=None) -> Path:
+    """Measure the explanations of a network and write the table, see `explanations.measure`.
+
+    Args:
+        model: An `.h5` file from `models.save`.
+        output: The table; default `models/explanations.csv` of this repository.
+        number: At most so many test photographs a part; None for the usual numbers.
+        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If the model, the data or the output cannot be used.
+    """
+    build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
+    classifier = Classifier(model, tta=False)
+    dataset, _, metadata = recipes.open_data(folder=folder, build=build)
+    print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
+    table = explanations.measure(classifier, metadata, number, progress=sys.stderr.isatty())
+    _print_summary(table)
+    return explanations.write_table(table, output or explanations.TABLE)
+
+
+def _print_summary(table) -> None:
+    """Print the agreement of all maps with the lesion, as the shortest useful answer."""
+    rows = table[(table["part"] == "agreement") & (table["class"] == "all")]
+    rows = rows[(rows["group"] == "all") & rows["metric"].isin(agreement.SCORES)]
+    shown = rows.assign(
+        text=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in rows[["value", "low", "high"]].values]
+    )
+    print(shown.pivot(index="method", columns="metric", values="text").to_string())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +268,44 @@ def intervals(predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0) -
         ValueError: If the frame is malformed or mixes splits.
     """
     return _intervals(predictions, HEADLINES, resamples, seed)
+
+
+def mean_intervals(
+    values: pd.DataFrame,
+    lesion_ids: pd.Series,
+    ratios: Mapping[str, tuple[str, str]] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Averages scores of single images, with 95% intervals by bootstrap over lesions.
+
+    Args:
+        values: One row an image, one column a score; NaN where a score is undefined, which
+            leaves that image out of that score.
+        lesion_ids: The lesion of each row.
+        ratios: Name to two columns, of which the first's mean is divided by the second's, for
+            scores that may be infinite on a single image.
+        resamples: How many resamples of lesions to draw.
+        seed: Of the draw.
+
+    Returns:
+        Indexed by the columns and the names of `ratios`: value, low, high and images (how many
+        count). All three numbers are NaN where no image counts.
+    """
+    table = values.to_numpy(float)
+    known = np.isfinite(table)
+    filled = np.where(known, table, 0.0)
+    blocks = [np.ones((len(table), 1)), *_lesion_weights(lesion_ids, resamples, seed)]
+    means = np.concatenate(
+        [_ratio(filled.T @ weights, known.T.astype(float) @ weights) for weights in blocks], axis=1
+    )
+    drawn = dict(zip(values.columns, means, strict=True))
+    images = dict(zip(values.columns, known.sum(axis=0), strict=True))
+    for name, (above, below) in (ratios or {}).items():
+        drawn[name] = _ratio(drawn[above], drawn[below])
+        images[name] = min(images[above], images[below])
+    rows = {name: {**_summary(means), "images": int(images[name])} for name, means in drawn.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
 
 
 def paired_difference(
@@ -548,19 +586,25 @@ def _bootstrap(
     """Computes metrics on all images (first) and on resamples of lesions (the others)."""
     _one_split(predictions)
     labels, scores = _arrays(predictions)
-    # The number of a lesion is its place in sorted order, so that row order does not matter.
-    lesion_ids, lesions = np.unique(predictions["lesion_id"].astype(str), return_inverse=True)
-    count = len(lesion_ids)
-    generator = np.random.default_rng(seed)
     blocks = [_weighted_metrics(labels, scores, np.ones((len(labels), 1)), names)]
+    for weights in _lesion_weights(predictions["lesion_id"], resamples, seed):
+        blocks.append(_weighted_metrics(labels, scores, weights, names))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in names}
+
+
+def _lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int):
+    """Yields how often each image is drawn, float (n, up to BLOCK), when lesions are resampled."""
+    # The number of a lesion is its place in sorted order, so that row order does not matter.
+    unique, lesions = np.unique(lesion_ids.astype(str), return_inverse=True)
+    count = len(unique)
+    generator = np.random.default_rng(seed)
     for start in range(0, resamples, BLOCK):
         columns = min(BLOCK, resamples - start)
         drawn = (
             generator.integers(count, size=(columns, count)) + count * np.arange(columns)[:, None]
         )
         times = np.bincount(drawn.ravel(), minlength=columns * count).reshape(columns, count)
-        blocks.append(_weighted_metrics(labels, scores, times.T[lesions].astype(float), names))
-    return {name: np.concatenate([block[name] for block in blocks]) for name in names}
+        yield times.T[lesions].astype(float)
 
 
 def _weighted_metrics(

@@ -1,4 +1,4 @@
-"""Where a model looks: Grad-CAM and two relatives, pictures of them, and agreement with a mask.
+"""Where a model looks: Grad-CAM and two relatives, and pictures of them.
 
 Gradients need TensorFlow, which is imported inside the one function that takes them. Everything
 else here is NumPy, OpenCV and Matplotlib.
@@ -176,53 +176,104 @@ def _gradients(target, layers: list[keras.Layer], values: dict, labels: np.ndarr
     return tf.cast(tape.gradient(score, values[id(target)]), tf.float32).numpy()
 
 
-def _feature_runner(model: keras.Model, outputs: list, images: int):
-    """Returns a function from a list of input tensors to the values of `outputs`."""
+class Explainer:
+    """Makes heat maps of one model; compiled once, it is fast from the second call on.
+
+    Attributes:
+        model: The Keras model.
+        layers: Names of the layers that are explained.
+    """
+
+    def __init__(self, model: keras.Model, layers: Sequence[str] | str | None = None):
+        """Prepares the model; arguments and errors as those of `heat_maps`."""
+        backend = keras.backend.backend()
+        if backend != "tensorflow":
+            raise ValueError(
+                f"Heat maps need the TensorFlow backend and Keras runs on {backend}: "
+                "set KERAS_BACKEND=tensorflow before Keras is imported."
+            )
+        self.model = model
+        self.layers = _layer_names(model, layers)
+        self._heads = {name: _head(model, name) for name in self.layers}
+        side_inputs = [tensor for _, tensors in self._heads.values() for tensor in tensors]
+        targets = [model.get_layer(name).output for name in self.layers]
+        wanted = [model.get_layer("logits").output, *targets, *side_inputs]
+        self._wanted = list({id(tensor): tensor for tensor in wanted}.values())
+        self._features = keras.Model(model.inputs, self._wanted)
+        self._compiled = None
+
+    def __call__(
+        self,
+        images: np.ndarray,
+        target_classes: int | str | Sequence[int | str] | None = None,
+        method: str = "grad_cam",
+        patient: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Explains images; arguments, result and errors are those of `heat_maps`."""
+        if method not in METHODS:
+            raise ValueError(f"method is {method!r}: use one of {', '.join(METHODS)}.")
+        images = _checked_images(self.model, images)
+        patient = _checked_patient(self.model, patient, len(images))
+        classes = self.model.get_layer("logits").output.shape[-1]
+        labels = _labels(target_classes, len(images), classes)
+        maps = np.zeros(images.shape[:3], np.float32)
+        size = maps.shape[:0:-1]
+        for start, activations, gradients in self._differentiate(images, patient, labels):
+            small_maps = np.maximum(METHODS[method](activations, gradients), 0.0)
+            resized = np.stack([cv2.resize(small, size) for small in small_maps])
+            # Averaging over layers needs no division: the last line normalises anyway.
+            maps[start : start + len(resized)] += normalised(resized)
+        return normalised(maps)
+
+    def _run(self, inputs: list, images: int) -> list:
+        """Returns the values of the wanted tensors for one chunk of a call with `images` images."""
+        # Uncompiled, Keras keeps every layer's output until the end of a call. DenseNet121, 32
+        # images of 224 px on two cores: 6.6 GB, and 20 s for the first call; compiled 0.5 GB and
+        # 3 s, of which 2 s are tracing. A few images are sooner done without: 0.4 s for one.
+        if self._compiled is None and images <= COMPILE_ABOVE:
+            return self._features(inputs, training=False)
+        if self._compiled is None:
+            self._compiled = compiled(self._features)
+        return self._compiled(inputs)
+
+    def _differentiate(self, images, patient, labels):
+        """Yields, for each chunk of images and each layer, what the methods need.
+
+        That is the row of the chunk's first image, the layer's activations and the gradients of
+        the class logits with respect to them, both float32 (chunk, h, w, channels).
+        """
+        logits = self.model.get_layer("logits").output
+        for start in range(0, len(images), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            arrays = {"image": images[chunk].astype(np.float32)}
+            if patient is not None:
+                arrays["patient"] = patient[chunk]
+            inputs = [keras.ops.convert_to_tensor(arrays[t.name]) for t in self.model.inputs]
+            outputs = self._run(inputs, len(images))
+            values = {id(tensor): out for tensor, out in zip(self._wanted, outputs, strict=True)}
+            predicted = np.argmax(values[id(logits)], axis=-1)
+            chunk_labels = predicted if labels is None else labels[chunk]
+            for name in self.layers:
+                target = self.model.get_layer(name).output
+                gradients = _gradients(target, self._heads[name][0], values, chunk_labels)
+                yield start, np.asarray(values[id(target)], np.float32), gradients
+
+
+def compiled(model: keras.Model):
+    """Compiles the forward pass of a model for any number of images.
+
+    Returns:
+        A TensorFlow function from the list of the model's inputs to its outputs.
+    """
     import tensorflow as tf
 
-    features = keras.Model(model.inputs, outputs)
-
-    def run(inputs):
-        return features(inputs, training=False)
-
-    # Uncompiled, Keras keeps every layer's output until the end of a call. DenseNet121, 32 images
-    # of 224 px on two cores: 6.6 GB, and 20 s for the first call; compiled 0.5 GB and 3 s, of
-    # which 2 s are tracing. A few images are sooner done without: 0.4 s for one.
-    if images <= COMPILE_ABOVE:
-        return run
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
+    run = tf.function(lambda inputs: model(inputs, training=False), input_signature=[signature])
     # The concrete function: TensorFlow takes one tf.function after another for a mistake and warns.
-    return tf.function(run, input_signature=[signature]).get_concrete_function()
+    return run.get_concrete_function()
 
 
-def _differentiate(model: keras.Model, names: list[str], images, patient, labels):
-    """Yields, for each chunk of images and each layer, what the methods need.
-
-    That is the row of the chunk's first image, the layer's activations and the gradients of the
-    class logits with respect to them, both float32 (chunk, h, w, channels).
-    """
-    logits = model.get_layer("logits").output
-    targets = {name: model.get_layer(name).output for name in names}
-    heads = {name: _head(model, name) for name in names}
-    side_inputs = [tensor for _, tensors in heads.values() for tensor in tensors]
-    wanted = [logits, *targets.values(), *side_inputs]
-    wanted = list({id(tensor): tensor for tensor in wanted}.values())
-    run = _feature_runner(model, wanted, len(images))
-    for start in range(0, len(images), CHUNK):
-        chunk = slice(start, start + CHUNK)
-        arrays = {"image": images[chunk].astype(np.float32)}
-        if patient is not None:
-            arrays["patient"] = patient[chunk]
-        outputs = run([keras.ops.convert_to_tensor(arrays[t.name]) for t in model.inputs])
-        values = {id(tensor): value for tensor, value in zip(wanted, outputs, strict=True)}
-        predicted = np.argmax(values[id(logits)], axis=-1)
-        chunk_labels = predicted if labels is None else labels[chunk]
-        for name, target in targets.items():
-            gradients = _gradients(target, heads[name][0], values, chunk_labels)
-            yield start, np.asarray(values[id(target)], np.float32), gradients
-
-
-def _normalised(maps: np.ndarray) -> np.ndarray:
+def normalised(maps: np.ndarray) -> np.ndarray:
     """Divides each of the maps (n, h, w) by its maximum; a map of zeros stays."""
     peaks = maps.max(axis=(1, 2), keepdims=True)
     return np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)
@@ -242,7 +293,8 @@ def heat_maps(
     it, not by what speaks against the others. Only the layers after the explained one run on the
     gradient tape (on a DenseNet121 three times as fast as taping the whole network). With several
     layers, as in a model of two branches, each map is resized to the input, normalised and
-    averaged with the others.
+    averaged with the others. Each call prepares the model anew; where many calls explain the same
+    model, keep an `Explainer`.
 
     Args:
         model: A flat functional model with an input "image", optionally an input "patient", and
@@ -264,27 +316,7 @@ def heat_maps(
     Raises:
         ValueError: If Keras does not run on TensorFlow, or an argument does not fit the model.
     """
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(
-            f"Heat maps need the TensorFlow backend and Keras runs on {backend}: "
-            "set KERAS_BACKEND=tensorflow before Keras is imported."
-        )
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}: use one of {', '.join(METHODS)}.")
-    images = _checked_images(model, images)
-    patient = _checked_patient(model, patient, len(images))
-    classes = model.get_layer("logits").output.shape[-1]
-    labels = _labels(target_classes, len(images), classes)
-    names = _layer_names(model, layers)
-    maps = np.zeros(images.shape[:3], np.float32)
-    size = maps.shape[:0:-1]
-    for start, activations, gradients in _differentiate(model, names, images, patient, labels):
-        small_maps = np.maximum(METHODS[method](activations, gradients), 0.0)
-        resized = np.stack([cv2.resize(small, size) for small in small_maps])
-        # Averaging over layers needs no division: the last line normalises anyway.
-        maps[start : start + len(resized)] += _normalised(resized)
-    return _normalised(maps)
+    return Explainer(model, layers)(images, target_classes, method, patient)
 
 
 def _fitted(heat_map: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -438,45 +470,3 @@ def save_example(
         plt.close(figure)
         partial.unlink(missing_ok=True)
     return path
-
-
-def mask_agreement(heat_map: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """Measures how well a heat map agrees with a lesion's mask.
-
-    Lesions stand in the middle of the picture, so compare these numbers with those of a centred
-    Gaussian, a random map and an untrained network before reading anything into them.
-
-    Args:
-        heat_map: float, (height, width), 0-1.
-        mask: bool, (height, width), True on the lesion.
-
-    Returns:
-        A dict of floats: `energy_inside`, the share of the map's sum that lies on the lesion
-        (Wang et al. 2020, Score-CAM); `pointing_game`, 1 if the map's maximum lies on the lesion,
-        0 if not, the share of maxima on it where several tie (Zhang et al. 2018);
-        `intersection_over_union` of the mask and the map where it is 0.5 or more;
-        `outside_over_inside`, the mean of the map outside the lesion divided by the mean inside.
-        NaN where a number is undefined (a map of zeros, a mask without an inside or outside), and
-        infinity for the last where the map is zero on the lesion and not elsewhere.
-
-    Raises:
-        ValueError: If the map and the mask differ in shape, or the mask is not boolean.
-    """
-    heat_map, mask = np.asarray(heat_map, np.float64), np.asarray(mask)
-    if heat_map.ndim != 2 or heat_map.shape != mask.shape or mask.dtype != bool:
-        raise ValueError(
-            f"The heat map has shape {heat_map.shape} and the mask is {mask.dtype} of shape "
-            f"{mask.shape}: pass a boolean mask of the map's height and width."
-        )
-    hot = heat_map >= 0.5
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inside, outside = (np.divide(heat_map[part].sum(), part.sum()) for part in (mask, ~mask))
-        scores = {
-            "energy_inside": np.divide(heat_map[mask].sum(), heat_map.sum()),
-            "pointing_game": mask[heat_map == heat_map.max()].mean(),
-            "intersection_over_union": np.divide((hot & mask).sum(), (hot | mask).sum()),
-            "outside_over_inside": np.divide(outside, inside),
-        }
-    if not heat_map.any():
-        scores["pointing_game"] = np.nan
-    return {name: float(score) for name, score in scores.items()}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import types
 import typing
+from pathlib import Path
 
+import pandas as pd
+
+from lesions import data, hardware
 from lesions.models import ARCHITECTURES, BRANCHES
-from lesions.training import Config
+from lesions.training import Config, run_name
 
 PROFILES = {
     # Synthetic images, minutes on a laptop. ImageNet weights would be a download for nothing.
@@ -18,9 +22,57 @@ PROFILES = {
 }
 # A network from scratch learns faster and longer than one that starts from ImageNet.
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
-SCRATCH_EPOCHS = {"demo": 16, "cpu": 30, "gpu": 60}
+SCRATCH_EPOCHS = {"demo": 16, "cpu": 15, "gpu": 60}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
+# The second leg of the best network: larger pictures, which it can only now make use of, and
+# more change in them against learning the training set by heart.
+REFINED = {
+    "architecture": "densenet121",
+    "image_size": 192,
+    "head_epochs": 0,
+    "epochs": 8,
+    "learning_rate": 2e-4,
+    "augmentation": "strong",
+    "mixup": 0.2,
+}
+SEEDS = (42, 43, 44)
+
+
+def open_data(
+    profile: str = "auto", quick: bool = False, folder=None, build="build", download: bool = False
+) -> tuple[data.Dataset, str, pd.DataFrame]:
+    """Find the photographs, choose the profile that fits them, and split them by lesion.
+
+    Args:
+        profile: "demo", "cpu", "gpu", or "auto" for what the data and the machine allow.
+        quick: Whether a stratified sample of lesions is enough.
+        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
+        build: Folder under which a demo set is drawn.
+        download: See `data.find_dataset`.
+
+    Returns:
+        The dataset, the profile, and one row a photograph with its `split`.
+
+    Raises:
+        ValueError: If the profile is unknown or the data cannot be used.
+    """
+    if profile not in ("auto", *PROFILES):
+        raise ValueError(f"Unknown profile {profile!r}; use auto, {', '.join(PROFILES)}.")
+    drawn = Path(build) / "demo"
+    if profile == "demo" and folder is None:
+        from lesions import demo
+
+        reason = "the synthetic demo set, as the profile asks"
+        dataset = data.open_dataset(demo.make_demo(drawn), reason, is_demo=True)
+    else:
+        dataset = data.find_dataset(folder, download=download, demo_folder=drawn)
+    if profile == "auto" or dataset.is_demo:
+        profile = "demo" if dataset.is_demo else "gpu" if hardware.gpus() else "cpu"
+    metadata = data.with_split(data.read_metadata(dataset))
+    if quick and not dataset.is_demo:
+        metadata = data.sample_lesions(metadata)
+    return dataset, profile, metadata
 
 
 def config(architecture: str, profile: str, quick: bool = False, **changes) -> Config:
@@ -50,6 +102,32 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     if quick:
         settings |= QUICK
     return Config(architecture, **settings | changes)
+
+
+def refined(profile: str, metadata: pd.DataFrame) -> Config:
+    """Give the recipe that goes on, at a larger image size, from its own recipe's run.
+
+    Args:
+        profile: The profile of the first leg.
+        metadata: The rows of the first leg, which are part of its run's name.
+    """
+    first = config(REFINED["architecture"], profile)
+    return config(**REFINED, profile=profile, start=run_name(first, metadata))
+
+
+def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
+    """List every recipe of the published comparison, the most telling ones first.
+
+    Args:
+        profile: "cpu" or "gpu".
+        metadata: Table with a column `split`.
+    """
+    best = REFINED["architecture"]
+    first = [config(best, profile), refined(profile, metadata), config("cnn", profile)]
+    others = [config(name, profile) for name in (*NETWORKS[profile], *HYBRIDS[profile])]
+    patient = [config(best, profile, patient=True)]
+    seeds = [config(name, profile, seed=seed) for seed in SEEDS for name in (best, "cnn")]
+    return list(dict.fromkeys([*first, *others, *patient, *seeds]))
 
 
 def read_settings(settings: list[str]) -> dict:

@@ -1,4 +1,4 @@
-"""Run every notebook in order, render it, publish it: `python -m lesions.study`."""
+"""Train the queue, run every notebook, render and publish it: `python -m lesions.study`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import html
 import os
 import re
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -14,16 +13,8 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from lesions import classes, evaluation
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-NOTEBOOKS = REPOSITORY / "notebooks"
-MODEL_LIMIT = 60_000_000
-
-
-def notebooks() -> list[Path]:
-    """List the study's notebooks in order."""
-    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+from lesions import classes, publishing
+from lesions.publishing import NOTEBOOKS, REPOSITORY, latest_runs, notebooks
 
 
 def run(build: Path, chosen: list[Path] | None = None) -> Path:
@@ -119,176 +110,37 @@ def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
     return path
 
 
-def latest_runs(build: Path) -> Path:
-    """Find the folder of the runs that were made last.
+def train_queue(build: Path) -> list[Path]:
+    """Train every recipe of the published comparison that has no run yet, one after another.
 
-    Raises:
-        ValueError: If no run is there.
-    """
-    finished = [path.parent for path in (build / "runs").glob("*/*/metrics.json")]
-    if not finished:
-        raise ValueError(f"{build} holds no finished run; run `make study` first.")
-    return max(finished, key=lambda path: path.stat().st_mtime).parent
-
-
-def publish_notebooks(build: Path) -> list[Path]:
-    """Copy the notebooks that the last study executed over the recorded ones.
-
-    Returns:
-        The paths written.
-
-    Raises:
-        ValueError: If a notebook has not been executed.
-    """
-    written = []
-    for path in notebooks():
-        executed = build / "study" / path.name
-        if not executed.exists():
-            raise ValueError(f"{executed} does not exist; run `make study` first.")
-        notebook = nbformat.read(executed, 4)
-        _strip(notebook)
-        nbformat.write(notebook, path)
-        written.append(path)
-    return written
-
-
-def publish_runs(build: Path) -> list[Path]:
-    """Copy the last runs, without their models, the best model and its Grad-CAM examples.
-
-    The comparison is remade over all recorded runs; the best is best on validation.
-
-    Returns:
-        The paths written.
-
-    Raises:
-        ValueError: If there is no run, it is of the demo set or quick, or the best model is
-            above 60 MB.
-    """
-    runs, models = latest_runs(build), REPOSITORY / "models"
-    if runs.name not in ("cpu", "gpu"):
-        raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
-    written = []
-    for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
-        shutil.copytree(
-            folder,
-            models / folder.name,
-            dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("*.h5", "*.npz"),
-        )
-        written.append(models / folder.name)
-    table = evaluation.compare(evaluation.run_folders(models))
-    written.append(evaluation.write_comparison(table, models / "comparison.csv"))
-    written.append(update_readme(table))
-    best = runs / table["run"].iloc[0] / "model.h5"
-    if best.exists():
-        if best.stat().st_size > MODEL_LIMIT:
-            raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
-        written.append(Path(shutil.copyfile(best, models / "best_model.h5")))
-    for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
-        written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
-    return written
-
-
-def results_block(table: pd.DataFrame) -> str:
-    """Write the README's results from the comparison, best on validation first.
+    It may be killed at any moment, by `timeout` too: the next call goes on after the last
+    epoch, so that hours of training fit into pieces of ten minutes. Other backends than
+    TensorFlow serve as well, see KERAS_BACKEND.
 
     Args:
-        table: From `evaluation.compare`.
+        build: Folder for everything made here.
 
     Returns:
-        Markdown.
-    """
-    lines = [
-        "| network | px | epochs | initial weights | balanced accuracy | with decision rule "
-        "| macro AUC | macro F1 | accuracy | melanoma sensitivity at 90% specificity | ECE |",
-        "|" + " --- |" * 11,
-    ]
-    for row in table.itertuples():
-        lines.append(
-            f"| {row.architecture}, seed {row.seed} | {row.image_size} | {row.epochs} "
-            f"| {row.initial_weights} | {_with_interval(row, 'test_balanced_accuracy')} "
-            f"| {row.test_decided_balanced_accuracy:.3f} "
-            f"| {_with_interval(row, 'test_macro_auc')} | {row.test_macro_f1:.3f} "
-            f"| {row.test_accuracy:.3f} | {row.test_melanoma_sensitivity_at_90_specificity:.3f} "
-            f"| {row.test_calibrated_expected_calibration_error:.3f} |"
-        )
-    best = table.iloc[0]
-    lines += [
-        "",
-        f"Test split, lesion-disjoint, {best['test_images']:,} photographs, mean over eight views; "
-        "95% intervals by bootstrap over lesions; ECE after temperature scaling. The decision rule "
-        "names the class that most exceeds its frequency, to a strength fitted on validation, as "
-        "`predict` does; all else takes the most probable class. Ordered by "
-        f"validation balanced accuracy. Hardware: {best['hardware']}.",
-    ]
-    return "\n".join(lines)
-
-
-def _with_interval(row, name: str) -> str:
-    value, low, high = (getattr(row, name + end) for end in ("", "_low", "_high"))
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
-
-
-def update_readme(table: pd.DataFrame) -> Path:
-    """Put `results_block` between the README's two result markers.
-
-    Returns:
-        The README's path.
-    """
-    path = REPOSITORY / "README.md"
-    start, end = "<!-- results:start -->", "<!-- results:end -->"
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(start)
-    _, after = rest.split(end)
-    text = f"{before}{start}\n{results_block(table)}\n{end}{after}"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def _strip(notebook: nbformat.NotebookNode) -> None:
-    """Take out what papermill notes about the run: times and paths of this machine."""
-    for part in (notebook, *notebook.cells):
-        for key in ("papermill", "execution", "widgets"):
-            part.metadata.pop(key, None)
-        if part.metadata.get("tags") == []:
-            part.metadata.pop("tags")
-    notebook.metadata = {
-        key: notebook.metadata[key]
-        for key in ("kernelspec", "language_info", "title")
-        if key in notebook.metadata
-    }
-
-
-def address() -> str:
-    """Read the repository's address from the README's first badge."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return "https://github.com/" + re.search(r"github\.com?/([\w.-]+/[\w.-]+)/blob", text).group(1)
-
-
-def set_address(new: str) -> list[Path]:
-    """Rewrite the repository's address in every badge and setup cell.
-
-    Args:
-        new: For example "https://github.com/someone/skin-lesions".
-
-    Returns:
-        The files that changed.
+        The run folders, found or made.
 
     Raises:
-        ValueError: If it is not the address of a GitHub repository.
+        ValueError: If only the demo set is at hand.
     """
-    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", new)
-    if not match:
-        raise ValueError(f"{new!r} is not like https://github.com/owner/repository; correct it.")
-    old, new = address().removeprefix("https://github.com/"), match.group(1)
-    changed = []
-    for path in [REPOSITORY / "README.md", *notebooks()]:
-        text = path.read_text(encoding="utf-8")
-        rewritten = re.sub(rf"(github(?:\.com)?/){re.escape(old)}\b", rf"\g<1>{new}", text)
-        if rewritten != text:
-            path.write_text(rewritten, encoding="utf-8")
-            changed.append(path)
-    return changed
+    from lesions import images, recipes, training
+
+    dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
+    if dataset.is_demo:
+        raise ValueError("The queue trains on real photographs; name their folder by HAM10000_DIR.")
+    runs, folders = build / "runs" / profile, []
+    configs = recipes.queue(profile, metadata)
+    for number, config in enumerate(configs, start=1):
+        folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
+        if folder is None:
+            print(f"[{number}/{len(configs)}]", end=" ", flush=True)
+            store = images.ImageStore(metadata, config.image_size, build / "stores")
+            folder = training.train(config, metadata, store, runs)
+        folders.append(folder)
+    return folders
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -296,8 +148,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="execute every notebook in order, under build/")
+    commands.add_parser("train", help="train every network of the comparison; resumes when killed")
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
-    publish.add_argument("what", choices=("notebooks", "runs"), help="which of the results")
+    publish.add_argument(
+        "what", choices=("notebooks", "runs", "table"), help="which of the results"
+    )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
     chosen = parser.parse_args(arguments)
@@ -305,11 +160,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if chosen.command == "run":
             _report(build, run(build))
+        elif chosen.command == "train":
+            print(*train_queue(build), sep="\n")
         elif chosen.command == "publish":
-            publishers = {"notebooks": publish_notebooks, "runs": publish_runs}
-            print(*publishers[chosen.what](build), sep="\n")
+            publishers = {
+                "notebooks": lambda: publishing.publish_notebooks(build),
+                "runs": lambda: publishing.publish_runs(build),
+                "table": publishing.publish_table,
+            }
+            print(*publishers[chosen.what](), sep="\n")
         else:
-            print(*set_address(chosen.address), sep="\n")
+            print(*publishing.set_address(chosen.address), sep="\n")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

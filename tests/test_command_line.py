@@ -123,7 +123,7 @@ def test_rows_of_other_files_or_another_network_are_not_kept(folder, photographs
     with pytest.MonkeyPatch.context() as patch:
         stop_after(4, patch)
         assert predict(folder, output, *files, options=quick) == 130
-    with pytest.MonkeyPatch.context() as patch:  # eight views instead of one
+    with pytest.MonkeyPatch.context() as patch:
         seen = stop_after(1000, patch)
         assert predict(folder, output, *files, options=["--resume"]) == 0
     assert sum(seen) == len(files)
@@ -166,6 +166,32 @@ def test_views_change_the_answer(folder, photographs):
         for tta in (True, False)
     ]
     assert np.abs(answers[0] - answers[1]).max() > 1e-6
+
+
+def test_score_on_other_photographs_is_that_of_their_predictions(
+    folder, photographs, tmp_path, capsys
+):
+    """ISIC 2018's layout: a one-hot ground truth beside photographs without lesion ids."""
+    table = pd.read_csv(folder / "demo" / "HAM10000_metadata.csv")
+    truth = pd.DataFrame({"image": table["image_id"]})
+    for code in CODES:
+        truth[code.upper()] = (table["dx"] == code).astype(float)
+    other = tmp_path / "official"
+    other.mkdir()
+    truth.to_csv(other / "ISIC2018_Task3_Test_GroundTruth.csv", index=False)
+    for part in demo.PARTS:
+        for path in (folder / "demo" / part).iterdir():
+            (other / path.name).symlink_to(path)
+    arguments = ["evaluate", "--data", str(other), "--model", str(folder / "cnn.h5")]
+    assert command_line.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert predict(folder, tmp_path / "answers.csv", other) == 0
+    answers = pd.read_csv(tmp_path / "answers.csv")
+    stems = answers["image"].map(lambda path: path.split("/")[-1].removesuffix(".jpg"))
+    true = stems.map(table.set_index("image_id")["dx"])
+    recalls = [(answers["predicted"][true == code] == code).mean() for code in CODES]
+    assert f"the classes it names: {np.mean(recalls):.3f}." in shown
+    assert "macro_auc" in shown and "trained or chosen on" not in shown
 
 
 def test_decision_heeds_the_stored_prior(folder):

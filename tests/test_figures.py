@@ -92,6 +92,22 @@ LEAKAGE = pd.DataFrame(
     ],
     columns=["protocol", "test_set", "value", "low", "high"],
 )
+EXPLANATIONS = pd.DataFrame(
+    [
+        (part, method, code, group, metric, step, 0.6, 0.5, 0.7, 20)
+        for part, methods, metric, steps in (
+            ("agreement", ("grad_cam", "centred Gaussian"), "intersection_over_union", [np.nan]),
+            ("sanity", ("grad_cam",), "rank_correlation", [0.0, 0.5, 1.0]),
+            ("perturbations", ("hairs removed", "dark corners"), "flipped", [np.nan]),
+        )
+        for method in methods
+        for step in steps
+        for code, group in [("all", "all"), ("all", "right"), ("all", "wrong")]
+        + [(code, "all") for code in CODES]
+        if part != "sanity" or (code, group) == ("all", "all")
+    ],
+    columns="part method class group metric step value low high images".split(),
+)
 WEIGHTS = {"none": np.ones(7), "balanced": np.linspace(0.2, 12, 7)}
 EXPLORATION = (
     "class_counts_bar",
@@ -120,6 +136,9 @@ PLOTS = {
     "slices_plot": (SLICES,),
     "size_against_score": (make_comparison(), "value"),
     "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),
+    "map_score_by_class": (EXPLANATIONS,),
+    "cascade_curve": (EXPLANATIONS,),
+    "flip_rates": (EXPLANATIONS,),
 }
 
 
@@ -149,7 +168,8 @@ def colours_of(patches):
 def test_every_public_plot_is_tested():
     apart = {"SERIES", "use_style", "jpeg", "class_counts_pie", "training_history"}
     grids = {"photo_grid", "augmentation_grid", "preprocessing_row"}
-    assert set(figures.__all__) == set(PLOTS) | apart | grids
+    panels = {"map_scores", "faithfulness_curves"}  # tested with the table that they show
+    assert set(figures.__all__) == set(PLOTS) | apart | grids | panels
 
 
 @pytest.mark.parametrize("name", PLOTS)

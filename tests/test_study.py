@@ -8,7 +8,18 @@ import nbformat
 import numpy as np
 import pytest
 
-from lesions import classes, data, evaluation, inference, predictions, study
+from lesions import (
+    classes,
+    data,
+    evaluation,
+    inference,
+    models,
+    predictions,
+    publishing,
+    recipes,
+    study,
+    training,
+)
 
 NAMES = [
     "01_explore_data",
@@ -21,8 +32,8 @@ NAMES = [
     "08_grad_cam",
     "09_use_the_model",
 ]
-NOTEBOOKS = study.notebooks()
-README = (study.REPOSITORY / "README.md").read_text(encoding="utf-8")
+NOTEBOOKS = publishing.notebooks()
+README = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def code_cells(path: Path) -> list:
@@ -47,7 +58,7 @@ class TestNotebook:
         assert card.startswith("# ")
         assert re.search(r"Needs .+ · Makes .+ · Time ", card)
         assert classes.NOTICE in card
-        blob = f"{study.address().removeprefix('https://github.com/')}/blob/main/notebooks/"
+        blob = f"{publishing.address().removeprefix('https://github.com/')}/blob/main/notebooks/"
         assert f"colab.research.google.com/github/{blob}{path.name})" in card
         assert f"kernels/welcome?src=https://github.com/{blob}{path.name})" in card
 
@@ -56,7 +67,7 @@ class TestNotebook:
         found = re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)/blob", text)
         found += re.findall(r"ADDRESS = \\\"https://github\.com/([\w.-]+/[\w.-]+)\\\"", text)
         assert len(found) == 3
-        assert set(found) == {study.address().removeprefix("https://github.com/")}
+        assert set(found) == {publishing.address().removeprefix("https://github.com/")}
 
     def test_cells_are_short_and_knobs_are_explained(self, path):
         cells = code_cells(path)
@@ -86,33 +97,33 @@ class TestNotebook:
 
 def test_readme_links_lead_somewhere():
     for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
-        assert (study.REPOSITORY / target).exists(), target
+        assert (publishing.REPOSITORY / target).exists(), target
 
 
 def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
     for name in ("README.md", "notebooks"):
-        source = study.REPOSITORY / name
+        source = publishing.REPOSITORY / name
         if source.is_dir():
             (tmp_path / name).mkdir()
             for path in NOTEBOOKS:
                 (tmp_path / name / path.name).write_bytes(path.read_bytes())
         else:
             (tmp_path / name).write_bytes(source.read_bytes())
-    monkeypatch.setattr(study, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(study, "NOTEBOOKS", tmp_path / "notebooks")
-    old = study.address()
-    changed = study.set_address("https://github.com/somebody/some-study.git")
+    monkeypatch.setattr(publishing, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(publishing, "NOTEBOOKS", tmp_path / "notebooks")
+    old = publishing.address()
+    changed = publishing.set_address("https://github.com/somebody/some-study.git")
     assert len(changed) == 1 + len(NOTEBOOKS)
-    assert study.address() == "https://github.com/somebody/some-study"
+    assert publishing.address() == "https://github.com/somebody/some-study"
     for path in changed:
         text = path.read_text(encoding="utf-8")
         assert old.removeprefix("https://github.com/") not in text
         json.loads(text) if path.suffix == ".ipynb" else None
     with pytest.raises(ValueError, match="correct it"):
-        study.set_address("somebody/some-study")
+        publishing.set_address("somebody/some-study")
 
 
-RECORDED = evaluation.run_folders(study.REPOSITORY / "models")
+RECORDED = evaluation.run_folders(publishing.REPOSITORY / "models")
 
 
 def test_recorded_results_are_what_the_predictions_say():
@@ -120,16 +131,18 @@ def test_recorded_results_are_what_the_predictions_say():
     table = evaluation.compare(RECORDED)
     start, end = "<!-- results:start -->", "<!-- results:end -->"
     shown = README.split(start)[1].split(end)[0].strip()
-    assert shown == study.results_block(table)
-    recorded = (study.REPOSITORY / "models" / "comparison.csv").read_text()
-    written = evaluation.write_comparison(table, study.REPOSITORY / "build" / "comparison.csv")
+    assert shown == publishing.results_block(table)
+    recorded = (publishing.REPOSITORY / "models" / "comparison.csv").read_text()
+    written = evaluation.write_comparison(table, publishing.REPOSITORY / "build" / "comparison.csv")
     assert recorded == written.read_text()
 
 
 def test_recorded_predictions_are_of_the_recorded_split():
     import pandas as pd
 
-    splits = pd.read_csv(study.REPOSITORY / "models" / "splits.csv").set_index("image_id")["split"]
+    splits = pd.read_csv(publishing.REPOSITORY / "models" / "splits.csv").set_index("image_id")[
+        "split"
+    ]
     for folder in RECORDED:
         frame = pd.read_csv(folder / "predictions.csv").set_index("image_id")["split"]
         assert frame.equals(splits[frame.index])
@@ -151,8 +164,8 @@ def test_recorded_metrics_are_what_the_predictions_say():
 @pytest.fixture(scope="module")
 def best():
     """The recorded best model, and the predictions of its run."""
-    classifier = inference.Classifier(study.REPOSITORY / "models" / "best_model.h5")
-    folder = study.REPOSITORY / "models" / classifier.details["run"]
+    classifier = inference.Classifier(publishing.REPOSITORY / "models" / "best_model.h5")
+    folder = publishing.REPOSITORY / "models" / classifier.details["run"]
     return classifier, folder, predictions.read_predictions(folder / "predictions.csv")
 
 
@@ -162,7 +175,9 @@ def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert classifier.details["temperature"] == pytest.approx(metrics["temperature"], abs=1e-6)
     assert classifier.details["log_prior"] == pytest.approx(metrics["decision"]["log_prior"])
-    assert (study.REPOSITORY / "models" / "best_model.h5").stat().st_size < study.MODEL_LIMIT
+    assert (
+        publishing.REPOSITORY / "models" / "best_model.h5"
+    ).stat().st_size < publishing.MODEL_LIMIT
 
 
 def test_best_model_answers_as_recorded(best, ham10000):
@@ -196,7 +211,7 @@ def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
         for cell in executed.cells:
             for output in cell.get("outputs", []):
                 assert output.get("name") != "stderr", f"{name}: {output.get('text', '')[:300]}"
-    runs = study.latest_runs(tmp_path)
+    runs = publishing.latest_runs(tmp_path)
     assert (runs / "comparison.csv").exists()
     assert (runs / "best_model.h5").exists()
     assert len(list((runs / "gradcam_examples").glob("*_gradcam.jpg"))) == len(classes.CODES)
@@ -212,3 +227,28 @@ def test_a_failing_cell_is_named(tmp_path):
     nbformat.write(notebook, path)
     with pytest.raises(ValueError, match="00_broken.ipynb failed in cell .* ZeroDivisionError"):
         study.run(tmp_path, [path])
+
+
+# The queue
+
+
+def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
+    configs = recipes.queue("cpu", demo_metadata)
+    names = [training.run_name(config, demo_metadata) for config in configs]
+    assert len(set(names)) == len(names)
+    assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - {
+        "efficientnetb3"
+    }
+    for name in ("cnn", "densenet121"):
+        seeds = {config.seed for config in configs if config.architecture == name}
+        assert seeds == {42, 43, 44}
+    (with_patient,) = [config for config in configs if config.patient]
+    assert with_patient.architecture == "densenet121"
+
+
+def test_second_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
+    configs = recipes.queue("cpu", demo_metadata)
+    names = [training.run_name(config, demo_metadata) for config in configs]
+    (second,) = [place for place, config in enumerate(configs) if config.start]
+    assert configs[second].start in names[:second]
+    assert configs[second].image_size > configs[names.index(configs[second].start)].image_size

@@ -204,7 +204,7 @@ def test_early_stopping(few, demo_store, tmp_path, capsys):
 @pytest.mark.slow
 def test_head_phase_leaves_pretrained_layers_alone(few, demo_store, tmp_path):
     config = dataclasses.replace(ONE_STEP, head_epochs=1, freeze_batch_norm=True)
-    trainer = training._Trainer(config, few, demo_store, tmp_path)
+    trainer = training.Trainer(config, few, demo_store, tmp_path)
     backbone = [layer for layer in trainer.model.layers if layer.name.startswith("cnn_")]
     trainer.model.pretrained_layers = [layer.name for layer in backbone if layer.weights]
 

@@ -1,0 +1,254 @@
+"""Plots of the table of explanations, `lesions.explanations.COLUMNS`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lesions.classes import CODES, COLOURS
+from lesions.figures.style import (
+    GREY,
+    HEAT_MAP,
+    LINE_STYLES,
+    MARKERS,
+    SERIES,
+    axes_or_new,
+    finish,
+    legend_beside,
+    require_columns,
+)
+from lesions.figures.style import readable as plain
+
+NAMES = {
+    "grad_cam": "Grad-CAM",
+    "grad_cam_plus_plus": "Grad-CAM++",
+    "hires_cam": "HiResCAM",
+    "occlusion": "Occlusion",
+    "integrated_gradients": "Integrated gradients",
+    "road_gap": "ROAD gap",
+    "deletion": "Deletion (lower is better)",
+    "insertion": "Insertion (higher is better)",
+    "most_relevant_first": "ROAD, hottest first (lower is better)",
+    "least_relevant_first": "ROAD, coldest first (higher is better)",
+}
+KEYS = ("part", "method", "class", "group", "metric", "step", "value", "low", "high")
+
+
+def _named(name: str) -> str:
+    return NAMES.get(name) or plain(name)
+
+
+def _rows(table: pd.DataFrame, part: str, **wanted) -> pd.DataFrame:
+    require_columns(table, KEYS, "explanations")
+    rows = table[table["part"] == part]
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        raise ValueError(
+            f"The explanations table has no rows of the part {part!r} with "
+            f"{', '.join(f'{key} {value!r}' for key, value in wanted.items())}; measure it first."
+        )
+    return rows
+
+
+def _reach(rows: pd.DataFrame) -> np.ndarray:
+    """How far intervals reach down and up, float (2, n)."""
+    reach = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]], float)
+    return np.clip(np.nan_to_num(reach), 0, None)
+
+
+def map_scores(
+    table: pd.DataFrame, part: str, metrics: Sequence[str], title: str | None = None
+) -> Figure:
+    """Draws scores of maps with their intervals: a panel a metric, a line a map.
+
+    Args:
+        table: From `explanations.measure`.
+        part: "agreement", "faithfulness" or "methods".
+        metrics: The panels.
+        title: Above the figure, or None.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the table lacks the part, a metric or a column.
+    """
+    whole = {metric: _rows(table, part, metric=metric) for metric in metrics}
+    methods = list(dict.fromkeys(whole[metrics[0]]["method"]))
+    size = (2.1 + 2.4 * len(metrics), 1.5 + 0.34 * len(methods))
+    figure, grid = plt.subplots(
+        1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, metric in zip(grid[0], metrics, strict=True):
+        rows = whole[metric]
+        rows = rows[(rows["class"] == "all") & (rows["group"] == "all") & rows["step"].isna()]
+        rows = rows.set_index("method").reindex(methods)
+        for place, method in enumerate(methods):
+            row = rows.loc[[method]]
+            colour = SERIES[0] if place == 0 else GREY
+            style = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6}
+            ax.errorbar(row["value"], [place], xerr=_reach(row), **style)
+        ax.set_yticks(range(len(methods)), list(map(_named, methods)))
+        ax.set_ylim(len(methods) - 0.5, -0.5)
+        ax.locator_params(axis="x", nbins=4)
+        ax.margins(x=0.12)
+        ax.grid(axis="y", visible=False)
+        finish(ax, "", _named(metric), "")
+    figure.get_layout_engine().set(w_pad=0.1)
+    if title:
+        figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
+
+
+def map_score_by_class(
+    table: pd.DataFrame,
+    metric: str = "intersection_over_union",
+    method: str = "grad_cam",
+    control: str = "centred Gaussian",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws one score of a map in every class, and for right and wrong answers, beside a control.
+
+    Args:
+        table: From `explanations.measure`, with the part "agreement".
+        metric: The score.
+        method: The map, in the class colours.
+        control: The control, in grey.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If the table lacks one of them.
+    """
+    ax = axes_or_new(ax, 8.5, 4)
+    order = [(code, "all") for code in CODES] + [("all", "right"), ("all", "wrong")]
+    labels = [*CODES, "right\nanswers", "wrong\nanswers"]
+    for name, shift, marker in ((method, -0.13, "o"), (control, 0.13, "s")):
+        rows = _rows(table, "agreement", metric=metric, method=name)
+        rows = rows.set_index(["class", "group"])[["value", "low", "high"]].reindex(order)
+        for place, key in enumerate(order):
+            colour = GREY if name == control else COLOURS.get(key[0], SERIES[0])
+            style = {"fmt": marker, "color": colour, "capsize": 3, "markersize": 7}
+            row = rows.iloc[[place]]
+            ax.errorbar([place + shift], row["value"], yerr=_reach(row), **style)
+        style = {"color": GREY if name == control else SERIES[0], "linestyle": "none"}
+        ax.plot([], [], marker=marker, label=_named(name), **style)
+    ax.set_xticks(range(len(order)), labels)
+    ax.grid(axis="x", visible=False)
+    legend_beside(ax)
+    return finish(ax, f"{_named(metric)} by class, with 95% intervals", "Class", _named(metric))
+
+
+def faithfulness_curves(table: pd.DataFrame) -> Figure:
+    """Draws what is left of the probability while pixels are taken away or brought back.
+
+    Args:
+        table: From `explanations.measure`, with the part "faithfulness".
+
+    Returns:
+        The figure: deletion, insertion, and ROAD in both orders.
+
+    Raises:
+        ValueError: If the table lacks them.
+    """
+    metrics = ("deletion", "insertion", "most_relevant_first", "least_relevant_first")
+    figure, grid = plt.subplots(2, 2, figsize=(9.5, 6.4), sharey=True, layout="constrained")
+    for ax, metric in zip(grid.flat, metrics, strict=True):
+        rows = _rows(table, "faithfulness", metric=metric)
+        for number, (method, curve) in enumerate(rows.groupby("method", sort=False)):
+            curve = curve.sort_values("step")
+            style = {"color": SERIES[number], "linestyle": LINE_STYLES[number % 3]}
+            style |= {"marker": MARKERS[number], "markersize": 4, "linewidth": 2 - (number > 0)}
+            ax.plot(curve["step"], curve["value"], label=_named(method), **style)
+        share = "inserted" if metric == "insertion" else "removed"
+        finish(ax, _named(metric), f"Share of pixels {share}", "Probability")
+        ax.title.set_fontsize(10)
+    legend_beside(grid[0, 1])
+    figure.suptitle(
+        "Probability of the explained class while pixels go", fontsize=12, fontweight="bold"
+    )
+    return figure
+
+
+def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draws how alike maps stay while the network's layers are randomised, last one first.
+
+    Args:
+        table: From `explanations.measure`, with the part "sanity".
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If the table lacks the part.
+    """
+    rows = _rows(table, "sanity")
+    ax = axes_or_new(ax, 8.5, 4)
+    shares = sorted(rows["step"].unique())
+    for number, (metric, curve) in enumerate(rows.groupby("metric")):
+        curve = curve.set_index("step").loc[shares].reset_index()
+        style = {"color": SERIES[2 * number], "marker": MARKERS[number], "capsize": 3}
+        # The untouched network agrees with itself.
+        ax.errorbar(
+            range(len(shares) + 1),
+            [1.0, *curve["value"]],
+            yerr=np.insert(_reach(curve), 0, 0, axis=1),
+            label=_named(metric),
+            **style,
+        )
+    labels = ["last layer" if share == 0 else f"{share:.0%}" for share in shares]
+    ax.set_xticks(range(len(shares) + 1), ["none", *labels])
+    ax.axhline(0, color="black", linewidth=1)
+    legend_beside(ax)
+    title = "Grad-CAM of a network that forgets, against the trained one"
+    return finish(ax, title, "Layers randomised, from the last", "Similarity of the maps")
+
+
+def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None = None) -> Axes:
+    """Draws how often each change of the photograph flips the predicted class, by true class.
+
+    Args:
+        table: From `explanations.measure`.
+        part: "perturbations" or "lesion".
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If the table lacks the part.
+    """
+    rows = _rows(table, part, metric="flipped", group="all")
+    changes = list(dict.fromkeys(rows["method"]))
+    order = ["all", *CODES]
+    shares = rows.pivot(index="method", columns="class", values="value")
+    shares = shares.reindex(index=changes, columns=order)
+    counts = rows[rows["method"] == changes[0]].set_index("class")["images"].reindex(order)
+    ax = axes_or_new(ax, 8.5, 1.6 + 0.45 * len(changes))
+    sns.heatmap(
+        100 * shares,
+        annot=True,
+        fmt=".0f",
+        cmap=HEAT_MAP,
+        vmin=0,
+        vmax=100,
+        ax=ax,
+        linewidths=1,
+        annot_kws={"fontsize": 10},
+        cbar_kws={"label": "Predictions that flip (%)"},
+    )
+    labels = [f"{code}\nn = {0 if np.isnan(n) else int(n)}" for code, n in counts.items()]
+    ax.set_xticks(np.arange(len(order)) + 0.5, labels)
+    ax.set_yticks(np.arange(len(changes)) + 0.5, list(map(_named, changes)), rotation=0)
+    title = "How often the predicted class changes"
+    return finish(ax, title, "True class", "Change of the photograph")

@@ -1,0 +1,236 @@
+"""Copy what a study made into the repository: runs, tables, notebooks, and its own address."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+
+from lesions import evaluation, predictions
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NOTEBOOKS = REPOSITORY / "notebooks"
+MODEL_LIMIT = 60_000_000
+
+
+def notebooks() -> list[Path]:
+    """List the study's notebooks in order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def latest_runs(build: Path) -> Path:
+    """Find the folder of the runs that were made last.
+
+    Raises:
+        ValueError: If no run is there.
+    """
+    finished = [path.parent for path in (build / "runs").glob("*/*/metrics.json")]
+    if not finished:
+        raise ValueError(f"{build} holds no finished run; run `make study` first.")
+    return max(finished, key=lambda path: path.stat().st_mtime).parent
+
+
+def publish_notebooks(build: Path) -> list[Path]:
+    """Copy the notebooks that the last study executed over the recorded ones.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: If a notebook has not been executed.
+    """
+    written = []
+    for path in notebooks():
+        executed = build / "study" / path.name
+        if not executed.exists():
+            raise ValueError(f"{executed} does not exist; run `make study` first.")
+        notebook = nbformat.read(executed, 4)
+        _strip(notebook)
+        nbformat.write(notebook, path)
+        written.append(path)
+    return written
+
+
+def publish_runs(build: Path) -> list[Path]:
+    """Copy the last runs, without their models, the best model and its Grad-CAM examples.
+
+    The comparison is remade over all recorded runs; the best is best on validation.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: If there is no run, it is of the demo set or quick, or the best model is
+            above 60 MB.
+    """
+    runs, models = latest_runs(build), REPOSITORY / "models"
+    if runs.name not in ("cpu", "gpu"):
+        raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
+    written = []
+    for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
+        shutil.copytree(
+            folder,
+            models / folder.name,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("*.h5", "*.npz"),
+        )
+        written.append(models / folder.name)
+    written += publish_table()
+    table = pd.read_csv(models / "comparison.csv")
+    best = runs / table["run"].iloc[0] / "model.h5"
+    if best.exists():
+        if best.stat().st_size > MODEL_LIMIT:
+            raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
+        written.append(Path(shutil.copyfile(best, models / "best_model.h5")))
+    for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
+        written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
+    return written
+
+
+def publish_table() -> list[Path]:
+    """Remake comparison.csv and the README's table from the recorded predictions.
+
+    Returns:
+        The paths written.
+    """
+    models = REPOSITORY / "models"
+    table = evaluation.compare(evaluation.run_folders(models))
+    return [evaluation.write_comparison(table, models / "comparison.csv"), update_readme(table)]
+
+
+def recorded_ensemble(folders: list[Path]) -> tuple[np.ndarray, dict]:
+    """Average the recorded runs, weights fitted on validation, and evaluate the average.
+
+    Args:
+        folders: Run folders, from `evaluation.run_folders`.
+
+    Returns:
+        The weights, (runs,), and the dict of `evaluation.evaluate`.
+    """
+    frames = [predictions.read_predictions(folder / "predictions.csv") for folder in folders]
+    weights = predictions.fit_ensemble(frames)
+    return weights, evaluation.evaluate(predictions.ensemble(frames, weights))
+
+
+def results_block(table: pd.DataFrame) -> str:
+    """Write the README's results from the comparison, best on validation first.
+
+    Args:
+        table: From `evaluation.compare` over the recorded runs.
+
+    Returns:
+        Markdown; its last row is the ensemble of all runs, where there are several.
+    """
+    lines = [
+        "| network | px | epochs | initial weights | balanced accuracy | with decision rule "
+        "| macro AUC | macro F1 | accuracy | melanoma sensitivity at 90% specificity | ECE |",
+        "|" + " --- |" * 11,
+    ]
+    for row in table.itertuples():
+        lines.append(
+            f"| {row.architecture}, seed {row.seed} | {row.image_size} | {row.epochs} "
+            f"| {row.initial_weights} | {_with_interval(row, 'test_balanced_accuracy')} "
+            f"| {row.test_decided_balanced_accuracy:.3f} "
+            f"| {_with_interval(row, 'test_macro_auc')} | {row.test_macro_f1:.3f} "
+            f"| {row.test_accuracy:.3f} | {row.test_melanoma_sensitivity_at_90_specificity:.3f} "
+            f"| {row.test_calibrated_expected_calibration_error:.3f} |"
+        )
+    if len(table) > 1:
+        lines.append(_ensemble_line([REPOSITORY / "models" / run for run in table["run"]]))
+    best = table.iloc[0]
+    lines += [
+        "",
+        f"Test split, lesion-disjoint, {best['test_images']:,} photographs, mean over eight views; "
+        "95% intervals by bootstrap over lesions; ECE after temperature scaling. The decision rule "
+        "names the class that most exceeds its frequency, to a strength fitted on validation, as "
+        "`predict` does; all else takes the most probable class. Ordered by "
+        f"validation balanced accuracy. Hardware: {best['hardware']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _ensemble_line(folders: list[Path]) -> str:
+    weights, found = recorded_ensemble(folders)
+    test, bounds = found["test"], found["test_intervals"]
+    shown = {
+        name: f"{test[name]:.3f} ({bounds[name][0]:.3f} to {bounds[name][1]:.3f})"
+        for name in ("balanced_accuracy", "macro_auc")
+    }
+    return (
+        f"| **ensemble** of these, weights {', '.join(f'{weight:.2f}' for weight in weights)} "
+        f"| | | | {shown['balanced_accuracy']} | {found['decision']['test_balanced_accuracy']:.3f} "
+        f"| {shown['macro_auc']} | {test['macro_f1']:.3f} | {test['accuracy']:.3f} "
+        f"| {test['melanoma_sensitivity_at_90_specificity']:.3f} "
+        f"| {found['test_calibrated']['expected_calibration_error']:.3f} |"
+    )
+
+
+def _with_interval(row, name: str) -> str:
+    value, low, high = (getattr(row, name + end) for end in ("", "_low", "_high"))
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def update_readme(table: pd.DataFrame) -> Path:
+    """Put `results_block` between the README's two result markers.
+
+    Returns:
+        The README's path.
+    """
+    path = REPOSITORY / "README.md"
+    start, end = "<!-- results:start -->", "<!-- results:end -->"
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(start)
+    _, after = rest.split(end)
+    text = f"{before}{start}\n{results_block(table)}\n{end}{after}"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _strip(notebook: nbformat.NotebookNode) -> None:
+    """Take out what papermill notes about the run: times and paths of this machine."""
+    for part in (notebook, *notebook.cells):
+        for key in ("papermill", "execution", "widgets"):
+            part.metadata.pop(key, None)
+        if part.metadata.get("tags") == []:
+            part.metadata.pop("tags")
+    notebook.metadata = {
+        key: notebook.metadata[key]
+        for key in ("kernelspec", "language_info", "title")
+        if key in notebook.metadata
+    }
+
+
+def address() -> str:
+    """Read the repository's address from the README's first badge."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return "https://github.com/" + re.search(r"github\.com?/([\w.-]+/[\w.-]+)/blob", text).group(1)
+
+
+def set_address(new: str) -> list[Path]:
+    """Rewrite the repository's address in every badge and setup cell.
+
+    Args:
+        new: For example "https://github.com/someone/skin-lesions".
+
+    Returns:
+        The files that changed.
+
+    Raises:
+        ValueError: If it is not the address of a GitHub repository.
+    """
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", new)
+    if not match:
+        raise ValueError(f"{new!r} is not like https://github.com/owner/repository; correct it.")
+    old, new = address().removeprefix("https://github.com/"), match.group(1)
+    changed = []
+    for path in [REPOSITORY / "README.md", *notebooks()]:
+        text = path.read_text(encoding="utf-8")
+        rewritten = re.sub(rf"(github(?:\.com)?/){re.escape(old)}\b", rf"\g<1>{new}", text)
+        if rewritten != text:
+            path.write_text(rewritten, encoding="utf-8")
+            changed.append(path)
+    return changed
