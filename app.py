@@ -136,8 +136,9 @@ def heat_map(answer: answers.Answer, code: str):
 def one(answer: answers.Answer) -> None:
     """Show all that is said about one picture."""
     lesion_class = classes.CLASSES[classes.CODES.index(answer.predicted)]
-    left, right = st.columns([2, 3], gap="large")
-    with right:
+    # The answer comes first, so that on a phone it stands above the picture.
+    left, right = st.columns([3, 2], gap="large")
+    with left:
         st.subheader(f"{lesion_class.name} ({lesion_class.code})")
         st.markdown(lesion_class.description)
         for sentence in answer.warnings:
@@ -147,7 +148,7 @@ def one(answer: answers.Answer) -> None:
         malignant.metric("Malignant", f"{answer.malignant:.0%}")
         benign.metric("Benign", f"{1 - answer.malignant:.0%}")
         bars(answer)
-    with left:
+    with right:
         code = st.selectbox(
             "Show the evidence for",
             classes.CODES,
@@ -173,7 +174,7 @@ def one(answer: answers.Answer) -> None:
 def main() -> None:
     st.set_page_config("Skin lesions: what a network says", "🔬", layout="wide")
     st.html(f"{NOTICE_STYLE}<div class='notice'>{classes.NOTICE}</div>")
-    st.title("What a network says to a picture of a skin lesion")
+    st.header("What a network says to a picture of a skin lesion")
     st.markdown(
         "It names one of seven diagnoses, also to a picture of a cup. A benign answer is no reason "
         "to wait: show a lesion that worries you to a doctor."

@@ -75,7 +75,7 @@ class Familiarity:
         return found / np.sqrt(len(self.centre))
 
     def save(self, path) -> Path:
-        """Write the file, about a megabyte, beside its place and rename it when whole.
+        """Write the file, one or two megabytes, beside its place and rename it when whole.
 
         Returns:
             The path.
