@@ -34,7 +34,14 @@ def describe() -> str:
     found = gpus()
     if found:
         return f"{len(found)} x {found[0]}"
-    return f"{os.cpu_count()} cores of {_processor()}, no GPU"
+    cores = _cores()
+    return f"{cores} core{'s' * (cores > 1)} of {_processor()}, no GPU"
+
+
+def _cores() -> int:
+    """Count the cores that this process may use, which `taskset` may have limited."""
+    limited = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
+    return len(os.sched_getaffinity(0)) if limited else os.cpu_count()
 
 
 def _cpu_info() -> str:
@@ -62,6 +69,11 @@ def versions() -> dict[str, str]:
         "keras": keras.__version__,
         backend: __import__(backend).__version__,
     }
+
+
+def environment() -> dict:
+    """Name what a training runs on: `hardware`, `backend` and `versions`."""
+    return {"hardware": describe(), "backend": keras.backend.backend(), "versions": versions()}
 
 
 @contextlib.contextmanager

@@ -15,26 +15,41 @@ from lesions.training import Config, run_name
 PROFILES = {
     # Synthetic images, minutes on a laptop. ImageNet weights would be a download for nothing.
     "demo": {"image_size": 64, "weights": "random", "epochs": 10, "warmup_steps": 20, "ema": 0.9},
-    # Real images on a few CPU cores.
-    "cpu": {"image_size": 128, "head_epochs": 1, "epochs": 10},
+    # Real images on a few CPU cores: small ones, so that every network gets the same budget.
+    "cpu": {"image_size": 64, "head_epochs": 1, "epochs": 4},
     # Real images on a GPU.
     "gpu": {"image_size": 224, "head_epochs": 1, "epochs": 25, "label_smoothing": 0.05},
 }
 # A network from scratch learns faster and longer than one that starts from ImageNet.
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
-SCRATCH_EPOCHS = {"demo": 16, "cpu": 15, "gpu": 60}
+SCRATCH_EPOCHS = {"demo": 16, "cpu": 10, "gpu": 60}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
-# The second leg of the best network: larger pictures, which it can only now make use of, and
-# more change in them against learning the training set by heart.
-REFINED = {
-    "architecture": "densenet121",
-    "image_size": 192,
-    "head_epochs": 0,
-    "epochs": 8,
-    "learning_rate": 2e-4,
-    "augmentation": "strong",
-    "mixup": 0.2,
+# The best network goes on at larger sizes, each leg from the weights of the one before.
+BEST = "densenet121"
+LEGS = {
+    "cpu": (
+        {"image_size": 128, "epochs": 10},
+        {
+            "image_size": 192,
+            "head_epochs": 0,
+            "epochs": 8,
+            "learning_rate": 2e-4,
+            "augmentation": "strong",
+            "mixup": 0.2,
+        },
+    ),
+    "gpu": (
+        {},
+        {
+            "image_size": 320,
+            "head_epochs": 0,
+            "epochs": 10,
+            "learning_rate": 1e-4,
+            "augmentation": "strong",
+            "mixup": 0.2,
+        },
+    ),
 }
 SEEDS = (42, 43, 44)
 
@@ -104,30 +119,34 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     return Config(architecture, **settings | changes)
 
 
-def refined(profile: str, metadata: pd.DataFrame) -> Config:
-    """Give the recipe that goes on, at a larger image size, from its own recipe's run.
+def legs(profile: str, metadata: pd.DataFrame) -> list[Config]:
+    """Give the recipes by which the best network is trained, each from the one before.
 
     Args:
-        profile: The profile of the first leg.
-        metadata: The rows of the first leg, which are part of its run's name.
+        profile: "cpu" or "gpu".
+        metadata: Table with a column `split`; its rows are part of a run's name.
     """
-    first = config(REFINED["architecture"], profile)
-    return config(**REFINED, profile=profile, start=run_name(first, metadata))
+    configs, start = [], ""
+    for changes in LEGS[profile]:
+        configs.append(config(BEST, profile, start=start, **changes))
+        start = run_name(configs[-1], metadata)
+    return configs
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """List every recipe of the published comparison, the most telling ones first.
+    """List every recipe of the published comparison, the costliest last.
 
     Args:
         profile: "cpu" or "gpu".
         metadata: Table with a column `split`.
     """
-    best = REFINED["architecture"]
-    first = [config(best, profile), refined(profile, metadata), config("cnn", profile)]
-    others = [config(name, profile) for name in (*NETWORKS[profile], *HYBRIDS[profile])]
-    patient = [config(best, profile, patient=True)]
-    seeds = [config(name, profile, seed=seed) for seed in SEEDS for name in (best, "cnn")]
-    return list(dict.fromkeys([*first, *others, *patient, *seeds]))
+    names = ("cnn", *NETWORKS[profile], *HYBRIDS[profile])
+    networks = [config(name, profile) for name in names]
+    patient = [config(BEST, profile, patient=True)]
+    seeds = [config(name, profile, seed=seed) for seed in SEEDS for name in ("cnn", BEST)]
+    comparison = [*networks, *patient, *seeds]
+    comparison.sort(key=lambda one: "efficientnetb3" in BRANCHES[one.architecture])
+    return list(dict.fromkeys([*legs(profile, metadata), *comparison]))
 
 
 def read_settings(settings: list[str]) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
 import os
 import re
@@ -114,14 +115,15 @@ def train_queue(build: Path) -> list[Path]:
     """Train every recipe of the published comparison that has no run yet, one after another.
 
     It may be killed at any moment, by `timeout` too: the next call goes on after the last
-    epoch, so that hours of training fit into pieces of ten minutes. Other backends than
-    TensorFlow serve as well, see KERAS_BACKEND.
+    epoch, so that hours of training fit into pieces of ten minutes. Several processes may share
+    one queue: two of one core each train small pictures a third faster than one of two. Other
+    backends than TensorFlow serve as well, see KERAS_BACKEND.
 
     Args:
         build: Folder for everything made here.
 
     Returns:
-        The run folders, found or made.
+        The run folders, found or made, without those that another process is training.
 
     Raises:
         ValueError: If only the demo set is at hand.
@@ -134,13 +136,34 @@ def train_queue(build: Path) -> list[Path]:
     runs, folders = build / "runs" / profile, []
     configs = recipes.queue(profile, metadata)
     for number, config in enumerate(configs, start=1):
-        folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
-        if folder is None:
-            print(f"[{number}/{len(configs)}]", end=" ", flush=True)
-            store = images.ImageStore(metadata, config.image_size, build / "stores")
-            folder = training.train(config, metadata, store, runs)
+        with _claim(runs / f"{training.run_name(config, metadata)}.lock") as mine:
+            if not mine:
+                continue
+            folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
+            if folder is None:
+                print(f"[{number}/{len(configs)}]", end=" ", flush=True)
+                store = images.ImageStore(metadata, config.image_size, build / "stores")
+                folder = training.train(config, metadata, store, runs)
         folders.append(folder)
     return folders
+
+
+@contextlib.contextmanager
+def _claim(path: Path):
+    """Say inside a `with` block whether this process alone holds a lock."""
+    if os.name != "posix":
+        yield True
+        return
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:  # the system lets go of the lock even of a killed process
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def main(arguments: list[str] | None = None) -> int:

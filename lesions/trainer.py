@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from lesions import batches, classes, data, models, predictions
+from lesions import batches, classes, data, hardware, models, predictions
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 HISTORY = (
@@ -109,6 +109,7 @@ class Trainer:
         self.history: list[dict] = []
         self.seconds = 0.0
         self.best_epoch, self.best_score = 0, -1.0
+        self.environment = hardware.environment()
         self.phase = ""
 
     def _batches(self, metadata, store, split: str) -> batches.LesionBatches:
@@ -254,7 +255,9 @@ class Trainer:
         return _read_arrays(self.work / BEST)
 
     def _write_checkpoint(self) -> None:
+        self.environment = hardware.environment()
         state = {
+            "environment": self.environment,
             "history": self.history,
             "seconds": self.seconds,
             "best_epoch": self.best_epoch,
@@ -274,6 +277,8 @@ class Trainer:
             state = json.loads(str(stored["state"]))
         self.history, self.seconds = state["history"], state["seconds"]
         self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
+        # Where the epochs were trained; the predictions may follow elsewhere.
+        self.environment = state["environment"]
         self.checkpoint_phase = state["phase"]
         print(f"Resuming after epoch {len(self.history)}.", flush=True)
         return _read_arrays(path)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
 import pandas as pd
 
 from lesions import data, evaluation, hardware, models, predictions, torch_layers
@@ -175,9 +174,7 @@ def _record(config: Config, metadata: pd.DataFrame, trainer: Trainer, precision:
         "config": asdict(config),
         "initial_weights": trainer.model.initial_weights,
         "precision": precision,
-        "hardware": hardware.describe(),
-        "backend": keras.backend.backend(),
-        "versions": hardware.versions(),
+        **trainer.environment,
         "parameters": trainer.model.count_params(),
         "epochs_trained": len(trainer.history),
         "best_epoch": trainer.best_epoch,

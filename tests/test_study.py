@@ -246,6 +246,14 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
     assert with_patient.architecture == "densenet121"
 
 
+def test_several_processes_share_the_queue(tmp_path):
+    path = tmp_path / "runs" / "one.lock"
+    with study._claim(path) as mine, study._claim(path) as theirs:
+        assert mine and not theirs
+    with study._claim(path) as free_again:
+        assert free_again
+
+
 def test_second_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
     configs = recipes.queue("cpu", demo_metadata)
     names = [training.run_name(config, demo_metadata) for config in configs]
