@@ -18,7 +18,7 @@ from lesions import quiet
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
 with quiet.quiet_stderr():
-    from lesions import classes, data, evaluation, figures, hardware, images, recipes, training
+    from lesions import classes, comparison, data, figures, hardware, images, recipes, training
 
 REPOSITORY = Path(__file__).resolve().parent
 
@@ -116,7 +116,7 @@ class Study:
         """List the finished run folders on these rows, without the notebooks' experiments."""
         fingerprint = data.data_fingerprint(self.metadata)
         found = {}
-        for folder in (*evaluation.run_folders(self.recorded), *evaluation.run_folders(self.runs)):
+        for folder in (*comparison.run_folders(self.recorded), *comparison.run_folders(self.runs)):
             if fingerprint in (folder / "config.json").read_text():
                 found[folder.name] = folder
         return list(found.values())

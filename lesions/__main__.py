@@ -366,10 +366,10 @@ def _evaluate(arguments) -> int:
     if arguments.data:
         return _score(arguments)
 
-    from lesions import evaluation
+    from lesions import comparison
 
-    table = evaluation.compare(evaluation.run_folders(arguments.folder))
-    path = evaluation.write_comparison(table, Path(arguments.folder) / "comparison.csv")
+    table = comparison.compare(comparison.run_folders(arguments.folder))
+    path = comparison.write_comparison(table, Path(arguments.folder) / "comparison.csv")
     columns = {
         "run": table["run"],
         "validation": table["validation_balanced_accuracy"].map("{:.3f}".format),

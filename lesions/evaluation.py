@@ -7,11 +7,8 @@ seven codes. Nothing here needs a model, an image or a GPU.
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -21,34 +18,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from lesions import classes, decisions
-
-CODES = classes.CODES
-CLASS_COUNT = len(CODES)
-ALL_CLASSES = np.arange(CLASS_COUNT)
-MELANOMA = CODES.index("mel")
-MALIGNANT = np.isin(CODES, classes.MALIGNANT)
-BINS = 15
-SPECIFICITIES = {
-    "melanoma_sensitivity_at_90_specificity": 0.90,
-    "melanoma_sensitivity_at_95_specificity": 0.95,
-}
-HEADLINES = (
-    "balanced_accuracy",
-    "accuracy",
-    "macro_f1",
-    "macro_auc",
-    "macro_average_precision",
-    *SPECIFICITIES,
-    "malignant_auc",
-    "brier_score",
-    "expected_calibration_error",
+from lesions import decisions, weighted
+from lesions.weighted import (
+    ALL_CLASSES,
+    BINS,
+    CLASS_COUNT,
+    CODES,
+    HEADLINES,
+    MALIGNANT,
+    MELANOMA,
+    SPECIFICITIES,
 )
+
 SLICES = ("sex", "age_band", "localization", "dx_type")
 AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+", "missing")
 TEMPERATURES = (0.05, 20.0)
-# A resample is one column of weights; blocks of columns keep the working set in the cache.
-BLOCK = 125
 
 
 def metrics(
@@ -103,10 +87,12 @@ def metrics(
         },
         "malignant_auc": _auc(MALIGNANT[labels], scores[:, MALIGNANT].sum(axis=1)),
         "brier_score": sklearn_metrics.brier_score_loss(
-            labels, _normalised(scores), labels=ALL_CLASSES, scale_by_half=False
+            labels, weighted.normalised(scores), labels=ALL_CLASSES, scale_by_half=False
         ),
         "expected_calibration_error": _calibration_error(reliability(labels, scores)),
-        "log_loss": sklearn_metrics.log_loss(labels, _normalised(scores), labels=ALL_CLASSES),
+        "log_loss": sklearn_metrics.log_loss(
+            labels, weighted.normalised(scores), labels=ALL_CLASSES
+        ),
     }
     return {name: float(value) for name, value in result.items()}
 
@@ -171,7 +157,7 @@ def reliability(
     """
     labels, scores = _checked(true_labels, probabilities)
     confidence, correct = scores.max(axis=1), scores.argmax(axis=1) == labels
-    position = _bin_numbers(confidence, bins)
+    position = weighted.bin_numbers(confidence, bins)
     images = np.bincount(position, minlength=bins)
     filled = np.where(images > 0, images, np.nan)
     return pd.DataFrame(
@@ -248,7 +234,9 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     return softmax(_log(np.asarray(probabilities, dtype=float)) / temperature, axis=-1)
 
 
-def intervals(predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+def intervals(
+    predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0, names=HEADLINES
+) -> pd.DataFrame:
     """Computes 95% intervals of the headline metrics by resampling lesions.
 
     Percentile bootstrap (Efron, 1979): lesions are drawn with replacement, and all photographs
@@ -260,6 +248,7 @@ def intervals(predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0) -
         predictions: Predictions of one split.
         resamples: How many resamples to draw.
         seed: Of the draw; with the lesions, it settles the resamples, whatever the row order.
+        names: Which of `HEADLINES` to compute.
 
     Returns:
         Indexed by metric name: value, low and high.
@@ -267,7 +256,9 @@ def intervals(predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0) -
     Raises:
         ValueError: If the frame is malformed or mixes splits.
     """
-    return _intervals(predictions, HEADLINES, resamples, seed)
+    drawn = _bootstrap(predictions, names, resamples, seed)
+    table = {name: _summary(values) for name, values in drawn.items()}
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("metric")
 
 
 def mean_intervals(
@@ -295,14 +286,15 @@ def mean_intervals(
     table = values.to_numpy(float)
     known = np.isfinite(table)
     filled = np.where(known, table, 0.0)
-    blocks = [np.ones((len(table), 1)), *_lesion_weights(lesion_ids, resamples, seed)]
+    blocks = [np.ones((len(table), 1)), *weighted.lesion_weights(lesion_ids, resamples, seed)]
     means = np.concatenate(
-        [_ratio(filled.T @ weights, known.T.astype(float) @ weights) for weights in blocks], axis=1
+        [weighted.ratio(filled.T @ weights, known.T.astype(float) @ weights) for weights in blocks],
+        axis=1,
     )
     drawn = dict(zip(values.columns, means, strict=True))
     images = dict(zip(values.columns, known.sum(axis=0), strict=True))
     for name, (above, below) in (ratios or {}).items():
-        drawn[name] = _ratio(drawn[above], drawn[below])
+        drawn[name] = weighted.ratio(drawn[above], drawn[below])
         images[name] = min(images[above], images[below])
     rows = {name: {**_summary(means), "images": int(images[name])} for name, means in drawn.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
@@ -334,7 +326,7 @@ def paired_difference(
         raise ValueError(f"There is no metric '{metric}'; choose one of {', '.join(HEADLINES)}.")
     for frame in (predictions_a, predictions_b):
         _one_split(frame)
-        _arrays(frame)
+        labels_and_probabilities(frame)
     frame_a = predictions_a.sort_values("image_id", ignore_index=True)
     frame_b = predictions_b.sort_values("image_id", ignore_index=True)
     keys = ["image_id", "lesion_id", "dx"]
@@ -365,16 +357,16 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
     Raises:
         ValueError: If a split is missing, or a class is absent from one of them.
     """
-    validation, test = _split(predictions, "validation"), _split(predictions, "test")
-    validation_labels, validation_scores = _arrays(validation)
-    labels, scores = _arrays(test)
+    validation, test = rows_of(predictions, "validation"), rows_of(predictions, "test")
+    validation_labels, validation_scores = labels_and_probabilities(validation)
+    labels, scores = labels_and_probabilities(test)
     temperature = fit_temperature(validation_labels, validation_scores)
     calibrated = apply_temperature(scores, temperature)
     bounds = intervals(test)
     return _plain(
         {
             "temperature": temperature,
-            "decision": _decision(
+            "decision": decided_scores(
                 validation_labels,
                 apply_temperature(validation_scores, temperature),
                 labels,
@@ -389,7 +381,7 @@ def evaluate(predictions: pd.DataFrame, present_only: bool = False) -> dict:
     )
 
 
-def _decision(validation_labels, validation_calibrated, labels, calibrated) -> dict:
+def decided_scores(validation_labels, validation_calibrated, labels, calibrated) -> dict:
     """Fits the decision rule on calibrated validation and says what it gives on both splits."""
     strength, log_prior = decisions.fit(validation_labels, validation_calibrated)
     result = {"strength": strength, "log_prior": log_prior.tolist()}
@@ -440,7 +432,7 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     rows = {}
     for group, positions in groups.groupby(groups).indices.items():
         part = predictions.iloc[positions]
-        result = metrics(*_arrays(part), present_only=True)
+        result = metrics(*labels_and_probabilities(part), present_only=True)
         rows[group] = {
             "images": len(part),
             "lesions": part["lesion_id"].nunique(),
@@ -452,109 +444,6 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     return table.sort_values("images", ascending=False, kind="stable")
 
 
-def run_folders(folder) -> list[Path]:
-    """List the finished runs below a folder that belong into the comparison.
-
-    A run with a tag or a leaky split is an experiment of a notebook, not a competitor.
-
-    Args:
-        folder: Folder of run folders, for example `models`.
-
-    Returns:
-        Run folders in the order of their names.
-    """
-    found = []
-    for path in sorted(Path(folder).glob("*/config.json")):
-        config = json.loads(path.read_text()).get("config", {})
-        experiment = config.get("tag") or config.get("protocol", "lesion") != "lesion"
-        if (path.parent / "metrics.json").exists() and not experiment:
-            found.append(path.parent)
-    return found
-
-
-def compare(run_folders: Iterable[str | Path]) -> pd.DataFrame:
-    """Puts runs side by side, every metric recomputed from their predictions.csv.
-
-    Args:
-        run_folders: Folders that hold config.json and predictions.csv.
-
-    Returns:
-        One row a run, best validation balanced accuracy first: run, architecture, image_size,
-        epochs (trained), seed, initial_weights, hardware, minutes, parameters,
-        validation_balanced_accuracy, test_<metric> for each key of `metrics`, _low and _high of
-        test_balanced_accuracy and test_macro_auc (95%, over lesions), and temperature.
-
-    Raises:
-        ValueError: If a folder lacks one of the two files, or its predictions cannot be used.
-    """
-    rows = [_run_row(Path(folder)) for folder in run_folders]
-    if not rows:
-        raise ValueError("There is no run folder to compare; train one or name one.")
-    table = pd.DataFrame(rows)
-    return table.sort_values("validation_balanced_accuracy", ascending=False, ignore_index=True)
-
-
-def write_comparison(table: pd.DataFrame, path) -> Path:
-    """Write the table of `compare` as CSV with six digits.
-
-    Returns:
-        The path.
-    """
-    path = Path(path)
-    beside = path.with_name(path.name + ".tmp")
-    table.to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
-    os.replace(beside, path)
-    return path
-
-
-def _run_row(folder: Path) -> dict:
-    for name in ("config.json", "predictions.csv"):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{folder / 'config.json'} is not whole; train that run again.") from error
-    config = {**config.get("config", {}), **config}
-    seconds = config.get("seconds")
-    try:
-        predictions = pd.read_csv(folder / "predictions.csv")
-        validation, test = _split(predictions, "validation"), _split(predictions, "test")
-        validation_arrays, test_metrics = _arrays(validation), metrics(*_arrays(test))
-        validation_metrics = metrics(*validation_arrays)
-        bounds = _intervals(test, ("balanced_accuracy", "macro_auc"))
-    except ValueError as error:
-        raise ValueError(f"{folder / 'predictions.csv'}: {error}") from error
-    row = {
-        "run": folder.name,
-        "architecture": config.get("architecture"),
-        "image_size": config.get("image_size"),
-        "epochs": config.get("epochs_trained", config.get("epochs")),
-        **{name: config.get(name) for name in ("seed", "initial_weights", "hardware")},
-        "minutes": None if seconds is None else seconds / 60,
-        "parameters": config.get("parameters"),
-        "validation_balanced_accuracy": validation_metrics["balanced_accuracy"],
-    }
-    for name, value in test_metrics.items():
-        row[f"test_{name}"] = value
-        if name in bounds.index:
-            row[f"test_{name}_low"] = float(bounds.loc[name, "low"])
-            row[f"test_{name}_high"] = float(bounds.loc[name, "high"])
-    temperature = fit_temperature(*validation_arrays)
-    validation_labels, validation_scores = validation_arrays
-    labels, scores = _arrays(test)
-    calibrated = apply_temperature(scores, temperature)
-    calibrated_metrics = metrics(labels, calibrated)
-    for name in ("expected_calibration_error", "brier_score"):
-        row[f"test_calibrated_{name}"] = calibrated_metrics[name]
-    validation_calibrated = apply_temperature(validation_scores, temperature)
-    decision = _decision(validation_labels, validation_calibrated, labels, calibrated)
-    row["test_decided_balanced_accuracy"] = decision["test_balanced_accuracy"]
-    row["test_decided_accuracy"] = decision["test_accuracy"]
-    row["decision_strength"] = decision["strength"]
-    return {**row, "temperature": temperature, "test_images": len(test)}
-
-
 def _age_bands(ages: np.ndarray) -> pd.Series:
     bands = pd.cut(
         pd.Series(ages, dtype=float),
@@ -563,14 +452,6 @@ def _age_bands(ages: np.ndarray) -> pd.Series:
         labels=list(AGE_BANDS[:-1]),
     )
     return bands.astype(object).fillna("missing")
-
-
-def _intervals(
-    predictions: pd.DataFrame, names: tuple[str, ...], resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
-    drawn = _bootstrap(predictions, names, resamples, seed)
-    table = {name: _summary(values) for name, values in drawn.items()}
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("metric")
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:
@@ -585,132 +466,11 @@ def _bootstrap(
 ) -> dict[str, np.ndarray]:
     """Computes metrics on all images (first) and on resamples of lesions (the others)."""
     _one_split(predictions)
-    labels, scores = _arrays(predictions)
-    blocks = [_weighted_metrics(labels, scores, np.ones((len(labels), 1)), names)]
-    for weights in _lesion_weights(predictions["lesion_id"], resamples, seed):
-        blocks.append(_weighted_metrics(labels, scores, weights, names))
+    labels, scores = labels_and_probabilities(predictions)
+    blocks = [weighted.metrics(labels, scores, np.ones((len(labels), 1)), names)]
+    for weights in weighted.lesion_weights(predictions["lesion_id"], resamples, seed):
+        blocks.append(weighted.metrics(labels, scores, weights, names))
     return {name: np.concatenate([block[name] for block in blocks]) for name in names}
-
-
-def _lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int):
-    """Yields how often each image is drawn, float (n, up to BLOCK), when lesions are resampled."""
-    # The number of a lesion is its place in sorted order, so that row order does not matter.
-    unique, lesions = np.unique(lesion_ids.astype(str), return_inverse=True)
-    count = len(unique)
-    generator = np.random.default_rng(seed)
-    for start in range(0, resamples, BLOCK):
-        columns = min(BLOCK, resamples - start)
-        drawn = (
-            generator.integers(count, size=(columns, count)) + count * np.arange(columns)[:, None]
-        )
-        times = np.bincount(drawn.ravel(), minlength=columns * count).reshape(columns, count)
-        yield times.T[lesions].astype(float)
-
-
-def _weighted_metrics(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, names: Iterable[str] = HEADLINES
-) -> dict[str, np.ndarray]:
-    """Computes headline metrics under many weightings of the images at once.
-
-    Agrees with scikit-learn's `sample_weight`, tied scores included, at a small part of the time:
-    scores are sorted once for all weightings.
-
-    Args:
-        labels: int, (n,), 0 to 6.
-        scores: float, (n, 7), rows sum to 1.
-        weights: float, (n, weightings), whole numbers from 0.
-        names: Which of `HEADLINES` to compute.
-
-    Returns:
-        Metric name to float (weightings,); macro figures average over the classes with weight.
-    """
-    names = tuple(names)
-    result = _weighted_decisions(labels, scores, weights)
-    if {"macro_auc", "macro_average_precision", *SPECIFICITIES} & set(names):
-        aucs, precisions = [], []
-        for label in ALL_CLASSES:
-            curve = _weighted_curve(labels == label, scores[:, label], weights)
-            aucs.append(_curve_auc(*curve))
-            precisions.append(_curve_average_precision(*curve))
-            if label == MELANOMA:
-                for name, target in SPECIFICITIES.items():
-                    result[name] = _curve_sensitivity(*curve, target)
-        result["macro_auc"] = _mean(np.array(aucs))
-        result["macro_average_precision"] = _mean(np.array(precisions))
-    if "malignant_auc" in names:
-        malignancy = scores[:, MALIGNANT].sum(axis=1)
-        result["malignant_auc"] = _curve_auc(
-            *_weighted_curve(MALIGNANT[labels], malignancy, weights)
-        )
-    return {name: result[name] for name in names}
-
-
-def _weighted_decisions(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Computes the metrics that need no sorting."""
-    predicted, total = scores.argmax(axis=1), weights.sum(axis=0)
-    cells = np.eye(CLASS_COUNT**2)[labels * CLASS_COUNT + predicted].T @ weights
-    cells = cells.reshape(CLASS_COUNT, CLASS_COUNT, -1)
-    hits, true, claimed = np.einsum("iik->ik", cells), cells.sum(axis=1), cells.sum(axis=0)
-    # A class without weight is NaN, which `_mean` leaves out.
-    weighed = np.where(true > 0, true, np.nan)
-    squares = (_normalised(scores) - np.eye(CLASS_COUNT)[labels]) ** 2
-    confidence = scores.max(axis=1)
-    gaps = np.eye(BINS)[_bin_numbers(confidence)] * (confidence - (predicted == labels))[:, None]
-    return {
-        "balanced_accuracy": _mean(hits / weighed),
-        "accuracy": hits.sum(axis=0) / total,
-        "macro_f1": _mean(2 * hits / (weighed + claimed)),
-        "brier_score": squares.sum(axis=1) @ weights / total,
-        "expected_calibration_error": np.abs(gaps.T @ weights).sum(axis=0) / total,
-    }
-
-
-def _weighted_curve(
-    positive: np.ndarray, score: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Accumulates true and false positives, float (distinct scores, weightings), highest first."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    ordered = weights[order]
-    every = np.cumsum(ordered, axis=0)[ends]
-    ordered[~positive[order]] = 0
-    true = np.cumsum(ordered, axis=0)[ends]
-    return true, every - true
-
-
-def _curve_auc(true: np.ndarray, false: np.ndarray) -> np.ndarray:
-    # Trapezia: a tied positive and negative count one half.
-    steps = np.diff(false, axis=0, prepend=0)
-    heights = true.copy()
-    heights[1:] += true[:-1]
-    area = np.einsum("ij,ij->j", steps, heights) / 2
-    return _ratio(area, true[-1] * false[-1])
-
-
-def _curve_average_precision(true: np.ndarray, false: np.ndarray) -> np.ndarray:
-    steps = np.diff(true, axis=0, prepend=0)
-    # Before the first weighted image the step is 0, so any denominator above 0 serves.
-    area = np.einsum("ij,ij->j", steps, true / np.maximum(true + false, 1))
-    return _ratio(area, true[-1])
-
-
-def _curve_sensitivity(true: np.ndarray, false: np.ndarray, specificity: float) -> np.ndarray:
-    # The small allowance keeps a specificity of exactly the target, whatever the rounding.
-    allowed = false <= (1 - specificity) * false[-1] + 1e-9
-    best = np.where(allowed, true, 0).max(axis=0)
-    return np.where(false[-1] > 0, _ratio(best, true[-1]), np.nan)
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return numerator / np.where(denominator > 0, denominator, np.nan)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Averages over classes (first axis), leaving out NaN."""
-    known = np.isfinite(values)
-    return _ratio(np.where(known, values, 0).sum(axis=0), known.sum(axis=0))
 
 
 def _auc(positive: np.ndarray, score: np.ndarray) -> float:
@@ -729,15 +489,6 @@ def _sensitivity(positive: np.ndarray, score: np.ndarray, specificity: float) ->
 def _calibration_error(table: pd.DataFrame) -> float:
     gaps = (table["confidence"] - table["accuracy"]).abs().fillna(0)
     return float((gaps * table["images"]).sum() / table["images"].sum())
-
-
-def _bin_numbers(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
-
-
-def _normalised(scores: np.ndarray) -> np.ndarray:
-    # Rounding in a CSV file leaves sums a little off 1, which scikit-learn's losses warn about.
-    return scores / scores.sum(axis=1, keepdims=True)
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:
@@ -766,7 +517,7 @@ def _checked(true_labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.nda
     return labels.astype(int), scores
 
 
-def _arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def labels_and_probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Takes labels, int (n,), and probabilities, float64 (n, 7), from a frame."""
     lacking = [c for c in ("image_id", "lesion_id", "dx", *CODES) if c not in predictions.columns]
     if lacking:
@@ -784,7 +535,7 @@ def _arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return _checked(labels, predictions[list(CODES)].to_numpy(dtype=float))
 
 
-def _split(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
+def rows_of(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
     rows = predictions[predictions["split"] == split] if "split" in predictions else []
     if not len(rows):
         raise ValueError(f"The predictions have no row with split '{split}'; predict that split.")

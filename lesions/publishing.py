@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from lesions import evaluation, predictions
+from lesions import comparison, evaluation, predictions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -98,15 +98,15 @@ def publish_table() -> list[Path]:
         The paths written.
     """
     models = REPOSITORY / "models"
-    table = evaluation.compare(evaluation.run_folders(models))
-    return [evaluation.write_comparison(table, models / "comparison.csv"), update_readme(table)]
+    table = comparison.compare(comparison.run_folders(models))
+    return [comparison.write_comparison(table, models / "comparison.csv"), update_readme(table)]
 
 
 def recorded_ensemble(folders: list[Path]) -> tuple[np.ndarray, dict]:
     """Average the recorded runs, weights fitted on validation, and evaluate the average.
 
     Args:
-        folders: Run folders, from `evaluation.run_folders`.
+        folders: Run folders, from `comparison.run_folders`.
 
     Returns:
         The weights, (runs,), and the dict of `evaluation.evaluate`.
@@ -120,7 +120,7 @@ def results_block(table: pd.DataFrame) -> str:
     """Write the README's results from the comparison, best on validation first.
 
     Args:
-        table: From `evaluation.compare` over the recorded runs.
+        table: From `comparison.compare` over the recorded runs.
 
     Returns:
         Markdown; its last row is the ensemble of all runs, where there are several.

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
 
-from lesions import classes, evaluation
+from lesions import classes, comparison, evaluation, weighted
 
 CODES = list(classes.CODES)
 MEL, NV = CODES.index("mel"), CODES.index("nv")
@@ -256,7 +256,7 @@ def test_weighted_metrics_agree_with_scikit_learn(decimals):
     # One weighting has no dermatofibroma and one gives the highest scores no weight.
     weights[labels == 3, 1] = 0
     weights[scores.max(axis=1) > 0.6, 2] = 0
-    fast = evaluation._weighted_metrics(labels, scores, weights)
+    fast = weighted.metrics(labels, scores, weights)
     assert set(fast) == set(evaluation.HEADLINES)
     for column in range(weights.shape[1]):
         for name, value in slow(labels, scores, weights[:, column]).items():
@@ -413,7 +413,7 @@ def write_run(folder, predictions, **config):
 def test_compare_sorts_runs_and_recomputes_their_metrics(tmp_path):
     weak = write_run(tmp_path / "weak", both_splits(strength=1.0))
     strong = write_run(tmp_path / "strong", both_splits(strength=3.0), architecture="resnet18")
-    table = evaluation.compare([weak, strong])
+    table = comparison.compare([weak, strong])
     assert table["run"].tolist() == ["strong", "weak"]
     assert table["architecture"].tolist() == ["resnet18", "cnn"]
     assert table["epochs"].tolist() == [5, 5] and table["minutes"].tolist() == [1.5, 1.5]
@@ -430,15 +430,15 @@ def test_compare_names_the_faulty_folder(tmp_path):
     predictions.loc[4, "dx"] = "wart"
     predictions.to_csv(run / "predictions.csv", index=False)
     with pytest.raises(ValueError, match="broken.*diagnosis 'wart'"):
-        evaluation.compare([run])
+        comparison.compare([run])
     (run / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="config.json is not whole"):
-        evaluation.compare([run])
+        comparison.compare([run])
     (run / "predictions.csv").unlink()
     with pytest.raises(ValueError, match="broken has no predictions.csv"):
-        evaluation.compare([run])
+        comparison.compare([run])
     with pytest.raises(ValueError, match="no run folder"):
-        evaluation.compare([])
+        comparison.compare([])
 
 
 def test_malformed_input_is_named():

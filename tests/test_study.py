@@ -10,6 +10,7 @@ import pytest
 
 from lesions import (
     classes,
+    comparison,
     data,
     evaluation,
     inference,
@@ -123,17 +124,17 @@ def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
         publishing.set_address("somebody/some-study")
 
 
-RECORDED = evaluation.run_folders(publishing.REPOSITORY / "models")
+RECORDED = comparison.run_folders(publishing.REPOSITORY / "models")
 
 
 def test_recorded_results_are_what_the_predictions_say():
     assert RECORDED, "models/ holds no recorded run"
-    table = evaluation.compare(RECORDED)
+    table = comparison.compare(RECORDED)
     start, end = "<!-- results:start -->", "<!-- results:end -->"
     shown = README.split(start)[1].split(end)[0].strip()
     assert shown == publishing.results_block(table)
     recorded = (publishing.REPOSITORY / "models" / "comparison.csv").read_text()
-    written = evaluation.write_comparison(table, publishing.REPOSITORY / "build" / "comparison.csv")
+    written = comparison.write_comparison(table, publishing.REPOSITORY / "build" / "comparison.csv")
     assert recorded == written.read_text()
 
 
@@ -171,7 +172,7 @@ def best():
 
 def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
     classifier, folder, _ = best
-    assert evaluation.compare(RECORDED)["run"].iloc[0] == folder.name
+    assert comparison.compare(RECORDED)["run"].iloc[0] == folder.name
     metrics = json.loads((folder / "metrics.json").read_text())
     assert classifier.details["temperature"] == pytest.approx(metrics["temperature"], abs=1e-6)
     assert classifier.details["log_prior"] == pytest.approx(metrics["decision"]["log_prior"])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import classes, data, evaluation, hardware, images, models, predictions, training
+from lesions import classes, comparison, data, hardware, images, models, predictions, training
 
 CODES = list(classes.CODES)
 CONFIG = training.Config(
@@ -389,7 +389,7 @@ def test_start_from_a_run_that_is_not_there(few, demo_store, tmp_path, one_sente
 
 def test_recorded_runs_are_found_by_their_configs(ham10000):
     metadata = data.with_split(data.read_metadata(ham10000))
-    folders = evaluation.run_folders("models")
+    folders = comparison.run_folders("models")
     assert folders
     for folder in folders:
         config = training.Config(**training.read_run(folder).record["config"])

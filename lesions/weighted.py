@@ -1,0 +1,163 @@
+"""Headline metrics under many weightings of the images at once, for the bootstrap.
+
+Agrees with scikit-learn's `sample_weight`, tied scores included, at a small part of the time:
+scores are sorted once for all weightings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+
+from lesions import classes
+
+CODES = classes.CODES
+CLASS_COUNT = len(CODES)
+ALL_CLASSES = np.arange(CLASS_COUNT)
+MELANOMA = CODES.index("mel")
+MALIGNANT = np.isin(CODES, classes.MALIGNANT)
+BINS = 15
+SPECIFICITIES = {
+    "melanoma_sensitivity_at_90_specificity": 0.90,
+    "melanoma_sensitivity_at_95_specificity": 0.95,
+}
+HEADLINES = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_auc",
+    "macro_average_precision",
+    *SPECIFICITIES,
+    "malignant_auc",
+    "brier_score",
+    "expected_calibration_error",
+)
+# A resample is one column of weights; blocks of columns keep the working set in the cache.
+BLOCK = 125
+
+
+def lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields how often each image is drawn, float (n, up to BLOCK), when lesions are resampled."""
+    # The number of a lesion is its place in sorted order, so that row order does not matter.
+    unique, lesions = np.unique(lesion_ids.astype(str), return_inverse=True)
+    count = len(unique)
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, BLOCK):
+        columns = min(BLOCK, resamples - start)
+        drawn = (
+            generator.integers(count, size=(columns, count)) + count * np.arange(columns)[:, None]
+        )
+        times = np.bincount(drawn.ravel(), minlength=columns * count).reshape(columns, count)
+        yield times.T[lesions].astype(float)
+
+
+def metrics(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, names: Iterable[str] = HEADLINES
+) -> dict[str, np.ndarray]:
+    """Computes headline metrics under many weightings of the images at once.
+
+    Args:
+        labels: int, (n,), 0 to 6.
+        scores: float, (n, 7), rows sum to 1.
+        weights: float, (n, weightings), whole numbers from 0.
+        names: Which of `HEADLINES` to compute.
+
+    Returns:
+        Metric name to float (weightings,); macro figures average over the classes with weight.
+    """
+    names = tuple(names)
+    result = _decisions(labels, scores, weights)
+    if {"macro_auc", "macro_average_precision", *SPECIFICITIES} & set(names):
+        aucs, precisions = [], []
+        for label in ALL_CLASSES:
+            curve = _curve(labels == label, scores[:, label], weights)
+            aucs.append(_curve_auc(*curve))
+            precisions.append(_curve_average_precision(*curve))
+            if label == MELANOMA:
+                for name, target in SPECIFICITIES.items():
+                    result[name] = _curve_sensitivity(*curve, target)
+        result["macro_auc"] = _mean(np.array(aucs))
+        result["macro_average_precision"] = _mean(np.array(precisions))
+    if "malignant_auc" in names:
+        malignancy = scores[:, MALIGNANT].sum(axis=1)
+        result["malignant_auc"] = _curve_auc(*_curve(MALIGNANT[labels], malignancy, weights))
+    return {name: result[name] for name in names}
+
+
+def _decisions(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Computes the metrics that need no sorting."""
+    predicted, total = scores.argmax(axis=1), weights.sum(axis=0)
+    cells = np.eye(CLASS_COUNT**2)[labels * CLASS_COUNT + predicted].T @ weights
+    cells = cells.reshape(CLASS_COUNT, CLASS_COUNT, -1)
+    hits, true, claimed = np.einsum("iik->ik", cells), cells.sum(axis=1), cells.sum(axis=0)
+    # A class without weight is NaN, which `_mean` leaves out.
+    weighed = np.where(true > 0, true, np.nan)
+    squares = (normalised(scores) - np.eye(CLASS_COUNT)[labels]) ** 2
+    confidence = scores.max(axis=1)
+    gaps = np.eye(BINS)[bin_numbers(confidence)] * (confidence - (predicted == labels))[:, None]
+    return {
+        "balanced_accuracy": _mean(hits / weighed),
+        "accuracy": hits.sum(axis=0) / total,
+        "macro_f1": _mean(2 * hits / (weighed + claimed)),
+        "brier_score": squares.sum(axis=1) @ weights / total,
+        "expected_calibration_error": np.abs(gaps.T @ weights).sum(axis=0) / total,
+    }
+
+
+def _curve(
+    positive: np.ndarray, score: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accumulates true and false positives, float (distinct scores, weightings), highest first."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    ordered = weights[order]
+    every = np.cumsum(ordered, axis=0)[ends]
+    ordered[~positive[order]] = 0
+    true = np.cumsum(ordered, axis=0)[ends]
+    return true, every - true
+
+
+def _curve_auc(true: np.ndarray, false: np.ndarray) -> np.ndarray:
+    # Trapezia: a tied positive and negative count one half.
+    steps = np.diff(false, axis=0, prepend=0)
+    heights = true.copy()
+    heights[1:] += true[:-1]
+    area = np.einsum("ij,ij->j", steps, heights) / 2
+    return ratio(area, true[-1] * false[-1])
+
+
+def _curve_average_precision(true: np.ndarray, false: np.ndarray) -> np.ndarray:
+    steps = np.diff(true, axis=0, prepend=0)
+    # Before the first weighted image the step is 0, so any denominator above 0 serves.
+    area = np.einsum("ij,ij->j", steps, true / np.maximum(true + false, 1))
+    return ratio(area, true[-1])
+
+
+def _curve_sensitivity(true: np.ndarray, false: np.ndarray, specificity: float) -> np.ndarray:
+    # The small allowance keeps a specificity of exactly the target, whatever the rounding.
+    allowed = false <= (1 - specificity) * false[-1] + 1e-9
+    best = np.where(allowed, true, 0).max(axis=0)
+    return np.where(false[-1] > 0, ratio(best, true[-1]), np.nan)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return numerator / np.where(denominator > 0, denominator, np.nan)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Averages over classes (first axis), leaving out NaN."""
+    known = np.isfinite(values)
+    return ratio(np.where(known, values, 0).sum(axis=0), known.sum(axis=0))
+
+
+def bin_numbers(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
+
+
+def normalised(scores: np.ndarray) -> np.ndarray:
+    # Rounding in a CSV file leaves sums a little off 1, which scikit-learn's losses warn about.
+    return scores / scores.sum(axis=1, keepdims=True)
