@@ -78,8 +78,8 @@ A heat map says where the network looks, not whether it is right.
 
 With --measure it writes a table instead, from HAM10000's test photographs and lesion masks: how
 well maps agree with the lesion, whether the answer rests on the pixels they name, whether they
-depend on what was learned, and what else flips an answer. All test photographs take about half
-an hour on two cores; --images caps every part.
+depend on what was learned, and what else flips an answer. All test photographs take about a
+quarter of an hour on two cores; --images caps every part.
 {classes.NOTICE}"""
 SERVE = f"""examples:
   python -m lesions serve

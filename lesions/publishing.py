@@ -92,14 +92,16 @@ def publish_runs(build: Path) -> list[Path]:
 
 
 def publish_table() -> list[Path]:
-    """Remake comparison.csv and the README's table from the recorded predictions.
+    """Remake comparison.csv and the README's figures from what is recorded in `models/`.
 
     Returns:
         The paths written.
     """
     models = REPOSITORY / "models"
     table = comparison.compare(comparison.run_folders(models))
-    return [comparison.write_comparison(table, models / "comparison.csv"), update_readme(table)]
+    written = [comparison.write_comparison(table, models / "comparison.csv")]
+    blocks = {"results": results_block(table), "explanations": explanations_block()}
+    return [*written, update_readme(blocks)]
 
 
 def recorded_ensemble(folders: list[Path]) -> tuple[np.ndarray, dict]:
@@ -174,18 +176,81 @@ def _with_interval(row, name: str) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def update_readme(table: pd.DataFrame) -> Path:
-    """Put `results_block` between the README's two result markers.
+def explanations_block() -> str:
+    """Write the README's figures on heat maps from `models/explanations.csv`.
+
+    Returns:
+        Markdown: a table of the maps' agreement with the lesion, and what the other parts found.
+    """
+    from lesions import explanations
+
+    table = pd.read_csv(explanations.TABLE)
+
+    def quote(*which, **more):
+        return explanations.quote(table, *which, **more)
+
+    def share(*which):
+        row = explanations.look_up(table, *which)
+        return f"{row['value']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
+
+    scores = ("pointing_game", "energy_inside", "intersection_over_union", "outside_over_inside")
+    lines = [
+        "| map | hottest point on the lesion | share on the lesion | intersection over union "
+        "| mean outside over inside |",
+        "|" + " --- |" * 5,
+    ]
+    for name in table.loc[table["part"] == "agreement", "method"].unique():
+        label = "**Grad-CAM**" if name == "grad_cam" else name
+        values = [quote("agreement", name, score) for score in scores]
+        lines.append(f"| {label} | {' | '.join(values)} |")
+    changes = table.loc[table["part"] == "perturbations", "method"].unique()
+    flips = [f"{name} {share('perturbations', name, 'flipped')}" for name in changes]
+    gaps = [
+        f"{quote('faithfulness', name, 'road_gap')} for {label}"
+        for name, label in (
+            ("grad_cam", "Grad-CAM"),
+            ("centred Gaussian", "the centred Gaussian"),
+            ("random weights", "a network with random weights"),
+        )
+    ]
+    counts = table.groupby("part")["images"].max()
+    lines += [
+        "",
+        f"Run {table['run'].iloc[0]}, {counts['agreement']:,} test photographs for the table, "
+        f"{counts['faithfulness']} to {counts['perturbations']} for what follows (one a lesion, "
+        "the classes in turn); 95% intervals by bootstrap over lesions. Of the maps with a randomised "
+        f"top, {share('agreement', 'randomised top', 'empty_map')} are empty, and only their "
+        "overlap is counted.",
+        "",
+        f"- **Does the answer rest on the pixels named?** The ROAD gap is {'; '.join(gaps)}; a "
+        "map without information has 0.",
+        "- **Does it rest on the lesion?** With the lesion painted over, "
+        f"{share('lesion', 'lesion inpainted', 'flipped')} of the answers change; with all but "
+        f"the lesion taken away, {share('lesion', 'lesion only', 'flipped')}.",
+        "- **Does the map depend on what was learned?** With the weights of all layers shuffled, "
+        "its rank correlation with the real map is "
+        f"{quote('sanity', 'grad_cam', 'rank_correlation', step=1.0)}.",
+        f"- **What else flips an answer?** {'; '.join(flips)}.",
+    ]
+    return "\n".join(lines)
+
+
+def update_readme(blocks: dict[str, str]) -> Path:
+    """Put each block between the README's two markers of its name.
+
+    Args:
+        blocks: Name to Markdown.
 
     Returns:
         The README's path.
     """
     path = REPOSITORY / "README.md"
-    start, end = "<!-- results:start -->", "<!-- results:end -->"
     text = path.read_text(encoding="utf-8")
-    before, rest = text.split(start)
-    _, after = rest.split(end)
-    text = f"{before}{start}\n{results_block(table)}\n{end}{after}"
+    for name, block in blocks.items():
+        start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+        before, rest = text.split(start)
+        _, after = rest.split(end)
+        text = f"{before}{start}\n{block}\n{end}{after}"
     path.write_text(text, encoding="utf-8")
     return path
 

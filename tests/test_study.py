@@ -13,6 +13,7 @@ from lesions import (
     comparison,
     data,
     evaluation,
+    explanations,
     inference,
     models,
     predictions,
@@ -127,15 +128,23 @@ def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
 RECORDED = comparison.run_folders(publishing.REPOSITORY / "models")
 
 
+def shown_in_readme(name):
+    return README.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
+
+
 def test_recorded_results_are_what_the_predictions_say():
     assert RECORDED, "models/ holds no recorded run"
     table = comparison.compare(RECORDED)
-    start, end = "<!-- results:start -->", "<!-- results:end -->"
-    shown = README.split(start)[1].split(end)[0].strip()
-    assert shown == publishing.results_block(table)
+    assert shown_in_readme("results") == publishing.results_block(table)
     recorded = (publishing.REPOSITORY / "models" / "comparison.csv").read_text()
     written = comparison.write_comparison(table, publishing.REPOSITORY / "build" / "comparison.csv")
     assert recorded == written.read_text()
+
+
+def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
+    table = explanations.recorded(best[1].name)
+    assert table is not None, "models/explanations.csv is of another model; measure this one"
+    assert shown_in_readme("explanations") == publishing.explanations_block()
 
 
 def test_recorded_predictions_are_of_the_recorded_split():
