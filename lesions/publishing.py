@@ -219,8 +219,8 @@ def explanations_block() -> str:
         f"Run {table['run'].iloc[0]}, {counts['agreement']:,} test photographs for the table, "
         f"{counts['faithfulness']} to {counts['perturbations']} for what follows (one a lesion, "
         "the classes in turn); 95% intervals by bootstrap over lesions. Of the maps with a "
-        f"randomised top, {share('agreement', 'randomised top', 'empty_map')} are empty, and only their "
-        "overlap is counted.",
+        f"randomised top, {share('agreement', 'randomised top', 'empty_map')} are empty, and only "
+        "their overlap is counted.",
         "",
         f"- **Does the answer rest on the pixels named?** The ROAD gap is {'; '.join(gaps)}; a "
         "map without information has 0.",
