@@ -21,7 +21,7 @@ help:
 	@echo "  HAM10000_DIR=<folder>    real images; without it data/, Kaggle's and kagglehub's"
 	@echo "                           folders are looked in, else the synthetic demo set is drawn"
 	@echo "  PRETRAINED_DIR=<folder>  ImageNet weights for machines that cannot download them"
-	@echo "  PROFILE=demo|cpu|gpu     synthetic 64 px, real 128 px, real 224 px; default: what fits"
+	@echo "  PROFILE=demo|cpu|gpu     synthetic 64 px, real 64 px, real 224 px; default: what fits"
 	@echo "  QUICK=1                  about 1,500 images and two epochs"
 	@echo "  RETRAIN=1                train where a recorded run is at hand"
 	@echo "  LESIONS_BUILD=<folder>   where everything made here goes; default build/"
