@@ -193,12 +193,14 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     for variable, value in zip(twin.weights, trainer.best_weights(), strict=True):
         variable.assign(value)
     rows = metadata[metadata["split"] != "train"]
-    patient = data.patient_features(rows) if config.patient else None
-    print(f"Predicting {len(rows)} images, {predictions.VIEWS} views each.", flush=True)
+    once = rows.drop_duplicates("image_id")  # rows oversampled before the split repeat
+    patient = data.patient_features(once) if config.patient else None
+    print(f"Predicting {len(once)} images, {predictions.VIEWS} views each.", flush=True)
     probabilities = predictions.predict(
-        twin, store.images[store.rows(rows["image_id"])], patient=patient
+        twin, store.images[store.rows(once["image_id"])], patient=patient
     )
-    frame = predictions.table(rows, probabilities)
+    places = pd.Index(once["image_id"]).get_indexer(rows["image_id"])
+    frame = predictions.table(rows, probabilities[places])
     predictions.write_predictions(frame, work / "predictions.csv")
     metrics = evaluation.evaluate(predictions.read_predictions(work / "predictions.csv"))
     details = {

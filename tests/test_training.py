@@ -254,6 +254,16 @@ def test_every_option_trains(demo_metadata, demo_store, tmp_path):
     assert {variable.dtype for variable in model.weights} <= {"float32", "uint32"}
 
 
+def test_repeated_rows_get_one_and_the_same_answer(few, demo_store, tmp_path):
+    """Oversampled before the split, which notebook 07 does on purpose, photographs repeat."""
+    rows = pd.concat([few, few[few["split"] == "test"]], ignore_index=True)
+    config = dataclasses.replace(ONE_STEP, protocol="oversampled")
+    run = training.read_run(training.train(config, rows, demo_store, tmp_path))
+    assert run.predictions["image_id"].tolist() == rows[rows.split != "train"]["image_id"].tolist()
+    answers = run.predictions.groupby("image_id")[CODES]
+    assert (answers.nunique() == 1).all(axis=None) and (answers.size() == 2).any()
+
+
 # Killed
 
 
