@@ -219,3 +219,15 @@ def test_changes_leave_the_middle_alone_and_depend_on_the_seed_only():
     hairy = perturbations.hairs_drawn(skin)
     shaved = perturbations.hairs_removed(hairy)
     assert np.abs(shaved - skin.astype(int)).mean() < 0.3 * np.abs(hairy - skin.astype(int)).mean()
+
+
+def test_better_classes_are_those_whose_intervals_lie_apart():
+    def row(method, code, low, high):
+        known = {"part": "agreement", "method": method, "class": code, "group": "all"}
+        return known | {"metric": "intersection_over_union", "low": low, "high": high}
+
+    rows = [row("grad_cam", "nv", 0.56, 0.58), row("centred Gaussian", "nv", 0.45, 0.48)]
+    rows += [row("grad_cam", "mel", 0.55, 0.61), row("centred Gaussian", "mel", 0.50, 0.56)]
+    rows += [row("grad_cam", "bcc", 0.40, 0.44), row("centred Gaussian", "bcc", 0.50, 0.56)]
+    table = pd.DataFrame(rows, columns=explanations.COLUMNS)
+    assert explanations.better_classes(table) == ["nv"]
