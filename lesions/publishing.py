@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 from pathlib import Path
@@ -9,12 +11,14 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from lesions import comparison, evaluation, predictions
+from lesions import comparison, evaluation, leakage, predictions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = REPOSITORY / "notebooks"
 MODEL_LIMIT = 60_000_000
+LEAKAGE_METRICS = ("balanced_accuracy", "accuracy")
 
 
 def notebooks() -> list[Path]:
@@ -100,7 +104,11 @@ def publish_table() -> list[Path]:
     models = REPOSITORY / "models"
     table = comparison.compare(comparison.run_folders(models))
     written = [comparison.write_comparison(table, models / "comparison.csv")]
-    blocks = {"results": results_block(table), "explanations": explanations_block()}
+    blocks = {
+        "results": results_block(table),
+        "leakage": leakage_block(),
+        "explanations": explanations_block(),
+    }
     return [*written, update_readme(blocks)]
 
 
@@ -174,6 +182,38 @@ def _ensemble_line(folders: list[Path]) -> str:
 def _with_interval(row, name: str) -> str:
     value, low, high = (getattr(row, name + end) for end in ("", "_low", "_high"))
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def leakage_block() -> str:
+    """Write the README's figures on leakage from the recorded runs of notebook 07.
+
+    Returns:
+        Markdown: what each protocol reports, and what holds on the common clean set.
+    """
+    names = {
+        "oversampled": "oversampled, then split by image",
+        "image": "split by image",
+        "lesion": "split by lesion, as everywhere else here",
+    }
+    lines = [
+        "| protocol | balanced accuracy on its own test set | on lesions that no protocol has met "
+        "| accuracy, own | accuracy, clean |",
+        "|" + " --- |" * 5,
+    ]
+    for protocol, label in names.items():
+        (folder,) = sorted((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*"))
+        found = predictions.read_predictions(folder / "predictions.csv")
+        bounds = [
+            evaluation.intervals(found[found["split"] == split], names=LEAKAGE_METRICS)
+            for split in ("test", leakage.CLEAN)
+        ]
+        cells = [
+            "{value:.3f} ({low:.3f} to {high:.3f})".format(**one.loc["balanced_accuracy"])
+            for one in bounds
+        ]
+        cells += [f"{one.loc['accuracy', 'value']:.3f}" for one in bounds]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def explanations_block() -> str:
@@ -255,8 +295,20 @@ def update_readme(blocks: dict[str, str]) -> Path:
     return path
 
 
+def _smaller(png: str) -> str:
+    """Write a plot, base64 of a PNG file, with a palette of 256 colours, a third of the size."""
+    with Image.open(io.BytesIO(base64.b64decode(png))) as plot, io.BytesIO() as buffer:
+        plot.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+        packed = base64.b64encode(buffer.getvalue()).decode()
+    return min(packed, png, key=len)
+
+
 def _strip(notebook: nbformat.NotebookNode) -> None:
-    """Take out what papermill notes about the run: times and paths of this machine."""
+    """Take out what papermill notes about the run, times and paths, and pack the plots."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = _smaller(output["data"]["image/png"])
     for part in (notebook, *notebook.cells):
         for key in ("papermill", "execution", "widgets"):
             part.metadata.pop(key, None)

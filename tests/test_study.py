@@ -141,6 +141,10 @@ def test_recorded_results_are_what_the_predictions_say():
     assert recorded == written.read_text()
 
 
+def test_readme_shows_what_the_recorded_leakage_runs_say():
+    assert shown_in_readme("leakage") == publishing.leakage_block()
+
+
 def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
     table = explanations.recorded(best[1].name)
     assert table is not None, "models/explanations.csv is of another model; measure this one"
