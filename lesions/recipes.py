@@ -14,7 +14,7 @@ from lesions.training import Config, run_name
 
 PROFILES = {
     # Synthetic images, minutes on a laptop. ImageNet weights would be a download for nothing.
-    "demo": {"image_size": 64, "weights": "random", "epochs": 10, "warmup_steps": 20, "ema": 0.9},
+    "demo": {"image_size": 64, "weights": "random", "epochs": 6, "warmup_steps": 20, "ema": 0.9},
     # Real images on a few CPU cores: small ones, so that every network gets the same budget.
     "cpu": {"image_size": 64, "head_epochs": 1, "epochs": 4},
     # Real images on a GPU.
