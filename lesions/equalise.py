@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 
@@ -26,12 +28,13 @@ def equalise(model: keras.Model) -> keras.Model:
         An equal network with other weights, or the model itself where it has no dense block.
     """
     names = {layer.name for layer in model.layers}
-    if "conv2_block1_0_bn" not in names:
+    if "pool2_bn" not in names:  # a transition between dense blocks, which no other network has
         return model
     twin = agreement.copy(model)
     for stage in range(2, LAST_STAGE + 1):
+        first = re.compile(rf"conv{stage}_block\d+_0_bn")
         blocks = [
-            f"conv{stage}_block{n}" for n in range(1, 100) if f"conv{stage}_block{n}_0_bn" in names
+            layer.name.removesuffix("_0_bn") for layer in twin.layers if first.fullmatch(layer.name)
         ]
         readers = [twin.get_layer(f"{block}_0_bn") for block in blocks]
         readers.append(twin.get_layer("bn" if stage == LAST_STAGE else f"pool{stage}_bn"))

@@ -31,6 +31,7 @@ def test_answers_stay_and_features_get_one_spread(densenet):
     assert all(map(np.array_equal, before, densenet.get_weights()))
 
 
-def test_network_without_dense_blocks_is_left_alone():
-    model = models.build("cnn", 64, "random")
+@pytest.mark.parametrize("architecture", ["cnn", "resnet50"])
+def test_network_without_dense_blocks_is_left_alone(architecture):
+    model = models.build(architecture, 64, "random")
     assert equalise.equalise(model) is model
