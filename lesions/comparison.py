@@ -79,15 +79,13 @@ def _run_row(folder: Path) -> dict:
     seconds = config.get("seconds")
     try:
         predictions = pd.read_csv(folder / "predictions.csv")
-        validation, test = (
-            evaluation.rows_of(predictions, "validation"),
-            evaluation.rows_of(predictions, "test"),
+        test = evaluation.rows_of(predictions, "test")
+        validation_labels, validation_scores = evaluation.labels_and_probabilities(
+            evaluation.rows_of(predictions, "validation")
         )
-        validation_arrays, test_metrics = (
-            evaluation.labels_and_probabilities(validation),
-            evaluation.metrics(*evaluation.labels_and_probabilities(test)),
-        )
-        validation_metrics = evaluation.metrics(*validation_arrays)
+        labels, scores = evaluation.labels_and_probabilities(test)
+        validation_metrics = evaluation.metrics(validation_labels, validation_scores)
+        test_metrics = evaluation.metrics(labels, scores)
         bounds = evaluation.intervals(test, names=("balanced_accuracy", "macro_auc"))
     except ValueError as error:
         raise ValueError(f"{folder / 'predictions.csv'}: {error}") from error
@@ -106,9 +104,7 @@ def _run_row(folder: Path) -> dict:
         if name in bounds.index:
             row[f"test_{name}_low"] = float(bounds.loc[name, "low"])
             row[f"test_{name}_high"] = float(bounds.loc[name, "high"])
-    temperature = evaluation.fit_temperature(*validation_arrays)
-    validation_labels, validation_scores = validation_arrays
-    labels, scores = evaluation.labels_and_probabilities(test)
+    temperature = evaluation.fit_temperature(validation_labels, validation_scores)
     calibrated = evaluation.apply_temperature(scores, temperature)
     calibrated_metrics = evaluation.metrics(labels, calibrated)
     for name in ("expected_calibration_error", "brier_score"):

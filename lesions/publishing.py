@@ -167,8 +167,7 @@ def _ensemble_line(folders: list[Path]) -> str:
     weights, found = recorded_ensemble(folders)
     test, bounds = found["test"], found["test_intervals"]
     shown = {
-        name: f"{test[name]:.3f} ({bounds[name][0]:.3f} to {bounds[name][1]:.3f})"
-        for name in ("balanced_accuracy", "macro_auc")
+        name: _interval(test[name], *bounds[name]) for name in ("balanced_accuracy", "macro_auc")
     }
     return (
         f"| **ensemble** of these, weights {', '.join(f'{weight:.2f}' for weight in weights)} "
@@ -180,7 +179,10 @@ def _ensemble_line(folders: list[Path]) -> str:
 
 
 def _with_interval(row, name: str) -> str:
-    value, low, high = (getattr(row, name + end) for end in ("", "_low", "_high"))
+    return _interval(*(getattr(row, name + end) for end in ("", "_low", "_high")))
+
+
+def _interval(value: float, low: float, high: float) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
@@ -207,10 +209,7 @@ def leakage_block() -> str:
             evaluation.intervals(found[found["split"] == split], names=LEAKAGE_METRICS)
             for split in ("test", leakage.CLEAN)
         ]
-        cells = [
-            "{value:.3f} ({low:.3f} to {high:.3f})".format(**one.loc["balanced_accuracy"])
-            for one in bounds
-        ]
+        cells = [_interval(**one.loc["balanced_accuracy"]) for one in bounds]
         cells += [f"{one.loc['accuracy', 'value']:.3f}" for one in bounds]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -27,28 +27,15 @@ SCRATCH_EPOCHS = {"demo": 16, "cpu": 10, "gpu": 60}
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
 # The best network goes on at larger sizes, each leg from the weights of the one before.
 BEST = "densenet121"
+LATER_LEG = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
 LEGS = {
     "cpu": (
         {"image_size": 128, "epochs": 10},
-        {
-            "image_size": 192,
-            "head_epochs": 0,
-            "epochs": 8,
-            "learning_rate": 2e-4,
-            "augmentation": "strong",
-            "mixup": 0.2,
-        },
+        LATER_LEG | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
     ),
     "gpu": (
         {},
-        {
-            "image_size": 320,
-            "head_epochs": 0,
-            "epochs": 10,
-            "learning_rate": 1e-4,
-            "augmentation": "strong",
-            "mixup": 0.2,
-        },
+        LATER_LEG | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4},
     ),
 }
 SEEDS = (42, 43, 44)
