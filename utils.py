@@ -103,12 +103,19 @@ class Study:
         Returns:
             A `training.Run`.
         """
-        config = self.config(architecture, **changes)
-        store = self.store(
-            config.image_size,
-            hair_removal=config.hair_removal,
-            colour_constancy=config.colour_constancy,
-        )
+        return self.train(self.config(architecture, **changes), metadata)
+
+    def train(self, config: training.Config, metadata: pd.DataFrame | None = None):
+        """Load the recorded run of a config, or train it.
+
+        Args:
+            config: What to train.
+            metadata: Rows with another split; default this study's.
+
+        Returns:
+            A `training.Run`.
+        """
+        store = training.open_store(config, self.metadata, self.build)
         rows = self.metadata if metadata is None else metadata
         return training.train_or_load(config, rows, store, self.runs, self.recorded, self.retrain)
 

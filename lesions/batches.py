@@ -125,7 +125,8 @@ class LesionBatches(keras.utils.PyDataset):
     The draws of an augmentation depend on seed, epoch and row alone, so that a picture is the
     same whichever thread makes it and a resumed training sees what it would have seen.
 
-    A shuffled epoch leaves its last short batch out, so that all steps have one shape.
+    A shuffled epoch leaves its last short batch out, so that all steps have one shape, and has
+    as many steps with oversampling as without: it takes a part of the repeated rows.
 
     Attributes:
         epoch: Number of the epoch, 0 and up; it sets order and augmentation.
@@ -176,6 +177,7 @@ class LesionBatches(keras.utils.PyDataset):
         chosen = oversample(labels, seed) if oversampling else np.arange(len(rows))
         self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
         self.patient = None if patient is None else patient[chosen]
+        self.given = len(rows)
         self.weights = weights
         self.epoch = 0
         self._order = (-1, np.arange(len(self.rows)))
@@ -183,7 +185,7 @@ class LesionBatches(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         if self.shuffle:
-            return max(1, len(self.rows) // self.batch_size)
+            return max(1, self.given // self.batch_size)
         return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, index: int):

@@ -23,7 +23,6 @@ from lesions import (
     explain,
     explanations,
     hardware,
-    images,
     predictions,
     recipes,
     training,
@@ -62,14 +61,7 @@ def train(
     config = recipes.config(architecture, profile, quick, **changes)
     print(f"Data: {dataset.source}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
-    store = images.ImageStore(
-        metadata,
-        config.image_size,
-        build / "stores",
-        hair_removal=config.hair_removal,
-        colour_constancy=config.colour_constancy,
-        progress=sys.stderr.isatty(),
-    )
+    store = training.open_store(config, metadata, build, progress=sys.stderr.isatty())
     runs = Path(runs or build / "runs" / (profile + ("-quick" if quick else "")))
     return training.train_or_load(config, metadata, store, runs, runs, retrain)
 

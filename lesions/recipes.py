@@ -39,6 +39,28 @@ LEGS = {
     ),
 }
 SEEDS = (42, 43, 44)
+# Notebook 02: what a small network gains from each remedy for the imbalance, alone and together.
+UNTREATED = {
+    "class_weighting": "none",
+    "loss": "crossentropy",
+    "oversampling": False,
+    "augmentation": "none",
+}
+REMEDIES = {
+    "none": {},
+    "weights": {"class_weighting": "balanced"},
+    "focal": {"loss": "focal"},
+    "oversampling": {"oversampling": True},
+    "augmentation": {"augmentation": "standard"},
+}
+REMEDIES["all"] = {key: value for change in REMEDIES.values() for key, value in change.items()}
+REMEDY_EPOCHS = {"demo": 4, "cpu": 8, "gpu": 15}
+# What else was tried on the best network, one change at a time, against its comparison run.
+TRIALS = {
+    "no-average": {"ema": 0.0},
+    "frozen-statistics": {"freeze_batch_norm": True},
+    "shades-of-grey": {"colour_constancy": "shades_of_grey"},
+}
 
 
 def open_data(
@@ -120,20 +142,37 @@ def legs(profile: str, metadata: pd.DataFrame) -> list[Config]:
     return configs
 
 
+def remedies(profile: str, quick: bool = False, **changes) -> dict[str, Config]:
+    """Give the six recipes by which notebook 02 compares remedies for the imbalance.
+
+    Args:
+        profile: "demo", "cpu" or "gpu".
+        quick: Whether only two epochs are trained.
+        **changes: Fields of `training.Config` to set differently in all six.
+    """
+    epochs = QUICK["epochs"] if quick else REMEDY_EPOCHS[profile]
+    common = {"image_size": 64, "epochs": epochs} | UNTREATED | changes
+    return {
+        name: config("cnn", profile, quick, tag=f"balance-{name}", **common | remedy)
+        for name, remedy in REMEDIES.items()
+    }
+
+
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """List every recipe of the published comparison, the costliest last.
+    """List every recipe of the published comparison and of its experiments.
 
     Args:
         profile: "cpu" or "gpu".
         metadata: Table with a column `split`.
     """
-    names = ("cnn", *NETWORKS[profile], *HYBRIDS[profile])
+    names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True)]
-    seeds = [config(name, profile, seed=seed) for seed in SEEDS for name in ("cnn", BEST)]
-    comparison = [*networks, *patient, *seeds]
-    comparison.sort(key=lambda one: "efficientnetb3" in BRANCHES[one.architecture])
-    return list(dict.fromkeys([*legs(profile, metadata), *comparison]))
+    trials = [config(BEST, profile, tag=f"try-{name}", **new) for name, new in TRIALS.items()]
+    best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
+    experiments = [*remedies(profile).values(), *trials]
+    listed = [*legs(profile, metadata), *networks, *patient, *best, *experiments, *cnn]
+    return list(dict.fromkeys(listed))
 
 
 def read_settings(settings: list[str]) -> dict:

@@ -128,7 +128,7 @@ def train_queue(build: Path) -> list[Path]:
     Raises:
         ValueError: If only the demo set is at hand.
     """
-    from lesions import images, recipes, training
+    from lesions import recipes, training
 
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
@@ -142,7 +142,7 @@ def train_queue(build: Path) -> list[Path]:
             folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
             if folder is None:
                 print(f"[{number}/{len(configs)}]", end=" ", flush=True)
-                store = images.ImageStore(metadata, config.image_size, build / "stores")
+                store = training.open_store(config, metadata, build)
                 folder = training.train(config, metadata, store, runs)
         folders.append(folder)
     return folders

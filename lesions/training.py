@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import data, evaluation, hardware, models, predictions, torch_layers
+from lesions import data, evaluation, hardware, images, models, predictions, torch_layers
 from lesions.trainer import BEST, CHECKPOINT, HISTORY, Config, Trainer
 
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
@@ -83,6 +83,25 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
         if all((Path(folder) / name / file).exists() for file in RUN_FILES):
             return Path(folder) / name
     return None
+
+
+def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> images.ImageStore:
+    """Open the image store that a config trains on, building it where needed.
+
+    Args:
+        config: What is to be trained.
+        metadata: Table of the photographs, see `data.read_metadata`.
+        build: Folder for everything made here.
+        **options: More for `images.ImageStore`.
+    """
+    return images.ImageStore(
+        metadata,
+        config.image_size,
+        Path(build) / "stores",
+        hair_removal=config.hair_removal,
+        colour_constancy=config.colour_constancy,
+        **options,
+    )
 
 
 def train_or_load(

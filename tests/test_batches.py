@@ -189,6 +189,16 @@ def test_oversampling_equals_counts_from_the_given_rows(store):
     assert not np.array_equal(chosen, batches.oversample(LABELS, seed=2))
 
 
+def test_oversampled_epochs_are_as_long_as_others_and_together_see_everything(store):
+    found = make(store, oversampling=True, shuffle=True, batch_size=8)
+    assert len(found) == len(make(store, shuffle=True, batch_size=8)) == 5
+    seen = []
+    for epoch in range(20):
+        seen += [batch[1].sum(axis=0) for batch in every(found, epoch)]
+    shares = np.sum(seen, axis=0) / np.sum(seen)
+    assert np.abs(shares - 1 / 7).max() < 0.05
+
+
 def test_repeated_rows_get_pictures_of_their_own(store):
     found = make(store, oversampling=True, shuffle=False, batch_size=140)
     ((pictures, _),) = every(found)

@@ -256,6 +256,8 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
     for name in ("cnn", "densenet121"):
         seeds = {config.seed for config in configs if config.architecture == name}
         assert seeds == {42, 43, 44}
+    # Notebook 02 trains what the queue has trained already.
+    assert set(recipes.remedies("cpu").values()) <= set(configs)
     (with_patient,) = [config for config in configs if config.patient]
     assert with_patient.architecture == "densenet121"
 
