@@ -35,7 +35,7 @@ LEGS = {
     ),
     "gpu": (
         {},
-        LATER_LEG | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4},
+        LATER_LEG | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4, "keep": "last"},
     ),
 }
 SEEDS = (42, 43, 44)

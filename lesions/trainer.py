@@ -57,6 +57,7 @@ class Config:
         tag: A word for the run's name.
         start: Name of an earlier run whose network this one goes on from, at another image size
             if need be; empty for `weights`.
+        keep: "best" for the epoch of highest validation balanced accuracy, "last" for the last.
     """
 
     architecture: str
@@ -87,6 +88,7 @@ class Config:
     protocol: str = "lesion"
     tag: str = ""
     start: str = ""
+    keep: str = "best"
 
 
 class Trainer:
@@ -94,6 +96,8 @@ class Trainer:
 
     def __init__(self, config: Config, metadata: pd.DataFrame, store, work: Path):
         self.config, self.work = config, work
+        if config.keep not in ("best", "last"):
+            raise ValueError(f"Unknown epoch to keep {config.keep!r}; use best or last.")
         self.model = models.build(
             config.architecture,
             config.image_size,
@@ -191,7 +195,7 @@ class Trainer:
         }
         with self._averaged():
             row |= self._validate()
-            if row["val_balanced_accuracy"] > self.best_score:
+            if self.config.keep == "last" or row["val_balanced_accuracy"] > self.best_score:
                 self.best_score, self.best_epoch = row["val_balanced_accuracy"], epoch + 1
                 _write_arrays(self.work / BEST, self._weights())
         row["seconds"] = time.time() - started
@@ -201,7 +205,7 @@ class Trainer:
         print(
             f"  epoch {epoch + 1}/{epochs} {self.phase:4s} loss {loss:.3f}, validation loss "
             f"{row['val_loss']:.3f}, balanced accuracy {row['val_balanced_accuracy']:.3f} "
-            f"(best {self.best_score:.3f}), {row['images_per_second']:.0f} images/s, "
+            f"({self.config.keep} {self.best_score:.3f}), {row['images_per_second']:.0f} images/s, "
             f"{left / 60:.1f} min left",
             flush=True,
         )

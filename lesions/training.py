@@ -15,6 +15,7 @@ import pandas as pd
 from lesions import data, evaluation, hardware, images, models, predictions, torch_layers
 from lesions.trainer import BEST, CHECKPOINT, HISTORY, Config, Trainer
 
+LATER_FIELDS = ("start", "keep")
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 
 
@@ -59,8 +60,9 @@ def read_run(folder) -> Run:
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
     """Name a run by what it is, with eight digits of its config and data."""
     fields = asdict(config)
-    if not config.start:  # as it was before there was such a field
-        del fields["start"]
+    for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields
+        if fields[name] == getattr(Config, name):
+            del fields[name]
     text = json.dumps([fields, data.data_fingerprint(metadata)], sort_keys=True)
     parts = [config.architecture, f"{config.image_size}px", f"seed{config.seed}"]
     parts += [config.tag] if config.tag else []

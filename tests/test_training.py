@@ -391,6 +391,17 @@ def test_another_backend_trains_what_tensorflow_reads(
 # Going on from an earlier run
 
 
+def test_the_last_epoch_is_kept_where_asked_for(few, demo_store, tmp_path, one_sentence):
+    # At such a rate, with batch normalisation still unsettled, scores jump up and down.
+    config = dataclasses.replace(ONE_STEP, epochs=4, learning_rate=0.1, keep="last")
+    found = training.read_run(training.train(config, few, demo_store, tmp_path))
+    assert found.record["best_epoch"] == 4
+    wrong = dataclasses.replace(config, keep="first")
+    with pytest.raises(ValueError, match="first") as error:
+        training.train(wrong, few, demo_store, tmp_path)
+    one_sentence(error.value)
+
+
 def test_start_from_an_earlier_run_at_another_size(run, runs, few, demo_folder, tmp_path):
     store = images.ImageStore(few, 96, tmp_path, progress=False)
     config = dataclasses.replace(
