@@ -40,9 +40,10 @@ def compare(run_folders: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row a run, best validation balanced accuracy first: run, architecture, image_size,
-        epochs (trained), seed, initial_weights, hardware, minutes, parameters,
-        validation_balanced_accuracy, test_<metric> for each key of `metrics`, _low and _high of
-        test_balanced_accuracy and test_macro_auc (95%, over lesions), and temperature.
+        patient (whether age, sex and site are told), epochs (trained), seed, initial_weights,
+        hardware, minutes, parameters, validation_balanced_accuracy, test_<metric> for each key of
+        `metrics`, _low and _high of test_balanced_accuracy and test_macro_auc (95%, over
+        lesions), and temperature.
 
     Raises:
         ValueError: If a folder lacks one of the two files, or its predictions cannot be used.
@@ -93,6 +94,7 @@ def _run_row(folder: Path) -> dict:
         "run": folder.name,
         "architecture": config.get("architecture"),
         "image_size": config.get("image_size"),
+        "patient": bool(config.get("patient")),
         "epochs": config.get("epochs_trained", config.get("epochs")),
         **{name: config.get(name) for name in ("seed", "initial_weights", "hardware")},
         "minutes": None if seconds is None else seconds / 60,

@@ -142,7 +142,8 @@ def results_block(table: pd.DataFrame) -> str:
     ]
     for row in table.itertuples():
         lines.append(
-            f"| {row.architecture}, seed {row.seed} | {row.image_size} | {row.epochs} "
+            f"| {row.architecture}{', told age, sex and site' if row.patient else ''}, "
+            f"seed {row.seed} | {row.image_size} | {row.epochs} "
             f"| {row.initial_weights} | {_with_interval(row, 'test_balanced_accuracy')} "
             f"| {row.test_decided_balanced_accuracy:.3f} "
             f"| {_with_interval(row, 'test_macro_auc')} | {row.test_macro_f1:.3f} "

@@ -65,7 +65,7 @@ def run_name(config: Config, metadata: pd.DataFrame) -> str:
             del fields[name]
     text = json.dumps([fields, data.data_fingerprint(metadata)], sort_keys=True)
     parts = [config.architecture, f"{config.image_size}px", f"seed{config.seed}"]
-    parts += [config.tag] if config.tag else []
+    parts += ["patient"] * config.patient + [config.tag] * bool(config.tag)
     return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
