@@ -13,8 +13,15 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
+import sklearn
 
 from lesions import quiet
+
+if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8):
+    raise ImportError(
+        f"scikit-learn {sklearn.__version__} is installed and 1.8 is needed; run "
+        "`pip install -r requirements.txt` (on Kaggle, switch the internet on) and start again."
+    )
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
 with quiet.quiet_stderr():
@@ -163,7 +170,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         The study.
 
     Raises:
-        ValueError: If the profile is unknown, or "demo" is asked of real data.
+        ValueError: If the profile is unknown or the data cannot be used.
     """
     profile = os.environ.get("PROFILE") or "auto" if profile == "auto" else profile
     quick, retrain, build = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN"), build_folder()

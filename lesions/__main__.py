@@ -433,7 +433,7 @@ def _familiarity(arguments) -> int:
     with quiet_stderr():
         from lesions import data, familiarity, inference
     classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
-    dataset = data.find_dataset(arguments.data)
+    dataset = data.find_photographs(arguments.data)
     print(f"Data: {dataset.source}.")
     metadata = data.with_split(data.read_metadata(dataset))
     fitted = familiarity.fit(classifier, metadata, arguments.per_class)

@@ -86,7 +86,7 @@ def score(model, folder, tta: bool = True) -> tuple[pd.DataFrame, float, int]:
 
     rows = data.read_metadata(data.open_dataset(folder, "the folder that was named"))
     classifier = Classifier(model, tta)
-    answers = classifier.classify(rows["image_path"])
+    answers = classifier.classify(rows["image_path"], patient=data.patient_features(rows))
     bar = tqdm(answers, total=len(rows), unit="images", disable=not sys.stderr.isatty())
     table = pd.DataFrame(list(bar))
     faulty = table.index[table["error"] != ""]
@@ -215,9 +215,7 @@ def calibration_images(classifier: Classifier, folder=None, number: int = 210) -
     Raises:
         ValueError: If there are no data or a photograph is faulty.
     """
-    build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
-    dataset = data.find_dataset(folder, demo_folder=build / "demo")
-    rows = data.with_split(data.read_metadata(dataset))
+    rows = data.with_split(data.read_metadata(data.find_photographs(folder)))
     rows = rows[rows["split"] == "train"].sample(frac=1, random_state=42)
     rows = rows.groupby("dx").head(number // len(classes.CODES))
     return np.stack([classifier.prepare(path) for path in rows["image_path"]])
@@ -297,9 +295,9 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
     Raises:
         ValueError: If the model, the data or the output cannot be used.
     """
-    build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
     classifier = Classifier(model, tta=False)
-    dataset, _, metadata = recipes.open_data(folder=folder, build=build)
+    dataset = data.find_photographs(folder)
+    metadata = data.with_split(data.read_metadata(dataset))
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
     table = explanations.measure(classifier, metadata, number, progress=sys.stderr.isatty())
     _print_summary(table)

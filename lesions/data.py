@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,38 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
     Raises:
         ValueError: If a folder that was named does not hold a dataset.
     """
+    found = _find_real(location, download)
+    if found is not None:
+        return found
+    from lesions import demo
+
+    folder = demo.make_demo(Path(demo_folder or REPOSITORY / "build" / "demo"))
+    reason = "no HAM10000 was found, so this is the synthetic demo set: no real patient"
+    return open_dataset(folder, reason, is_demo=True)
+
+
+def find_photographs(location=None) -> Dataset:
+    """Find HAM10000 for what must not be measured on drawn pictures.
+
+    Args:
+        location: See `find_dataset`, whose order is followed, without the demo set.
+
+    Returns:
+        The first `Dataset` found.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = _find_real(location)
+    if found is None:
+        raise ValueError(
+            "There are no photographs of HAM10000 here, and drawn ones will not do; name their "
+            "folder by --data or HAM10000_DIR."
+        )
+    return found
+
+
+def _find_real(location, download: bool = False) -> Dataset | None:
     if location is not None:
         return open_dataset(location, "the folder that was asked for")
     if os.environ.get("HAM10000_DIR"):
@@ -77,11 +110,7 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
         import kagglehub
 
         return open_dataset(kagglehub.dataset_download(KAGGLE_HANDLE), "downloaded by kagglehub")
-    from lesions import demo
-
-    folder = demo.make_demo(Path(demo_folder or REPOSITORY / "build" / "demo"))
-    reason = "no HAM10000 was found, so this is the synthetic demo set: no real patient"
-    return open_dataset(folder, reason, is_demo=True)
+    return None
 
 
 def _usual_places() -> list[tuple[Path, str]]:
@@ -173,7 +202,8 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
     """
     name = dataset.metadata_file.name
     try:
-        table = pd.read_csv(dataset.metadata_file, sep=None, engine="python")
+        # "-sig", because Excel starts its "CSV UTF-8" with a mark.
+        table = pd.read_csv(dataset.metadata_file, sep=None, engine="python", encoding="utf-8-sig")
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{name} is empty or not a table ({error}); download it again.") from error
     except Exception as error:  # csv.Error is raised for an empty file by the sniffer
@@ -220,6 +250,12 @@ def _from_one_hot(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     if groupings:
         groups = pd.read_csv(groupings[0]).set_index("image")["lesion_id"]
         rows["lesion_id"] = rows["image_id"].map(groups).fillna(rows["lesion_id"])
+    elif "training" in name.lower():
+        warnings.warn(
+            f"{name} does not say which photographs show one lesion, so each counts as a lesion "
+            "and a split leaks; put ISIC2018_Task3_Training_LesionGroupings.csv beside it.",
+            stacklevel=2,
+        )
     return rows
 
 

@@ -106,7 +106,7 @@ def load(path) -> Familiarity:
             facts = json.loads(str(file["facts"]))
             arrays = {name: file[name].astype(np.float32) for name in ("centre", "spread", "known")}
         return Familiarity(**facts, **arrays)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is not a whole familiarity file; make it by `python -m lesions familiarity`."
         ) from error

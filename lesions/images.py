@@ -91,7 +91,11 @@ def _check_header(data: bytes, name) -> None:
 def _is_whole(data: bytes) -> bool:
     """Look for the end marker: OpenCV fills a truncated JPEG with grey and says nothing."""
     if data[:2] == b"\xff\xd8":
-        return b"\xff\xd9" in data[-4096:]
+        # Behind the header, whose thumbnail has an end of its own; telephones append films.
+        place = 2
+        while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        return b"\xff\xd9" in data[place:]
     if data[:4] == b"\x89PNG":
         return b"IEND" in data[-4096:]
     return True

@@ -139,23 +139,31 @@ class Classifier:
         except ValueError as error:
             return str(path), None, str(error)
 
-    def classify(self, paths: Iterable, batch_size: int = 32) -> Iterator[dict]:
+    def classify(
+        self, paths: Iterable, batch_size: int = 32, patient: np.ndarray | None = None
+    ) -> Iterator[dict]:
         """Answer for any number of photographs, in flat memory; a faulty one stops nothing.
 
         Args:
             paths: Files.
             batch_size: Files a step.
+            patient: float32, (n, data.PATIENT_FEATURES), a row a path; None where nothing is
+                known.
 
         Yields:
             One dict a path, in their order, with the keys `COLUMNS`: image (the path), predicted
             (a code), a calibrated probability (0 to 1) for each code, and error (""). Where the
             file is not a readable image, error says why and the others are "".
         """
+        done = 0
         for batch in self.read(paths, batch_size):
             readable = [image for _, image, error in batch if not error]
+            known = [place for place, one in enumerate(batch, done) if not one[2]]
+            done += len(batch)
             answers = iter(())
             if readable:
-                probabilities = self.probabilities(np.stack(readable))
+                told = None if patient is None else patient[known]
+                probabilities = self.probabilities(np.stack(readable), told)
                 answers = zip(self.decide(probabilities), probabilities.tolist(), strict=True)
             for path, _, error in batch:
                 predicted, row = ("", [""] * len(classes.CODES)) if error else next(answers)

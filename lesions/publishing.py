@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -32,10 +33,13 @@ def latest_runs(build: Path) -> Path:
     Raises:
         ValueError: If no run is there.
     """
-    finished = [path.parent for path in (build / "runs").glob("*/*/metrics.json")]
-    if not finished:
+    runs = build / "runs"
+    # Notebook 06 writes its table in every study, also in one that trains nothing anew.
+    made = {path: path.parent for path in runs.glob("*/comparison.csv")}
+    made |= {path: path.parent.parent for path in runs.glob("*/*/metrics.json")}
+    if not made:
         raise ValueError(f"{build} holds no finished run; run `make study` first.")
-    return max(finished, key=lambda path: path.stat().st_mtime).parent
+    return made[max(made, key=lambda path: path.stat().st_mtime)]
 
 
 def publish_notebooks(build: Path) -> list[Path]:
@@ -74,6 +78,12 @@ def publish_runs(build: Path) -> list[Path]:
     runs, models = latest_runs(build), REPOSITORY / "models"
     if runs.name not in ("cpu", "gpu"):
         raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
+    recorded = {path.name: path for path in comparison.run_folders(models)}
+    recorded |= {path.name: path for path in comparison.run_folders(runs)}
+    table = comparison.compare(recorded.values())
+    best = runs / table["run"].iloc[0] / "model.h5"
+    if best.exists() and best.stat().st_size > MODEL_LIMIT:
+        raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
     written = []
     for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
         shutil.copytree(
@@ -84,11 +94,7 @@ def publish_runs(build: Path) -> list[Path]:
         )
         written.append(models / folder.name)
     written += publish_table()
-    table = pd.read_csv(models / "comparison.csv")
-    best = runs / table["run"].iloc[0] / "model.h5"
     if best.exists():
-        if best.stat().st_size > MODEL_LIMIT:
-            raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
         written.append(Path(shutil.copyfile(best, models / "best_model.h5")))
     for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
         written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
@@ -204,7 +210,11 @@ def leakage_block() -> str:
         "|" + " --- |" * 5,
     ]
     for protocol, label in names.items():
-        (folder,) = sorted((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*"))
+        folders = list((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*/config.json"))
+        if not folders:
+            raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
+        # Of several profiles, the one that was trained last.
+        folder = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path)).parent
         found = predictions.read_predictions(folder / "predictions.csv")
         bounds = [
             evaluation.intervals(found[found["split"] == split], names=LEAKAGE_METRICS)

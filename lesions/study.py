@@ -37,6 +37,9 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["LESIONS_BUILD"] = str(build.resolve())
+    for name in ("HAM10000_DIR", "PRETRAINED_DIR"):  # the notebooks run in their own folder
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
     rendered = []
     chosen = notebooks() if chosen is None else chosen
     for number, path in enumerate(chosen, start=1):
@@ -129,6 +132,7 @@ def train_queue(build: Path) -> list[Path]:
         ValueError: If only the demo set is at hand.
     """
     from lesions import recipes, training
+    from lesions.trainer import StartMissing
 
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
@@ -143,7 +147,11 @@ def train_queue(build: Path) -> list[Path]:
             if folder is None:
                 print(f"[{number}/{len(configs)}]", end=" ", flush=True)
                 store = training.open_store(config, metadata, build)
-                folder = training.train(config, metadata, store, runs)
+                try:
+                    folder = training.train(config, metadata, store, runs)
+                except StartMissing as error:  # perhaps another process is still training it
+                    print(f"Left for a later call: {error}", flush=True)
+                    continue
         folders.append(folder)
     return folders
 

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import time
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +91,10 @@ class Config:
     tag: str = ""
     start: str = ""
     keep: str = "best"
+
+
+class StartMissing(ValueError):
+    """The run whose network a config goes on from has no weights here."""
 
 
 class Trainer:
@@ -277,15 +283,21 @@ class Trainer:
         path = self.work / CHECKPOINT
         if not path.exists():
             return None
-        with np.load(path) as stored:
-            state = json.loads(str(stored["state"]))
+        try:
+            with np.load(path) as stored:
+                state = json.loads(str(stored["state"]))
+            arrays = _read_arrays(path)
+            _read_arrays(self.work / BEST)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            print(f"{path} is damaged, so this training starts over.", flush=True)
+            return None
         self.history, self.seconds = state["history"], state["seconds"]
         self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
         # Where the epochs were trained; the predictions may follow elsewhere.
         self.environment = state["environment"]
         self.checkpoint_phase = state["phase"]
         print(f"Resuming after epoch {len(self.history)}.", flush=True)
-        return _read_arrays(path)
+        return arrays
 
     def _restore(self, checkpoint: list[np.ndarray], phase: str) -> None:
         variables = list(self.model.variables)
@@ -297,15 +309,16 @@ class Trainer:
 
 def _start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
     """Give a network the weights of an earlier run, which may have had another image size."""
-    for path in (runs_folder / run / "model.h5", Path("models") / "best_model.h5"):
+    for path in (runs_folder / run / "model.h5", data.REPOSITORY / "models" / "best_model.h5"):
         if path.exists():
             earlier, details = models.load(path)
             if details.get("run") == run:
                 model.set_weights(earlier.get_weights())
                 model.initial_weights = f"{details['initial_weights']}, then {run}"
                 return
-    raise ValueError(
-        f"There is no model of the run {run!r} in {runs_folder}; train that one first."
+    raise StartMissing(
+        f"There are no weights of the run {run!r} in {runs_folder}; train that one here first, "
+        "with RETRAIN=1 where it is recorded without them."
     )
 
 

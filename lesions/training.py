@@ -161,6 +161,7 @@ def train(config: Config, metadata, store, runs_folder, restart: bool = False) -
     with torch_layers.native():
         with hardware.distribution(), hardware.precision(config.precision) as precision:
             trainer = Trainer(config, metadata, store, work)
+            print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
             trainer.fit()
         record = _record(config, metadata, trainer, precision)
         _write_results(record, config, metadata, store, trainer, work)

@@ -43,6 +43,9 @@ def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]
         raise ValueError(
             f"There are no ImageNet weights for {branch!r}; use weights='random' or 'available'."
         )
+    folder = os.environ.get("PRETRAINED_DIR")
+    if folder and not Path(folder).expanduser().is_dir():
+        raise ValueError(f"PRETRAINED_DIR names {folder}, which is no folder; correct or unset it.")
     try:
         return "imagenet", _copy_by_name(model, _donor(branch))
     except ValueError:
@@ -74,7 +77,7 @@ def _donor(branch: str) -> keras.Model:
 
 def _local_file(file_name: str) -> Path | None:
     folder = os.environ.get("PRETRAINED_DIR")
-    path = Path(folder) / file_name if folder else None
+    path = Path(folder).expanduser() / file_name if folder else None
     return path if path and path.exists() else None
 
 

@@ -291,6 +291,20 @@ def test_changed_photograph_is_read_again(rows, tmp_path):
     assert np.abs(store.images[4].astype(int) - (1, 2, 3)).max() <= 2
 
 
+def test_jpeg_may_carry_a_film_but_must_be_whole(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x010E] = "a thumbnail has an end marker too"
+    whole = io.BytesIO()
+    Image.fromarray(picture).save(whole, "JPEG", exif=exif.tobytes() + b"\xff\xd9")
+    path = tmp_path / "telephone.jpg"
+    path.write_bytes(whole.getvalue() + bytes(100_000))
+    assert images.read_image(path).shape == (64, 64, 3)
+    path.write_bytes(whole.getvalue()[:-500])
+    with pytest.raises(ValueError, match="cut short"):
+        images.read_image(path)
+
+
 def swap_array(store):
     """Puts other images of another size in the array's place."""
     np.save(store.path, np.zeros((30, 16, 16, 3), np.uint8))

@@ -1,6 +1,7 @@
 """The study as a whole: notebooks, README, recorded results."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_the_nine_notebooks_are_there_and_in_the_readme():
 
 def test_one_setup_cell_serves_every_notebook():
     assert len({code_cells(path)[0].source for path in NOTEBOOKS}) == 1
+
+
+def test_setup_cell_finds_the_repository_that_it_fetched_before(tmp_path, python):
+    (tmp_path / "study").symlink_to(publishing.REPOSITORY, target_is_directory=True)
+    (tmp_path / "utils.py").write_text("raise ImportError('of somebody else')")
+    code = f"import os; os.chdir({str(tmp_path)!r})\n{code_cells(NOTEBOOKS[0])[0].source}"
+    output = python(code + "\nprint(utils.REPOSITORY)")
+    assert output.strip().endswith(str(publishing.REPOSITORY))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -132,12 +141,12 @@ def shown_in_readme(name):
     return README.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
 
 
-def test_recorded_results_are_what_the_predictions_say():
+def test_recorded_results_are_what_the_predictions_say(tmp_path):
     assert RECORDED, "models/ holds no recorded run"
     table = comparison.compare(RECORDED)
     assert shown_in_readme("results") == publishing.results_block(table)
     recorded = (publishing.REPOSITORY / "models" / "comparison.csv").read_text()
-    written = comparison.write_comparison(table, publishing.REPOSITORY / "build" / "comparison.csv")
+    written = comparison.write_comparison(table, tmp_path / "comparison.csv")
     assert recorded == written.read_text()
 
 
@@ -268,6 +277,17 @@ def test_several_processes_share_the_queue(tmp_path):
         assert mine and not theirs
     with study._claim(path) as free_again:
         assert free_again
+
+
+def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
+    for age, name in enumerate(("demo/comparison.csv", "cpu/one/metrics.json")):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+        os.utime(path, (1000 - age, 1000 - age))
+    assert publishing.latest_runs(tmp_path).name == "demo"
+    with pytest.raises(ValueError, match="make study"):
+        publishing.latest_runs(tmp_path / "nowhere")
 
 
 def test_second_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):

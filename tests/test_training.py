@@ -298,6 +298,15 @@ def test_killed_while_training(run, demo_metadata, demo_store, tmp_path, code, k
     check_same_run(resumed, run)
 
 
+def test_damaged_checkpoint_starts_over(run, demo_metadata, demo_store, tmp_path, capsys):
+    work = tmp_path / f"{run.folder.name}.partial"
+    work.mkdir()
+    (work / training.CHECKPOINT).write_bytes(b"PK cut short")
+    found = training.read_run(training.train(CONFIG, demo_metadata, demo_store, tmp_path))
+    assert "damaged" in capsys.readouterr().out
+    check_same_run(found, run)
+
+
 def check_same_run(found, expected):
     numbers = ["loss", "val_loss", "learning_rate"]
     assert found.history["epoch"].tolist() == expected.history["epoch"].tolist()
