@@ -166,8 +166,25 @@ def results_block(table: pd.DataFrame) -> str:
         "names the class that most exceeds its frequency, to a strength fitted on validation, as "
         "`predict` does; all else takes the most probable class. Ordered by "
         f"validation balanced accuracy. Hardware: {'; '.join(table['hardware'].unique())}.",
+        *_seed_lines(table),
     ]
     return "\n".join(lines)
+
+
+def _seed_lines(table: pd.DataFrame) -> list[str]:
+    """Say how far apart the runs of one recipe are that differ in their seed alone."""
+    lines = []
+    for (architecture, size, _), runs in table.groupby(["architecture", "image_size", "patient"]):
+        if runs["seed"].nunique() > 1:
+            scores = runs["test_balanced_accuracy"]
+            seeds = ", ".join(str(seed) for seed in sorted(runs["seed"]))
+            lines += [
+                "",
+                f"{architecture} at {size} px with seeds {seeds}: balanced accuracy "
+                f"{scores.min():.3f} to {scores.max():.3f}. Between rows, a difference of that "
+                "size says nothing.",
+            ]
+    return lines
 
 
 def _ensemble_line(folders: list[Path]) -> str:

@@ -150,6 +150,14 @@ def test_recorded_results_are_what_the_predictions_say(tmp_path):
     assert recorded == written.read_text()
 
 
+def test_notebook_06_shows_the_recorded_runs():
+    notebook = nbformat.read(publishing.NOTEBOOKS / "06_compare_models.ipynb", 4)
+    outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    assert f"**Runs**: {len(RECORDED)};" in outputs
+    for folder in RECORDED:
+        assert folder.name.rsplit("-", 1)[0] in outputs
+
+
 def test_readme_shows_what_the_recorded_leakage_runs_say():
     assert shown_in_readme("leakage") == publishing.leakage_block()
 

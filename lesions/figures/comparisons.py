@@ -241,7 +241,8 @@ def size_against_score(
     ax = axes_or_new(ax, 9, 4.5)
     ranked = comparison.sort_values(metric, ascending=False)
     for number, (_, run) in enumerate(ranked.iterrows()):
-        marker, colour = MARKERS[number % len(MARKERS)], SERIES[number % len(SERIES)]
+        lap, place = divmod(number, len(SERIES))  # the second lap shifts the markers
+        marker, colour = MARKERS[(place + lap) % len(MARKERS)], SERIES[place]
         style = {"marker": marker, "color": colour, "edgecolor": "black", "s": 90}
         text = f"{run[label]} ({run[metric]:.3f})"
         ax.scatter(run["parameters"] / 1e6, run[metric], label=text, **style)
