@@ -19,6 +19,7 @@ from lesions import (
     evaluation,
     explain,
     export,
+    images,
     inference,
     models,
     predictions,
@@ -151,7 +152,7 @@ def test_probabilities_are_calibrated_and_averaged_over_views(folder, photograph
     options = ["--batch-size", "2"] + ([] if tta else ["--no-tta"])
     assert predict(folder, tmp_path / "answers.csv", *files, options=options) == 0
     model, _ = models.load(folder / "cnn.h5")
-    pictures = np.stack([commands.images.prepare(path, 64) for path in files])
+    pictures = np.stack([images.prepare(path, 64) for path in files])
     raw = predictions.predict(model, pictures, tta=tta)
     expected = evaluation.apply_temperature(raw, 0.25)
     found = pd.read_csv(tmp_path / "answers.csv")[list(CODES)].to_numpy()
@@ -160,7 +161,7 @@ def test_probabilities_are_calibrated_and_averaged_over_views(folder, photograph
 
 
 def test_views_change_the_answer(folder, photographs):
-    pictures = np.stack([commands.images.prepare(next(photographs.iterdir()), 64)])
+    pictures = np.stack([images.prepare(next(photographs.iterdir()), 64)])
     answers = [
         inference.Classifier(folder / "cnn.h5", tta).probabilities(pictures)
         for tta in (True, False)
