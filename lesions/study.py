@@ -14,8 +14,12 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from lesions import classes, publishing
-from lesions.publishing import NOTEBOOKS, REPOSITORY, latest_runs, notebooks
+from lesions import quiet
+
+# TensorFlow, which comes along, writes a few lines while it is imported.
+with quiet.quiet_stderr():
+    from lesions import classes, publishing
+    from lesions.publishing import NOTEBOOKS, REPOSITORY, latest_runs, notebooks
 
 
 def run(build: Path, chosen: list[Path] | None = None) -> Path:
