@@ -80,7 +80,7 @@ def publish_runs(build: Path) -> list[Path]:
         raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
     recorded = {path.name: path for path in comparison.run_folders(models)}
     recorded |= {path.name: path for path in comparison.run_folders(runs)}
-    table = comparison.compare(recorded.values())
+    table = comparison.compare(recorded[name] for name in sorted(recorded))
     best = runs / table["run"].iloc[0] / "model.h5"
     if best.exists() and best.stat().st_size > MODEL_LIMIT:
         raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
@@ -93,7 +93,7 @@ def publish_runs(build: Path) -> list[Path]:
             ignore=shutil.ignore_patterns("*.h5", "*.npz"),
         )
         written.append(models / folder.name)
-    written += publish_table()
+    written += publish_table(table)
     if best.exists():
         written.append(Path(shutil.copyfile(best, models / "best_model.h5")))
     for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
@@ -101,14 +101,18 @@ def publish_runs(build: Path) -> list[Path]:
     return written
 
 
-def publish_table() -> list[Path]:
+def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     """Remake comparison.csv and the README's figures from what is recorded in `models/`.
+
+    Args:
+        table: `comparison.compare` over these runs where it is at hand; None to make it.
 
     Returns:
         The paths written.
     """
     models = REPOSITORY / "models"
-    table = comparison.compare(comparison.run_folders(models))
+    if table is None:
+        table = comparison.compare(comparison.run_folders(models))
     written = [comparison.write_comparison(table, models / "comparison.csv")]
     blocks = {
         "results": results_block(table),

@@ -123,7 +123,7 @@ def test_table_saved_by_excel(kaggle_folder, table):
     assert read(folder)["lesion_id"].tolist() == table.sort_values("image_id")["lesion_id"].tolist()
 
 
-def test_drawn_photographs_do_where_nothing_is_measured(tmp_path, monkeypatch, one_sentence):
+def test_drawn_photographs_will_not_do_for_measuring(tmp_path, monkeypatch, one_sentence):
     monkeypatch.delenv("HAM10000_DIR", raising=False)
     monkeypatch.setattr(data, "_usual_places", lambda: [])
     with pytest.raises(ValueError) as error:
