@@ -49,7 +49,7 @@ study: .venv/study
 	$(BIN)/python -m lesions.study run
 
 test: .venv/tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 app: .venv/app
 	$(BIN)/python -m streamlit run app.py

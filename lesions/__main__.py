@@ -507,7 +507,7 @@ def main(argv: list[str] | None = None) -> int:
     quiet_tensorflow()
     try:
         return arguments.run(arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # a full disk is no reason for a traceback
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -32,6 +32,7 @@ LEGS = {
     "cpu": (
         {"image_size": 128, "epochs": 10},
         LATER_LEG | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
+        LATER_LEG | {"image_size": 224, "epochs": 4, "learning_rate": 2e-4, "keep": "last"},
     ),
     "gpu": (
         {},

@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(*publishers[chosen.what](), sep="\n")
         else:
             print(*publishing.set_address(chosen.address), sep="\n")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -117,14 +117,14 @@ def train_or_load(
         store: The `images.ImageStore` of the table.
         runs_folder: Where a new run folder goes; searched too.
         recorded: Folder of the runs that came with the repository.
-        retrain: Whether recorded runs are left aside.
+        retrain: Whether finished runs are left aside; a half-done training is resumed.
 
     Returns:
         The run.
     """
     folder = None if retrain else find_run(config, metadata, [runs_folder, recorded])
     if folder is None:
-        return read_run(train(config, metadata, store, runs_folder, restart=retrain))
+        return read_run(train(config, metadata, store, runs_folder))
     run = read_run(folder)
     print(
         f"Loaded the recorded run {folder.name}: {run.record['date']}, "
@@ -134,7 +134,7 @@ def train_or_load(
     return run
 
 
-def train(config: Config, metadata, store, runs_folder, restart: bool = False) -> Path:
+def train(config: Config, metadata, store, runs_folder) -> Path:
     """Train one network and leave a run folder, resuming where a killed training stopped.
 
     Args:
@@ -142,7 +142,6 @@ def train(config: Config, metadata, store, runs_folder, restart: bool = False) -
         metadata: Table with a column `split`; every split but "train" is predicted.
         store: The `images.ImageStore` of the table.
         runs_folder: Where the run folder goes.
-        restart: Whether a half-done training of the same config is thrown away.
 
     Returns:
         The run folder: config.json, history.csv, predictions.csv, metrics.json, model.h5.
@@ -154,8 +153,6 @@ def train(config: Config, metadata, store, runs_folder, restart: bool = False) -
     _check_split(config, metadata)
     final = Path(runs_folder) / run_name(config, metadata)
     work = final.with_name(final.name + ".partial")
-    if restart:
-        shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     print(f"Training {final.name} on {hardware.describe()}.", flush=True)
     with torch_layers.native():

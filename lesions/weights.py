@@ -43,9 +43,7 @@ def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]
         raise ValueError(
             f"There are no ImageNet weights for {branch!r}; use weights='random' or 'available'."
         )
-    folder = os.environ.get("PRETRAINED_DIR")
-    if folder and not Path(folder).expanduser().is_dir():
-        raise ValueError(f"PRETRAINED_DIR names {folder}, which is no folder; correct or unset it.")
+    _local_folder()  # a wrong one is told before any relative's weights are tried
     try:
         return "imagenet", _copy_by_name(model, _donor(branch))
     except ValueError:
@@ -75,10 +73,17 @@ def _donor(branch: str) -> keras.Model:
         ) from error
 
 
+def _local_folder() -> Path | None:
+    named = os.environ.get("PRETRAINED_DIR")
+    folder = Path(named).expanduser() if named else None
+    if folder and not folder.is_dir():
+        raise ValueError(f"PRETRAINED_DIR names {named}, which is no folder; correct or unset it.")
+    return folder
+
+
 def _local_file(file_name: str) -> Path | None:
-    folder = os.environ.get("PRETRAINED_DIR")
-    path = Path(folder).expanduser() / file_name if folder else None
-    return path if path and path.exists() else None
+    folder = _local_folder()
+    return folder / file_name if folder and (folder / file_name).exists() else None
 
 
 def _copy_by_name(model: keras.Model, donor: keras.Model) -> list[str]:

@@ -298,9 +298,11 @@ def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
         publishing.latest_runs(tmp_path / "nowhere")
 
 
-def test_second_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
+def test_every_later_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
     configs = recipes.queue("cpu", demo_metadata)
     names = [training.run_name(config, demo_metadata) for config in configs]
-    (second,) = [place for place, config in enumerate(configs) if config.start]
-    assert configs[second].start in names[:second]
-    assert configs[second].image_size > configs[names.index(configs[second].start)].image_size
+    later = [place for place, config in enumerate(configs) if config.start]
+    assert len(later) == len(recipes.LEGS["cpu"]) - 1
+    for place in later:
+        assert configs[place].start in names[:place]
+        assert configs[place].image_size > configs[names.index(configs[place].start)].image_size
