@@ -23,6 +23,9 @@ PROFILES = {
 # A network from scratch learns faster and longer than one that starts from ImageNet.
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
 SCRATCH_EPOCHS = {"demo": 16, "cpu": 10, "gpu": 60}
+# What notebook 02 found best for the small network. In ten epochs it has no time for new views.
+OVERSAMPLED = {"class_weighting": "none", "oversampling": True}
+CNN = {"demo": {}, "cpu": OVERSAMPLED | {"augmentation": "none"}, "gpu": OVERSAMPLED}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
 # The best network goes on at larger sizes, each leg from the weights of the one before.
@@ -124,6 +127,8 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     settings = dict(PROFILES[profile])
     if BRANCHES[architecture] in (("cnn",), ("resnet18",)):
         settings |= FROM_SCRATCH | {"epochs": SCRATCH_EPOCHS[profile]}
+    if architecture == "cnn":
+        settings |= CNN[profile]
     if quick:
         settings |= QUICK
     return Config(architecture, **settings | changes)
