@@ -107,7 +107,7 @@ def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> imag
 
 
 def train_or_load(
-    config: Config, metadata: pd.DataFrame, store, runs_folder, recorded="models", retrain=False
+    config: Config, metadata: pd.DataFrame, store, runs_folder, recorded, retrain=False
 ) -> Run:
     """Load the recorded run of a config, or train it, and say which.
 
