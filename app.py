@@ -143,6 +143,11 @@ def one(answer: answers.Answer) -> None:
         st.markdown(lesion_class.description)
         for sentence in answer.warnings:
             st.warning(sentence)
+        if answer.probability < answer.probabilities.max():
+            st.caption(
+                "Another class is more probable, but this one most exceeds its frequency among "
+                "such photographs: the rule by which rare classes are not overlooked."
+            )
         named, malignant, benign = st.columns(3)
         named.metric("This class", f"{answer.probability:.0%}")
         malignant.metric("Malignant", f"{answer.malignant:.0%}")
@@ -176,8 +181,8 @@ def main() -> None:
     st.html(f"{NOTICE_STYLE}<div class='notice'>{classes.NOTICE}</div>")
     st.header("What a network says to a picture of a skin lesion")
     st.markdown(
-        "It names one of seven diagnoses, also to a picture of a cup. A benign answer is no reason "
-        "to wait: show a lesion that worries you to a doctor."
+        "It names one of seven diagnoses, even for a picture of a cup. A benign answer is no "
+        "reason to wait: show a lesion that worries you to a doctor."
     )
     try:
         sidebar()
