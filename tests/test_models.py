@@ -1,6 +1,7 @@
 """Every architecture: its ends, its preprocessing, its weights and its file."""
 
 import json
+import urllib.request
 
 import h5py
 import keras
@@ -220,13 +221,20 @@ def test_summary_table():
 # ImageNet weights
 
 
-def test_weights_that_cannot_be_had(monkeypatch, tmp_path, one_sentence):
-    monkeypatch.delenv("PRETRAINED_DIR", raising=False)
+@pytest.fixture
+def no_download(monkeypatch, tmp_path):
+    """Let Keras find no weights of its own and no way to any."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # where nothing listens
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(variable, raising=False)
+    # urllib would keep the proxy for all later tests of this process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
+
+
+def test_weights_that_cannot_be_had(no_download, monkeypatch, one_sentence):
+    monkeypatch.delenv("PRETRAINED_DIR", raising=False)
     model = models.build("cnn", SIZE, "random")
     file_name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
     with pytest.raises(ValueError) as error:
@@ -263,14 +271,12 @@ def test_pretrained_features_equal_keras_own(pretrained, name):
 
 
 @pytest.mark.slow
-def test_densenet169_from_densenet121(pretrained, monkeypatch, tmp_path):
+def test_densenet169_from_densenet121(pretrained, no_download):
     file_name = weights.PRETRAINED["densenet121"][1]
     if not (pretrained / file_name).exists():
         pytest.skip(f"PRETRAINED_DIR has no {file_name}")
     if (pretrained / weights.PRETRAINED["densenet169"][1]).exists():
         pytest.skip("PRETRAINED_DIR has DenseNet169's own weights")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     donor = keras.applications.DenseNet121(
         include_top=False, weights=str(pretrained / file_name), input_shape=(SIZE, SIZE, 3)
     )
