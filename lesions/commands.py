@@ -21,6 +21,7 @@ from lesions import (
     data,
     evaluation,
     explain,
+    explanation_benchmark,
     explanations,
     hardware,
     predictions,
@@ -281,7 +282,7 @@ def write_heat_maps(
 
 
 def measure_explanations(model, output=None, number: int | None = None, folder=None) -> Path:
-    """Measure the explanations of a network and write the table, see `explanations.measure`.
+    """Measure a network's explanations and write the table, see `explanation_benchmark.measure`.
 
     Args:
         model: An `.h5` file from `models.save`.
@@ -299,7 +300,9 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
     dataset = data.find_photographs(folder)
     metadata = data.with_split(data.read_metadata(dataset))
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
-    table = explanations.measure(classifier, metadata, number, progress=sys.stderr.isatty())
+    table = explanation_benchmark.measure(
+        classifier, metadata, number, progress=sys.stderr.isatty()
+    )
     _print_summary(table)
     return explanations.write_table(table, output or explanations.TABLE)
 

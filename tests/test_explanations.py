@@ -10,6 +10,7 @@ from lesions import (
     agreement,
     attributions,
     explain,
+    explanation_benchmark,
     explanations,
     figures,
     inference,
@@ -51,7 +52,7 @@ def values(table, **wanted):
 
 def test_every_part_is_in_the_table(table):
     assert table.columns.tolist() == explanations.COLUMNS
-    assert list(dict.fromkeys(table["part"])) == list(explanations.IMAGES)
+    assert list(dict.fromkeys(table["part"])) == list(explanation_benchmark.IMAGES)
     assert set(table["run"]) == {"cnn-64px-test"}
     whole = table[(table["class"] == "all") & (table["group"] == "all")]
     assert (whole["images"] <= NUMBER).all() and (whole["images"] == NUMBER).any()
@@ -120,9 +121,9 @@ def test_the_plots_show_the_table(table):
 def test_what_does_not_fit_is_named(model_path, demo_metadata, capsys):
     classifier = inference.Classifier(model_path)
     with pytest.raises(ValueError, match="The train split has no lesion masks"):
-        explanations.measure(classifier, demo_metadata.assign(mask_path=None))
+        explanation_benchmark.measure(classifier, demo_metadata.assign(mask_path=None))
     with pytest.raises(ValueError, match="no part 'beauty'"):
-        explanations.measure(classifier, demo_metadata, parts=("beauty",))
+        explanation_benchmark.measure(classifier, demo_metadata, parts=("beauty",))
     for arguments in (["photo.jpg", "--measure"], ["photo.jpg"], ["--output", "x"]):
         assert command_line.main(["explain", *arguments]) == 2
         assert capsys.readouterr().err.startswith("error: ")

@@ -69,7 +69,7 @@ def map_scores(
     """Draws scores of maps with their intervals: a panel a metric, a line a map.
 
     Args:
-        table: From `explanations.measure`.
+        table: From `explanation_benchmark.measure`.
         part: "agreement", "faithfulness" or "methods".
         metrics: The panels.
         title: Above the figure, or None.
@@ -117,7 +117,7 @@ def map_score_by_class(
     """Draws one score of a map in every class, and for right and wrong answers, beside a control.
 
     Args:
-        table: From `explanations.measure`, with the part "agreement".
+        table: From `explanation_benchmark.measure`, with the part "agreement".
         metric: The score.
         method: The map, in the class colours.
         control: The control, in grey.
@@ -152,7 +152,7 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
     """Draws what is left of the probability while pixels are taken away or brought back.
 
     Args:
-        table: From `explanations.measure`, with the part "faithfulness".
+        table: From `explanation_benchmark.measure`, with the part "faithfulness".
 
     Returns:
         The figure: deletion, insertion, and ROAD in both orders.
@@ -183,7 +183,7 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draws how alike maps stay while the network's layers are randomised, last one first.
 
     Args:
-        table: From `explanations.measure`, with the part "sanity".
+        table: From `explanation_benchmark.measure`, with the part "sanity".
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -218,7 +218,7 @@ def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None
     """Draws how often each change of the photograph flips the predicted class, by true class.
 
     Args:
-        table: From `explanations.measure`.
+        table: From `explanation_benchmark.measure`.
         part: "perturbations" or "lesion".
         ax: Axes to draw on, or None for a new figure.
 
