@@ -30,8 +30,9 @@ CLASSES = (
         "Actinic keratosis or intraepithelial carcinoma",
         True,
         "#E69F00",
-        "Sun damage of the outer skin that can turn into squamous cell carcinoma: scale, "
-        "a red pseudo-network (strawberry pattern) or dotted vessels.",
+        "Actinic keratosis or Bowen's disease, mostly from sun damage, which can turn into "
+        "squamous cell carcinoma: scale, a red pseudo-network (strawberry pattern), dotted or "
+        "coiled vessels.",
     ),
     LesionClass(
         "bcc",
@@ -62,8 +63,8 @@ CLASSES = (
         "Melanoma",
         True,
         "#000000",
-        "The cancer of the pigment cells that kills most: asymmetry, an irregular network, "
-        "blue-white veil, irregular globules, streaks and regression.",
+        "Cancer of the pigment cells, which causes most deaths from skin cancer: asymmetry, an "
+        "irregular network, blue-white veil, irregular globules, streaks and regression.",
     ),
     LesionClass(
         "nv",
@@ -78,7 +79,7 @@ CLASSES = (
         False,
         "#0072B2",
         "Angioma, angiokeratoma, pyogenic granuloma or haemorrhage: red to blue-black "
-        "lacunae without pigment.",
+        "lacunae or areas without structure, and no pigment network.",
     ),
 )
 

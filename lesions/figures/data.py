@@ -45,7 +45,7 @@ def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None
     # Room at the right for the longest label.
     ax.set_xlim(0, max(1, counts.max()) * 1.3)
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.grid(axis="y", visible=False)
+    ax.grid(visible=False)  # a line would strike through the numbers
 
 
 def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -230,7 +230,7 @@ def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Ax
     bars = ax.bar(lesions.index.astype(str), lesions, color=SERIES[0])
     ax.bar_label(bars, [f"{count:,}" for count in lesions], padding=2, fontsize=9)
     ax.margins(y=0.1)  # room for the highest number below the title
-    ax.grid(axis="x", visible=False)
+    ax.grid(visible=False)
     title = f"{(photographs > 1).sum():,} of {len(photographs):,} lesions have several photographs"
     return finish(ax, title, "Photographs of the same lesion", "Lesions")
 

@@ -144,7 +144,8 @@ def grouped_bars(
             labels = ["" if np.isnan(value) else label_format.format(value) for value in values]
             ax.bar_label(bars, labels, fontsize=8, padding=2, rotation=90 * (len(series) > 1))
     ax.set_xticks(np.arange(len(table)), [str(name) for name in table.index])
-    ax.grid(axis="x", visible=False)
+    # Where numbers stand on the bars, a line would strike through them.
+    ax.grid(axis="both" if label_format else "x", visible=False)
     return ax
 
 
