@@ -7,7 +7,7 @@ COPY .streamlit .streamlit
 COPY lesions lesions
 COPY models models
 COPY app.py ./
-ENV TF_CPP_MIN_LOG_LEVEL=3 HOME=/tmp
+ENV TF_CPP_MIN_LOG_LEVEL=3 HOME=/tmp LESIONS_CONTAINER=1
 USER nobody
 EXPOSE 8501
 # For the service instead: docker run -p 8000:8000 lesions python -m lesions serve --host 0.0.0.0

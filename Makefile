@@ -6,6 +6,8 @@ export PROFILE QUICK RETRAIN HAM10000_DIR PRETRAINED_DIR
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
+# Half an environment, left by Ctrl-C, is no environment.
+.DELETE_ON_ERROR:
 .PHONY: help study test app serve lint format evaluate publish clean
 
 help:
@@ -31,7 +33,7 @@ help:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "error: Python 3.11 to 3.13 is needed, $(PYTHON) is another; name one by PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/study: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt

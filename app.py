@@ -5,6 +5,7 @@ The screen only; what is said comes from `lesions.answers`. $LESIONS_MODEL names
 
 import io
 import os
+from pathlib import Path
 
 import altair
 import pandas as pd
@@ -24,7 +25,9 @@ NOTICE_STYLE = """<style>
 @st.cache_resource(show_spinner="Reading the network …")
 def desk() -> answers.AnswerDesk:
     quiet_tensorflow()
-    return answers.AnswerDesk(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL)
+    return answers.AnswerDesk(
+        Path(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL).expanduser()
+    )
 
 
 def model_name() -> str:
@@ -32,18 +35,24 @@ def model_name() -> str:
     return f"{details['architecture']}, {details['image_size']} px"
 
 
-def sidebar() -> None:
-    port = st.get_option("server.port")
-    address = f"http://{hardware.local_address()}:{port}"
+def phone() -> None:
+    st.subheader("On a phone")
+    if os.environ.get("LESIONS_CONTAINER"):  # whose own address nobody outside can reach
+        st.markdown("In the same network, open the address of the computer that runs this.")
+        return
+    address = f"http://{hardware.local_address()}:{st.get_option('server.port')}"
     picture = io.BytesIO()
     qrcode.make(address, box_size=6, border=2).save(picture)
+    st.image(picture.getvalue(), width=190)
+    st.markdown(
+        f"In the same network, scan this or open [{address}]({address}). "
+        "“Upload” on a phone offers its camera too."
+    )
+
+
+def sidebar() -> None:
     with st.sidebar:
-        st.subheader("On a phone")
-        st.image(picture.getvalue(), width=190)
-        st.markdown(
-            f"In the same network, scan this or open [{address}]({address}). "
-            "“Upload” on a phone offers its camera too."
-        )
+        phone()
         st.subheader("The network")
         st.markdown(f"{model_name()}, trained on HAM10000 (Tschandl et al. 2018, CC BY-NC 4.0).")
         if desk().record and desk().record.headline:

@@ -39,11 +39,8 @@ def where_am_i() -> str:
 
 def build_folder() -> Path:
     """Give the folder for everything made here: `$LESIONS_BUILD`, else `build/`."""
-    if os.environ.get("LESIONS_BUILD"):
-        return Path(os.environ["LESIONS_BUILD"])
-    if where_am_i() == "kaggle":
-        return Path("/kaggle/working/build")
-    return REPOSITORY / "build"
+    kaggle = where_am_i() == "kaggle"
+    return data.build_folder("/kaggle/working/build" if kaggle else REPOSITORY / "build")
 
 
 @dataclass(frozen=True)

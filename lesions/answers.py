@@ -67,8 +67,10 @@ class AnswerDesk:
             tta: Whether the mean over eight flips and turns is taken, at eight times the time.
 
         Raises:
-            ValueError: As `inference.Classifier`, and for a `.tflite` file.
+            ValueError: As `inference.Classifier`, for a `.tflite` file, and on another backend
+                than TensorFlow.
         """
+        explain.require_tensorflow()
         self.classifier = inference.Classifier(model_path, tta)
         if not isinstance(self.classifier.model, keras.Model):
             raise ValueError(

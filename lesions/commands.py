@@ -57,7 +57,7 @@ def train(
     Raises:
         ValueError: If the data, the recipe or a change cannot be used.
     """
-    build = Path(os.environ.get("LESIONS_BUILD") or data.REPOSITORY / "build")
+    build = data.build_folder()
     dataset, profile, metadata = recipes.open_data(profile, quick, folder, build)
     config = recipes.config(architecture, profile, quick, **changes)
     print(f"Data: {dataset.source}, {len(metadata):,} photographs.")
@@ -244,7 +244,7 @@ def write_heat_maps(
     Raises:
         ValueError: If the method or class is unknown or a picture cannot be written.
     """
-    taken: dict[str, int] = {}
+    taken = set()
     for path, image, error in (one for batch in classifier.read(paths, 8) for one in batch):
         if error:
             yield None, error
@@ -259,10 +259,7 @@ def write_heat_maps(
             method,
             patient=classifier.patient_input(1),
         )
-        stem = Path(path).stem
-        taken[stem] = taken.get(stem, 0) + 1
-        number = f"_{taken[stem]}" if taken[stem] > 1 else ""
-        picture = Path(folder) / f"{stem}{number}_gradcam.jpg"
+        picture = Path(folder) / f"{_free_name(Path(path).stem, taken)}_gradcam.jpg"
         try:
             explain.save_example(
                 picture,
@@ -279,6 +276,16 @@ def write_heat_maps(
                 f"{picture} cannot be written ({error.strerror}); name another --output."
             ) from error
         yield picture, ""
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """Number a name that was given out before; to some systems A and a are one file."""
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(name.casefold())
+    return name
 
 
 def measure_explanations(model, output=None, number: int | None = None, folder=None) -> Path:

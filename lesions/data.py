@@ -50,6 +50,11 @@ class Dataset:
     is_demo: bool = False
 
 
+def build_folder(default=REPOSITORY / "build") -> Path:
+    """Give the folder for everything made here: `$LESIONS_BUILD`, else `default`."""
+    return Path(os.environ.get("LESIONS_BUILD") or default).expanduser()
+
+
 def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
     """Find HAM10000, or draw the demo set where there is none.
 

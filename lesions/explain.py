@@ -176,6 +176,16 @@ def _gradients(target, layers: list[keras.Layer], values: dict, labels: np.ndarr
     return tf.cast(tape.gradient(score, values[id(target)]), tf.float32).numpy()
 
 
+def require_tensorflow() -> None:
+    """Raises ValueError where Keras runs on a backend that heat maps are not written for."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"Heat maps need the TensorFlow backend and Keras runs on {backend}: "
+            "set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+
+
 class Explainer:
     """Makes heat maps of one model; compiled once, it is fast from the second call on.
 
@@ -186,12 +196,7 @@ class Explainer:
 
     def __init__(self, model: keras.Model, layers: Sequence[str] | str | None = None):
         """Prepares the model; arguments and errors as those of `heat_maps`."""
-        backend = keras.backend.backend()
-        if backend != "tensorflow":
-            raise ValueError(
-                f"Heat maps need the TensorFlow backend and Keras runs on {backend}: "
-                "set KERAS_BACKEND=tensorflow before Keras is imported."
-            )
+        require_tensorflow()
         self.model = model
         self.layers = _layer_names(model, layers)
         self._heads = {name: _head(model, name) for name in self.layers}

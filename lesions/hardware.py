@@ -107,7 +107,7 @@ def precision(name: str = "auto"):
 @contextlib.contextmanager
 def distribution():
     """Spread training over every visible GPU inside a `with` block, where there are several."""
-    if len(gpus()) < 2:
+    if len(gpus()) < 2 or keras.backend.backend() == "torch":  # for which Keras has no such API
         yield
     elif keras.backend.backend() == "tensorflow":
         import tensorflow as tf

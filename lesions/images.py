@@ -94,10 +94,11 @@ def _is_whole(data: bytes) -> bool:
         # Behind the header, whose thumbnail has an end of its own; telephones append films.
         place = 2
         while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+            filled = data[place + 1 : place + 2] == b"\xff"
+            place += 1 if filled else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
         return b"\xff\xd9" in data[place:]
     if data[:4] == b"\x89PNG":
-        return b"IEND" in data[-4096:]
+        return b"IEND\xaeB`\x82" in data
     return True
 
 

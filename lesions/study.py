@@ -8,6 +8,7 @@ import html
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from lesions import quiet
 
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with quiet.quiet_stderr():
-    from lesions import classes, publishing
+    from lesions import classes, data, publishing
     from lesions.publishing import NOTEBOOKS, REPOSITORY, latest_runs, notebooks
+
+
+NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
 
 
 def run(build: Path, chosen: list[Path] | None = None) -> Path:
@@ -51,15 +55,16 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
         print(f"[{number}/{len(chosen)}] {path.stem}: {cells} cells ...", flush=True)
         started = time.time()
         try:
-            papermill.execute_notebook(
-                path,
-                folder / path.name,
-                cwd=NOTEBOOKS,
-                kernel_name="python3",
-                progress_bar=sys.stderr.isatty(),
-                # Sockets in a folder of the user's, not on TCP, of which Jupyter warns.
-                config=Config({"KernelManager": {"transport": "ipc"}}),
-            )
+            # Sockets in a folder of its own, not on TCP, of which Jupyter warns.
+            with _backend_of(path), tempfile.TemporaryDirectory() as sockets:
+                papermill.execute_notebook(
+                    path,
+                    folder / path.name,
+                    cwd=NOTEBOOKS,
+                    kernel_name="python3",
+                    progress_bar=sys.stderr.isatty(),
+                    config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
+                )
         except papermill.exceptions.PapermillExecutionError as error:
             raise ValueError(
                 f"{path.name} failed in cell {error.cell_index} with {error.ename}: "
@@ -69,6 +74,19 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
         print(f"      done in {seconds:.0f} s", flush=True)
         rendered.append((render(folder / path.name), seconds))
     return write_index(folder, rendered)
+
+
+@contextlib.contextmanager
+def _backend_of(path: Path):
+    """Give TensorFlow to the notebooks that need gradients of layers, whatever trained before."""
+    before = os.environ.get("KERAS_BACKEND")
+    if path.name.startswith(NEED_TENSORFLOW):
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    yield
+    if before is None:
+        os.environ.pop("KERAS_BACKEND", None)
+    else:
+        os.environ["KERAS_BACKEND"] = before
 
 
 def render(path: Path) -> Path:
@@ -144,38 +162,18 @@ def train_queue(build: Path) -> list[Path]:
     runs, folders = build / "runs" / profile, []
     configs = recipes.queue(profile, metadata)
     for number, config in enumerate(configs, start=1):
-        with _claim(runs / f"{training.run_name(config, metadata)}.lock") as mine:
-            if not mine:
+        folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
+        if folder is None:
+            print(f"[{number}/{len(configs)}]", end=" ", flush=True)
+            store = training.open_store(config, metadata, build)
+            try:
+                folder = training.train(config, metadata, store, runs)
+            except (training.Busy, StartMissing) as error:
+                # Perhaps another process is still training the one that it starts from.
+                print(f"Left for a later call: {error}", flush=True)
                 continue
-            folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
-            if folder is None:
-                print(f"[{number}/{len(configs)}]", end=" ", flush=True)
-                store = training.open_store(config, metadata, build)
-                try:
-                    folder = training.train(config, metadata, store, runs)
-                except StartMissing as error:  # perhaps another process is still training it
-                    print(f"Left for a later call: {error}", flush=True)
-                    continue
         folders.append(folder)
     return folders
-
-
-@contextlib.contextmanager
-def _claim(path: Path):
-    """Say inside a `with` block whether this process alone holds a lock."""
-    if os.name != "posix":
-        yield True
-        return
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:  # the system lets go of the lock even of a killed process
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
     chosen = parser.parse_args(arguments)
-    build = Path(os.environ.get("LESIONS_BUILD") or REPOSITORY / "build")
+    build = data.build_folder()
     try:
         if chosen.command == "run":
             _report(build, run(build))

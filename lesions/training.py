@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,10 +13,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import data, evaluation, hardware, images, models, predictions, torch_layers
+from lesions import (
+    classes,
+    data,
+    evaluation,
+    hardware,
+    images,
+    models,
+    predictions,
+    torch_layers,
+)
 from lesions.trainer import BEST, CHECKPOINT, HISTORY, Config, Trainer
 
 LATER_FIELDS = ("start", "keep")
+LOCK = "lock"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 
 
@@ -147,26 +158,53 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
         The run folder: config.json, history.csv, predictions.csv, metrics.json, model.h5.
 
     Raises:
-        ValueError: If lesions leak between splits, a class is absent from a split, or the
-            loss is no longer a number.
+        ValueError: If lesions leak between splits, a class is absent from a split, the loss is
+            no longer a number, or another process trains this run.
     """
     _check_split(config, metadata)
     final = Path(runs_folder) / run_name(config, metadata)
     work = final.with_name(final.name + ".partial")
     work.mkdir(parents=True, exist_ok=True)
-    print(f"Training {final.name} on {hardware.describe()}.", flush=True)
-    with torch_layers.native():
-        with hardware.distribution(), hardware.precision(config.precision) as precision:
-            trainer = Trainer(config, metadata, store, work)
-            print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
-            trainer.fit()
-        record = _record(config, metadata, trainer, precision)
-        _write_results(record, config, metadata, store, trainer, work)
-    _replace_folder(work, final)
+    with _claim(work / LOCK):
+        print(f"Training {final.name} on {hardware.describe()}.", flush=True)
+        with torch_layers.native():
+            with hardware.distribution(), hardware.precision(config.precision) as precision:
+                trainer = Trainer(config, metadata, store, work)
+                print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
+                trainer.fit()
+            record = _record(config, metadata, trainer, precision)
+            _write_results(record, config, metadata, store, trainer, work)
+        _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
-    for name in (CHECKPOINT, BEST):
+    for name in (CHECKPOINT, BEST, LOCK):
         (final / name).unlink(missing_ok=True)
     return final
+
+
+class Busy(ValueError):
+    """Another process is training the same run."""
+
+
+@contextlib.contextmanager
+def _claim(lock: Path):
+    """Hold a lock inside a `with` block, so that no two processes write one run.
+
+    Raises:
+        Busy: If another process holds it.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    with open(lock, "w") as file:  # the system lets go of the lock even of a killed process
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(
+                f"Another process trains {lock.parent.stem}; wait for it or stop it."
+            ) from error
+        yield
 
 
 def _replace_folder(work: Path, final: Path) -> None:
@@ -181,6 +219,12 @@ def _replace_folder(work: Path, final: Path) -> None:
 
 def _check_split(config: Config, metadata: pd.DataFrame) -> None:
     data.check_classes_present(metadata)
+    absent = [code for code in classes.CODES if code not in set(metadata["dx"])]
+    if absent:
+        raise ValueError(
+            f"No photograph shows {', '.join(absent)}, and a network is trained and tested on all "
+            "seven classes; add photographs of it."
+        )
     if config.protocol != "lesion":
         return
     sides = [metadata[metadata["split"] == split] for split in data.SPLITS]

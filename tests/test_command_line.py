@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from unittest.mock import Mock
@@ -357,6 +358,19 @@ def test_explain_writes_three_panels(folder, photographs, bad, tmp_path, capsys)
     assert written == [f"{first.stem}_2_gradcam.jpg", f"{first.stem}_gradcam.jpg"]
     assert Image.open(tmp_path / "maps" / written[1]).size == (1000, 390)
     assert "1 of 3 images could not be read" in capsys.readouterr().err
+
+
+def test_no_heat_map_takes_the_place_of_another(folder, photographs, tmp_path):
+    first = sorted(photographs.iterdir())[0]
+    paths = [tmp_path / name for name in ("a/x.jpg", "a/x_2.jpg", "b/x.jpg", "b/X.jpg")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(first, path)
+    arguments = ["explain", *map(str, paths), "--class", "mel"]
+    arguments += ["--output", str(tmp_path / "maps"), "--model", str(folder / "cnn.h5")]
+    assert command_line.main(arguments) == 0
+    written = {path.name.lower() for path in (tmp_path / "maps").iterdir()}
+    assert len(written) == len(paths)
 
 
 @pytest.mark.parametrize("format", ["tflite", "keras"])

@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,13 @@ def test_both_cases_at_once_as_in_the_zip(tmp_path, table):
     found = read(tmp_path)
     assert found["image_id"].is_unique and len(found) == len(table)
     assert found["image_path"].is_unique
+
+
+def test_the_home_folder_may_be_written_short(monkeypatch):
+    monkeypatch.setenv("LESIONS_BUILD", "~/big")
+    assert data.build_folder() == Path.home() / "big"
+    monkeypatch.delenv("LESIONS_BUILD")
+    assert data.build_folder() == REPOSITORY / "build"
 
 
 def test_merged_folder(tmp_path, table):

@@ -305,6 +305,19 @@ def test_jpeg_may_carry_a_film_but_must_be_whole(tmp_path):
         images.read_image(path)
 
 
+def test_whole_files_with_legal_oddities_are_read(tmp_path):
+    path = tmp_path / "long.png"
+    path.write_bytes(encode(Image.fromarray(colourful())) + bytes(10_000))
+    assert np.array_equal(images.read_image(path), colourful())
+    whole = encode(Image.fromarray(colourful()), "JPEG")
+    path = tmp_path / "filled.jpg"
+    path.write_bytes(whole[:2] + b"\xff" + whole[2:])  # any marker may follow fill bytes
+    assert images.read_image(path).shape == colourful().shape
+    path.write_bytes(whole[:2] + b"\xff" + whole[2:-200])
+    with pytest.raises(ValueError, match="cut short"):
+        images.read_image(path)
+
+
 def swap_array(store):
     """Puts other images of another size in the array's place."""
     np.save(store.path, np.zeros((30, 16, 16, 3), np.uint8))

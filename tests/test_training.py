@@ -164,6 +164,13 @@ def test_class_absent_from_a_split(demo_metadata, demo_store, tmp_path, one_sent
     one_sentence(error, "'df'", "validation")
 
 
+def test_class_absent_from_the_data(demo_metadata, demo_store, tmp_path, one_sentence):
+    with pytest.raises(ValueError) as error:
+        training.train(CONFIG, demo_metadata[demo_metadata["dx"] != "df"], demo_store, tmp_path)
+    one_sentence(error, "df", "seven")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_loss_that_is_no_number(few, demo_store, tmp_path, one_sentence):
     config = dataclasses.replace(ONE_STEP, learning_rate=1e38, warmup_steps=0, clip_norm=1e6)
     with pytest.raises(ValueError) as error:
