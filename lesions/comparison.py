@@ -40,10 +40,10 @@ def compare(run_folders: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row a run, best validation balanced accuracy first: run, architecture, image_size,
-        patient (whether age, sex and site are told), epochs (trained), seed, initial_weights,
-        hardware, minutes, parameters, validation_balanced_accuracy, test_<metric> for each key of
-        `metrics`, _low and _high of test_balanced_accuracy and test_macro_auc (95%, over
-        lesions), and temperature.
+        patient (whether age, sex and site are told), class_balance (what the training did about
+        the imbalance), epochs (trained), seed, initial_weights, hardware, minutes, parameters,
+        validation_balanced_accuracy, test_<metric> for each key of `metrics`, _low and _high of
+        test_balanced_accuracy and test_macro_auc (95%, over lesions), and temperature.
 
     Raises:
         ValueError: If a folder lacks one of the two files, or its predictions cannot be used.
@@ -66,6 +66,30 @@ def write_comparison(table: pd.DataFrame, path) -> Path:
     table.to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
     os.replace(beside, path)
     return path
+
+
+def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
+    """Shorten the names of runs as far as they stay apart.
+
+    Args:
+        runs: Names of run folders, which end in eight digits of the config.
+        balances: What `class_balance` says of each.
+
+    Returns:
+        Names without the digits; of namesakes with the class balance, else the whole names.
+    """
+    table = pd.DataFrame({"whole": list(runs), "balance": list(balances)})
+    short = table["whole"].str.replace(r"-[0-9a-f]{8}$", "", regex=True)
+    longer = short.where(~short.duplicated(keep=False), short + ", " + table["balance"])
+    return longer.where(~longer.duplicated(keep=False), table["whole"]).to_list()
+
+
+def class_balance(config: dict) -> str:
+    """Say what a config does about the imbalance, "oversampled" or "square-root weights"."""
+    weighting = config.get("class_weighting") or "none"
+    parts = ["oversampled"] if config.get("oversampling") else []
+    parts += [] if weighting == "none" else [f"{weighting.replace('_', '-')} weights"]
+    return " and ".join(parts) or "none"
 
 
 def _run_row(folder: Path) -> dict:
@@ -95,6 +119,7 @@ def _run_row(folder: Path) -> dict:
         "architecture": config.get("architecture"),
         "image_size": config.get("image_size"),
         "patient": bool(config.get("patient")),
+        "class_balance": class_balance(config),
         "epochs": config.get("epochs_trained", config.get("epochs")),
         **{name: config.get(name) for name in ("seed", "initial_weights", "hardware")},
         "minutes": None if seconds is None else seconds / 60,

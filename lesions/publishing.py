@@ -131,7 +131,10 @@ def recorded_ensemble(folders: list[Path]) -> tuple[np.ndarray, dict]:
     Returns:
         The weights, (runs,), and the dict of `evaluation.evaluate`.
     """
-    frames = [predictions.read_predictions(folder / "predictions.csv") for folder in folders]
+    frames = [
+        predictions.to_frequencies(predictions.read_predictions(folder / "predictions.csv"))
+        for folder in folders
+    ]
     weights = predictions.fit_ensemble(frames)
     return weights, evaluation.evaluate(predictions.ensemble(frames, weights))
 
@@ -146,15 +149,17 @@ def results_block(table: pd.DataFrame) -> str:
         Markdown; its last row is the ensemble of all runs, where there are several.
     """
     lines = [
-        "| network | px | epochs | initial weights | balanced accuracy | with decision rule "
-        "| macro AUC | macro F1 | accuracy | melanoma sensitivity at 90% specificity | ECE |",
-        "|" + " --- |" * 11,
+        "| network | px | epochs | initial weights | classes | balanced accuracy "
+        "| with decision rule | macro AUC | macro F1 | accuracy "
+        "| melanoma sensitivity at 90% specificity | ECE |",
+        "|" + " --- |" * 12,
     ]
     for row in table.itertuples():
         lines.append(
             f"| {row.architecture}{', told age, sex and site' if row.patient else ''}, "
             f"seed {row.seed} | {row.image_size} | {row.epochs} "
-            f"| {row.initial_weights} | {_with_interval(row, 'test_balanced_accuracy')} "
+            f"| {row.initial_weights} | {row.class_balance} "
+            f"| {_with_interval(row, 'test_balanced_accuracy')} "
             f"| {row.test_decided_balanced_accuracy:.3f} "
             f"| {_with_interval(row, 'test_macro_auc')} | {row.test_macro_f1:.3f} "
             f"| {row.test_accuracy:.3f} | {row.test_melanoma_sensitivity_at_90_specificity:.3f} "
@@ -199,7 +204,8 @@ def _ensemble_line(folders: list[Path]) -> str:
     }
     return (
         f"| **ensemble** of these, weights {', '.join(f'{weight:.2f}' for weight in weights)} "
-        f"| | | | {shown['balanced_accuracy']} | {found['decision']['test_balanced_accuracy']:.3f} "
+        f"| | | | | {shown['balanced_accuracy']} "
+        f"| {found['decision']['test_balanced_accuracy']:.3f} "
         f"| {shown['macro_auc']} | {test['macro_f1']:.3f} | {test['accuracy']:.3f} "
         f"| {test['melanoma_sensitivity_at_90_specificity']:.3f} "
         f"| {found['test_calibrated']['expected_calibration_error']:.3f} |"

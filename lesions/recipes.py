@@ -40,6 +40,7 @@ LEGS = {
     "cpu": (
         {"image_size": 128, "epochs": 10},
         LATER_LEG | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
+        LATER_LEG | {"image_size": 192, "epochs": 4, "learning_rate": 2e-4} | OVERSAMPLED,
     ),
     "gpu": (
         {},
@@ -68,6 +69,7 @@ TRIALS = {
     "no-average": {"ema": 0.0},
     "frozen-statistics": {"freeze_batch_norm": True},
     "shades-of-grey": {"colour_constancy": "shades_of_grey"},
+    "oversampled": OVERSAMPLED,
 }
 
 

@@ -424,6 +424,23 @@ def test_compare_sorts_runs_and_recomputes_their_metrics(tmp_path):
         assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
 
 
+def test_labels_are_as_short_as_they_stay_apart(tmp_path):
+    treated = {"oversampling": True, "class_weighting": "none"}
+    names = [
+        f"cnn-64px-seed{seed}-0000000{digit}" for digit, seed in enumerate((42, 43, 43, 44, 44))
+    ]
+    configs = [{}, treated, {"class_weighting": "square_root"}, treated, treated]
+    balances = [comparison.class_balance(config) for config in configs]
+    assert comparison.labels(names, balances) == [
+        "cnn-64px-seed42",
+        "cnn-64px-seed43, oversampled",
+        "cnn-64px-seed43, square-root weights",
+        *names[3:],
+    ]
+    run = write_run(tmp_path / "one", both_splits(), oversampling=True, class_weighting="balanced")
+    assert comparison.compare([run])["class_balance"][0] == "oversampled and balanced weights"
+
+
 def test_compare_names_the_faulty_folder(tmp_path):
     run = write_run(tmp_path / "broken", both_splits())
     predictions = both_splits()

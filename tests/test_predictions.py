@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 
 from lesions import classes, data, models, predictions
 
@@ -139,6 +140,28 @@ def test_ensemble_weights_come_from_validation_alone():
     swapped_poor.loc[test, CODES] = good.loc[test, CODES]
     expected = predictions.fit_ensemble([good, poor])
     assert np.array_equal(predictions.fit_ensemble([swapped_good, swapped_poor]), expected)
+
+
+def test_runs_on_equal_classes_are_brought_to_the_frequencies():
+    """What a network says that was trained on equal classes is undone, whatever its temperature."""
+    random = np.random.default_rng(0)
+    prior = np.array([0.05, 0.05, 0.1, 0.02, 0.1, 0.65, 0.03])
+    labels = random.choice(7, 4000, p=prior)
+    prior = np.bincount(labels[1::2]) / 2000
+    evidence = random.normal(size=(4000, 7)) + 1.5 * np.eye(7)[labels]
+    frames = []
+    for scores in (1.5 * evidence + np.log(prior), 3 * evidence):  # with the frequencies; without
+        rows = pd.DataFrame({"image_id": [f"i{n:04d}" for n in range(4000)]})
+        rows["lesion_id"], rows["dx"] = rows["image_id"], np.array(CODES)[labels]
+        rows["split"] = np.where(np.arange(4000) % 2, "validation", "test")
+        frames.append(predictions.table(rows, softmax(scores, axis=1)))
+    plain, equal = (predictions.to_frequencies(one)[CODES].to_numpy() for one in frames)
+    assert np.abs(plain - equal).max() < 0.01
+    assert np.abs(plain - frames[0][CODES].to_numpy()).mean() < 0.01
+    assert np.abs(plain - frames[1][CODES].to_numpy()).mean() > 0.05
+    swapped = frames[1].copy()
+    swapped.loc[swapped["split"] == "test", "dx"] = "nv"  # labels that must not be looked at
+    assert np.array_equal(predictions.to_frequencies(swapped)[CODES].to_numpy(), equal)
 
 
 def test_ensemble_is_the_weighted_mean():
