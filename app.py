@@ -5,7 +5,6 @@ The screen only; what is said comes from `lesions.answers`. $LESIONS_MODEL names
 
 import io
 import os
-from pathlib import Path
 
 import altair
 import pandas as pd
@@ -25,9 +24,7 @@ NOTICE_STYLE = """<style>
 @st.cache_resource(show_spinner="Reading the network …")
 def desk() -> answers.AnswerDesk:
     quiet_tensorflow()
-    return answers.AnswerDesk(
-        Path(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL).expanduser()
-    )
+    return answers.AnswerDesk(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL)
 
 
 def model_name() -> str:

@@ -39,16 +39,16 @@ class Classifier:
         Raises:
             ValueError: If the file is missing or is not a model of this project.
         """
-        if Path(model_path).is_dir():
-            model_path = Path(model_path) / "model.h5"
-        if not Path(model_path).is_file():
+        self.path = Path(model_path).expanduser()
+        if self.path.is_dir():
+            self.path = self.path / "model.h5"
+        if not self.path.is_file():
             raise ValueError(
-                f"There is no model {model_path}; train one by `python -m lesions train cnn`, "
+                f"There is no model {self.path}; train one by `python -m lesions train cnn`, "
                 "which prints where it lies, and name it by --model."
             )
-        self.path = Path(model_path)
         load = lite.load if self.path.suffix == ".tflite" else models.load
-        self.model, self.details = load(model_path)
+        self.model, self.details = load(self.path)
         self.image_size = self.details["image_size"]
         self.tta = tta
 

@@ -82,11 +82,13 @@ def _backend_of(path: Path):
     before = os.environ.get("KERAS_BACKEND")
     if path.name.startswith(NEED_TENSORFLOW):
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    yield
-    if before is None:
-        os.environ.pop("KERAS_BACKEND", None)
-    else:
-        os.environ["KERAS_BACKEND"] = before
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("KERAS_BACKEND", None)
+        else:
+            os.environ["KERAS_BACKEND"] = before
 
 
 def render(path: Path) -> Path:
