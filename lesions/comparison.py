@@ -86,6 +86,8 @@ def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
 
 def class_balance(config: dict) -> str:
     """Say what a config does about the imbalance, "oversampled" or "square-root weights"."""
+    if "+" in config.get("start", ""):
+        return f"mean of {len(config['start'].split('+'))} runs"
     weighting = config.get("class_weighting") or "none"
     parts = ["oversampled"] if config.get("oversampling") else []
     parts += [] if weighting == "none" else [f"{weighting.replace('_', '-')} weights"]

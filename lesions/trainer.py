@@ -58,7 +58,8 @@ class Config:
         protocol: "lesion", or the name of a leaky split for the leakage experiment.
         tag: A word for the run's name.
         start: Name of an earlier run whose network this one goes on from, at another image size
-            if need be; empty for `weights`.
+            if need be, or several names joined by "+", whose weights are averaged; empty for
+            `weights`.
         keep: "best" for the epoch of highest validation balanced accuracy, "last" for the last.
     """
 
@@ -154,6 +155,8 @@ class Trainer:
                 checkpoint = self._restore(checkpoint, phases[epoch])
             self._train_epoch(epoch, len(phases))
             self._write_checkpoint()
+        if not phases:  # nothing to train: what it starts from is the result
+            _write_arrays(self.work / BEST, self._weights())
 
     def _start_phase(self, phase: str, epochs: int) -> None:
         self.phase = phase
@@ -307,15 +310,33 @@ class Trainer:
             variable.assign(value)
 
 
-def _start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
-    """Give a network the weights of an earlier run, which may have had another image size."""
+def _start_from(model: keras.Model, start: str, runs_folder: Path) -> None:
+    """Give a network the weights of an earlier run, or the mean of several runs' weights.
+
+    A mean of networks that began alike and were then trained on different batches lies where
+    each is good, and generalises better than they do (stochastic weight averaging, Izmailov et
+    al. 2018; model soups, Wortsman et al. 2022).
+    """
+    runs = start.split("+")
+    for number, run in enumerate(runs, 1):
+        earlier, details = _load_run(run, runs_folder)
+        if details["architecture"] != model.name:
+            raise ValueError(
+                f"The run {run!r} is a {details['architecture']}, from which no {model.name} can "
+                "start; name a run of the same architecture."
+            )
+        pairs = zip(model.get_weights(), earlier.get_weights(), strict=True)
+        model.set_weights([mean + (one - mean) / number for mean, one in pairs])
+        initial = f"{details['initial_weights']}, then {run}"
+    model.initial_weights = initial if len(runs) == 1 else f"mean of {' and '.join(runs)}"
+
+
+def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
     for path in (runs_folder / run / "model.h5", data.REPOSITORY / "models" / "best_model.h5"):
         if path.exists():
             earlier, details = models.load(path)
             if details.get("run") == run:
-                model.set_weights(earlier.get_weights())
-                model.initial_weights = f"{details['initial_weights']}, then {run}"
-                return
+                return earlier, details
     raise StartMissing(
         f"There are no weights of the run {run!r} in {runs_folder}; train that one here first, "
         "with RETRAIN=1 where it is recorded without them."

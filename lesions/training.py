@@ -254,7 +254,7 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
         config.architecture, config.image_size, "random", config.patient, config.dropout
     )
     for variable, value in zip(twin.weights, trainer.best_weights(), strict=True):
-        variable.assign(value)
+        variable.assign(models.rounded(value))
     rows = metadata[metadata["split"] != "train"]
     once = rows.drop_duplicates("image_id")  # rows oversampled before the split repeat
     patient = data.patient_features(once) if config.patient else None

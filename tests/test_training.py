@@ -432,6 +432,29 @@ def test_start_from_an_earlier_run_at_another_size(run, runs, few, demo_folder, 
     assert np.array_equal(*kernels)
 
 
+def test_mean_of_two_runs_without_training(run, runs, few, demo_store):
+    other = training.train(dataclasses.replace(ONE_STEP, seed=43), few, demo_store, runs)
+    names = (run.folder.name, other.name)
+    config = dataclasses.replace(ONE_STEP, epochs=0, start="+".join(names))
+    mean = training.read_run(training.train(config, few, demo_store, runs))
+    assert mean.record["initial_weights"] == f"mean of {names[0]} and {names[1]}"
+    assert mean.record["epochs_trained"] == 0 and mean.history.empty
+    first, second, found = (
+        models.load(runs / name / "model.h5")[0].get_weights()
+        for name in (*names, mean.folder.name)
+    )
+    assert not np.allclose(first[0], second[0])
+    for one, two, three in zip(first, second, found, strict=True):
+        assert np.allclose((one + two) / 2, three, rtol=1e-3, atol=1e-6)
+
+
+def test_start_from_another_architecture(run, runs, few, demo_store, one_sentence):
+    config = dataclasses.replace(ONE_STEP, architecture="resnet18", start=run.folder.name)
+    with pytest.raises(ValueError) as error:
+        training.train(config, few, demo_store, runs)
+    one_sentence(error, run.folder.name, "cnn", "resnet18")
+
+
 def test_start_from_a_run_that_is_not_there(few, demo_store, tmp_path, one_sentence):
     config = dataclasses.replace(ONE_STEP, start="cnn-64px-seed1-nothing")
     with pytest.raises(ValueError) as error:
