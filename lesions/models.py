@@ -261,21 +261,19 @@ def last_convolutions(model: keras.Model) -> list[str]:
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
-    """Round weights to eleven significant bits, as float16 has, but in float32's range.
-
-    The thirteen bits that become zero cost no room in a compressed file.
+    """Round weights to values that float16 holds, which take half the room in a file.
 
     Args:
-        weights: float32, any shape; other dtypes are returned as they are.
+        weights: float32, any shape; other dtypes, and weights beyond float16's 65,504, are
+            returned as they are.
 
     Returns:
-        The same shape and dtype, each value off by at most 0.05%.
+        The same shape and dtype, each value off by at most 0.05% or, near zero, by 3e-8.
     """
     weights = np.asarray(weights)
-    if weights.dtype != np.float32:
+    if weights.dtype != np.float32 or np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
         return weights
-    bits = weights.view(np.uint32)
-    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+    return weights.astype(np.float16).astype(np.float32)
 
 
 def save(model: keras.Model, path, details: dict) -> Path:
@@ -319,10 +317,15 @@ def save(model: keras.Model, path, details: dict) -> Path:
 
 
 def _compress(target: h5py.File, name: str, item) -> None:
-    """Copy one group or dataset of a file, the bytes of equal weight side by side and zipped."""
+    """Copy one group or dataset of a file, zipped, in 16 bits where that loses nothing."""
     if isinstance(item, h5py.Dataset):
+        values = item[()]
+        if values.dtype == np.float32:
+            with np.errstate(over="ignore"):
+                half = values.astype(np.float16)
+            values = half if np.array_equal(half, values) else values
         zipped = {"compression": "gzip", "shuffle": True} if item.ndim else {}
-        copy = target.create_dataset(name, data=item[()], **zipped)
+        copy = target.create_dataset(name, data=values, **zipped)
     else:
         copy = target.create_group(name)
     copy.attrs.update(item.attrs)

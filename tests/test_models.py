@@ -248,13 +248,13 @@ def test_rounded_weights_are_close_and_take_half_the_room(tmp_path):
     before = model.get_weights()
     model.set_weights([models.rounded(value) for value in before])
     for one, two in zip(before, model.get_weights(), strict=True):
-        assert np.allclose(one, two, rtol=2**-11, atol=0)
+        assert np.allclose(one, two, rtol=2**-11, atol=3e-8)
     path = models.save(model, tmp_path / "rounded.h5", {})
-    assert path.stat().st_size < 0.6 * 4 * model.count_params()
+    assert path.stat().st_size < 0.55 * 4 * model.count_params()
     for one, two in zip(model.get_weights(), models.load(path)[0].get_weights(), strict=True):
         assert np.array_equal(one, two)
     assert models.rounded(np.array([3, 5])).tolist() == [3, 5]
-    assert models.rounded(np.float32([-np.inf, 0, 1e30])).tolist()[:2] == [-np.inf, 0]
+    assert models.rounded(np.float32([1 / 3, 1e30]))[0] == np.float32(1 / 3)
 
 
 def pooled(model, images):
