@@ -33,7 +33,8 @@ SCRATCH = {
 UNVARIED = {("cnn", "cpu"): {"augmentation": "none"}}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
-# The best network goes on at larger sizes, each leg from the weights of the one before.
+# The best network goes on at larger sizes, each leg from the weights of the one before, or from
+# the mean of as many legs before as `start` says.
 BEST = "densenet121"
 LATER_LEG = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
 LEGS = {
@@ -41,6 +42,7 @@ LEGS = {
         {"image_size": 128, "epochs": 10},
         LATER_LEG | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
         LATER_LEG | {"image_size": 192, "epochs": 4, "learning_rate": 2e-4} | OVERSAMPLED,
+        {"image_size": 192, "head_epochs": 0, "epochs": 0, "start": 2},
     ),
     "gpu": (
         {},
@@ -146,10 +148,11 @@ def legs(profile: str, metadata: pd.DataFrame) -> list[Config]:
         profile: "cpu" or "gpu".
         metadata: Table with a column `split`; its rows are part of a run's name.
     """
-    configs, start = [], ""
+    configs, names = [], []
     for changes in LEGS[profile]:
-        configs.append(config(BEST, profile, start=start, **changes))
-        start = run_name(configs[-1], metadata)
+        start = "+".join(names[-changes.get("start", 1) :])
+        configs.append(config(BEST, profile, **changes | {"start": start}))
+        names.append(run_name(configs[-1], metadata))
     return configs
 
 
