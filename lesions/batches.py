@@ -119,6 +119,17 @@ def _draw_colours(random: np.random.Generator, reach: float) -> np.ndarray:
     return np.column_stack([matrix, offset]).astype(np.float32)
 
 
+def _paste(images, others, share: np.float32, random: np.random.Generator):
+    """Put one box of other images over images; give them and the share that is left of each."""
+    size = images.shape[1]
+    half = int(size * np.sqrt(1 - share)) // 2
+    middle = random.integers(0, size, 2)
+    (top, left), (bottom, right) = np.maximum(middle - half, 0), np.minimum(middle + half, size)
+    mixed = images.copy()
+    mixed[:, top:bottom, left:right] = others[:, top:bottom, left:right]
+    return mixed, np.float32(1 - (bottom - top) * (right - left) / size**2)
+
+
 class LesionBatches(keras.utils.PyDataset):
     """Batches from an image store, the same for the same (seed, epoch, row).
 
@@ -144,6 +155,7 @@ class LesionBatches(keras.utils.PyDataset):
         weights: np.ndarray | None = None,
         oversampling: bool = False,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
         patient: np.ndarray | None = None,
     ):
         """Describe the batches.
@@ -159,6 +171,8 @@ class LesionBatches(keras.utils.PyDataset):
             weights: float32, (7,), loss weight of each class, or None.
             oversampling: Whether small classes are repeated, see `oversample`.
             mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
+            cutmix: Beta parameter of CutMix (Yun et al. 2019), 0 for none; with both, half of
+                the batches have one and half the other, by chance.
             patient: float32, (m, features), for `rows`, or None.
 
         Raises:
@@ -173,7 +187,8 @@ class LesionBatches(keras.utils.PyDataset):
         if len(rows) != len(labels):
             raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
         self.store, self.batch_size, self.seed = store, batch_size, seed
-        self.augmentation, self.shuffle, self.mixup = augmentation, shuffle, mixup
+        self.augmentation, self.shuffle = augmentation, shuffle
+        self.mixup, self.cutmix = mixup, cutmix
         chosen = oversample(labels, seed) if oversampling else np.arange(len(rows))
         self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
         self.patient = None if patient is None else patient[chosen]
@@ -199,7 +214,7 @@ class LesionBatches(keras.utils.PyDataset):
         images = self._images(chosen)
         one_hot = np.eye(len(classes.CODES), dtype=np.float32)[self.labels[chosen]]
         patient = None if self.patient is None else self.patient[chosen]
-        if self.mixup:
+        if self.mixup or self.cutmix:
             images, one_hot, patient = self._mix(index, images, one_hot, patient)
         inputs = images if patient is None else {"image": images, "patient": patient}
         if self.weights is None:
@@ -217,13 +232,19 @@ class LesionBatches(keras.utils.PyDataset):
 
     def _mix(self, index, images, one_hot, patient):
         random = np.random.default_rng((self.seed, self.epoch, index, 1))
-        share = np.float32(random.beta(self.mixup, self.mixup))
+        cut = bool(self.cutmix) and not (self.mixup and random.random() < 0.5)
+        beta = self.cutmix if cut else self.mixup
+        share = np.float32(random.beta(beta, beta))
         partner = random.permutation(len(images))
-        mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
+        if cut:
+            mixed, share = _paste(images, images[partner], share, random)
+        else:
+            mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
+            mixed = mixed.reshape(images.shape)
         one_hot = share * one_hot + (1 - share) * one_hot[partner]
         if patient is not None:
             patient = share * patient + (1 - share) * patient[partner]
-        return mixed.reshape(images.shape), one_hot, patient
+        return mixed, one_hot, patient
 
     def _epoch_order(self) -> np.ndarray:
         with self._lock:

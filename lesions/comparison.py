@@ -86,10 +86,11 @@ def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
 
 def class_balance(config: dict) -> str:
     """Say what a config does about the imbalance, "oversampled" or "square-root weights"."""
-    if "+" in config.get("start", ""):
+    if "+" in config.get("start", "") and not config.get("epochs"):
         return f"mean of {len(config['start'].split('+'))} runs"
     weighting = config.get("class_weighting") or "none"
     parts = ["oversampled"] if config.get("oversampling") else []
+    parts += ["logit-adjusted loss"] if config.get("loss") == "logit_adjusted" else []
     parts += [] if weighting == "none" else [f"{weighting.replace('_', '-')} weights"]
     return " and ".join(parts) or "none"
 

@@ -44,10 +44,11 @@ class Config:
         warmup_steps: Steps of linear warm-up.
         class_weighting: See `batches.class_weights`.
         oversampling: Whether small classes are repeated, see `batches.oversample`.
-        loss: "crossentropy" or "focal".
+        loss: "crossentropy", "focal", or "logit_adjusted" (see `LogitAdjusted`).
         label_smoothing: 0 to 1.
         augmentation: "none", "standard" or "strong".
         mixup: Beta parameter of MixUp, 0 for none.
+        cutmix: Beta parameter of CutMix, 0 for none; with both, a batch has either by chance.
         ema: Momentum of the moving average of weights that is evaluated, 0 for none.
         clip_norm: Largest norm of a gradient, over all weights together.
         freeze_batch_norm: Whether batch normalisation keeps its statistics throughout.
@@ -92,6 +93,7 @@ class Config:
     tag: str = ""
     start: str = ""
     keep: str = "best"
+    cutmix: float = 0.0
 
 
 class StartMissing(ValueError):
@@ -138,6 +140,7 @@ class Trainer:
             weights=batches.class_weights(labels, config.class_weighting) if training else None,
             oversampling=config.oversampling and training,
             mixup=config.mixup if training else 0.0,
+            cutmix=config.cutmix if training else 0.0,
             patient=data.patient_features(rows) if config.patient else None,
         )
 
@@ -182,7 +185,8 @@ class Trainer:
         # Keras puts the average in the weights' place at the end of every `fit`; here each epoch
         # is one `fit`, the training goes on from the weights, and `_averaged` swaps.
         optimizer.finalize_variable_values = lambda variables: None
-        self.model.compile(optimizer, loss=_loss(self.config), jit_compile=predictions.use_jit())
+        loss = _loss(self.config, self.train_batches.labels)
+        self.model.compile(optimizer, loss=loss, jit_compile=predictions.use_jit())
         optimizer = self.model.optimizer  # float16 wraps it to scale the loss
         optimizer.build(self.model.trainable_variables)
 
@@ -355,9 +359,47 @@ def _read_arrays(path: Path) -> list[np.ndarray]:
         return [stored[name] for name in sorted(stored.files) if name != "state"]
 
 
-def _loss(config: Config) -> keras.losses.Loss:
+@keras.saving.register_keras_serializable(package="lesions")
+class LogitAdjusted(keras.losses.Loss):
+    """Cross-entropy after every class's logit is raised by the log of its frequency.
+
+    The network need not learn how frequent a class is, so that its own most probable class is
+    chosen as if all were equally frequent (Menon et al. 2021).
+    """
+
+    def __init__(self, frequencies, label_smoothing: float = 0.0, name="logit_adjusted", **more):
+        """Describe the loss.
+
+        Args:
+            frequencies: float, (7,), share of each class among the training images, above 0.
+            label_smoothing: 0 to 1.
+            name: Name of the loss.
+            **more: Passed on to `keras.losses.Loss`.
+        """
+        super().__init__(name=name, **more)
+        self.frequencies = [float(one) for one in frequencies]
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        """Compute the loss of each image, (n,), from one-hot labels and probabilities (n, 7)."""
+        raised = y_pred * keras.ops.convert_to_tensor(self.frequencies, dtype=y_pred.dtype)
+        raised = raised / keras.ops.sum(raised, axis=-1, keepdims=True)
+        return keras.losses.categorical_crossentropy(
+            y_true, raised, label_smoothing=self.label_smoothing
+        )
+
+    def get_config(self):
+        """Give what the loss is rebuilt from."""
+        more = {"frequencies": self.frequencies, "label_smoothing": self.label_smoothing}
+        return super().get_config() | more
+
+
+def _loss(config: Config, labels: np.ndarray) -> keras.losses.Loss:
     if config.loss == "focal":
         return keras.losses.CategoricalFocalCrossentropy(label_smoothing=config.label_smoothing)
     if config.loss == "crossentropy":
         return keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-    raise ValueError(f"Unknown loss {config.loss!r}; use crossentropy or focal.")
+    if config.loss == "logit_adjusted":
+        counts = np.bincount(labels, minlength=len(classes.CODES))
+        return LogitAdjusted(counts / counts.sum(), config.label_smoothing)
+    raise ValueError(f"Unknown loss {config.loss!r}; use crossentropy, focal or logit_adjusted.")

@@ -25,7 +25,7 @@ from lesions import (
 )
 from lesions.trainer import BEST, CHECKPOINT, HISTORY, Config, Trainer
 
-LATER_FIELDS = ("start", "keep")
+LATER_FIELDS = ("start", "keep", "cutmix")
 LOCK = "lock"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 

@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import classes, comparison, data, hardware, images, models, predictions, training
+from lesions import (
+    classes,
+    comparison,
+    data,
+    hardware,
+    images,
+    models,
+    predictions,
+    trainer,
+    training,
+)
 
 CODES = list(classes.CODES)
 CONFIG = training.Config(
@@ -183,7 +193,32 @@ def test_unknown_loss(few, demo_store, tmp_path, one_sentence):
     config = dataclasses.replace(ONE_STEP, loss="hinge")
     with pytest.raises(ValueError) as error:
         training.train(config, few, demo_store, tmp_path)
-    one_sentence(error, "'hinge'", "focal")
+    one_sentence(error, "'hinge'", "focal", "logit_adjusted")
+
+
+def test_logit_adjusted_loss_asks_a_rare_class_for_less_than_its_share():
+    """Its best answer to one picture of every row is the posterior under equal frequencies."""
+    frequencies = np.array([0.5, 0.3, 0.1, 0.04, 0.03, 0.02, 0.01])
+    loss = trainer.LogitAdjusted(frequencies)
+    labels = np.eye(7, dtype=np.float32)
+    equal = np.full((7, 7), 1 / 7, dtype=np.float32)
+    found = keras.ops.convert_to_numpy(loss.call(labels, equal))
+    assert np.allclose(found, -np.log(frequencies), atol=1e-5)
+    # Labels drawn by frequency are explained best by equal answers, worse by the frequencies.
+    skewed = np.tile(frequencies.astype(np.float32), (7, 1))
+    worse = keras.ops.convert_to_numpy(loss.call(labels, skewed))
+    assert frequencies @ found < frequencies @ worse - 0.1
+    again = trainer.LogitAdjusted.from_config(loss.get_config())
+    assert again.frequencies == loss.frequencies
+
+
+def test_logit_adjusted_training(few, demo_store, tmp_path):
+    config = dataclasses.replace(
+        ONE_STEP, loss="logit_adjusted", class_weighting="none", cutmix=1.0
+    )
+    run = training.read_run(training.train(config, few, demo_store, tmp_path))
+    assert np.isfinite(run.history["loss"]).all()
+    assert comparison.class_balance(run.record["config"]) == "logit-adjusted loss"
 
 
 def test_unknown_precision(one_sentence):
