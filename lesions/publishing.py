@@ -183,7 +183,8 @@ def results_block(table: pd.DataFrame) -> str:
 def _seed_lines(table: pd.DataFrame) -> list[str]:
     """Say how far apart the runs of one recipe are that differ in their seed alone."""
     lines = []
-    for (architecture, size, _), runs in table.groupby(["architecture", "image_size", "patient"]):
+    recipe = ["architecture", "image_size", "patient", "class_balance", "epochs"]
+    for (architecture, size, *_), runs in table.groupby(recipe):
         if runs["seed"].nunique() > 1:
             scores = runs["test_balanced_accuracy"]
             seeds = ", ".join(str(seed) for seed in sorted(runs["seed"]))
