@@ -36,6 +36,7 @@ def trainer_for(options, folder):
         image_size=options.size,
         batch_size=options.batch_size,
         weights="random",
+        augmentation="standard",  # the loader's whole work, also where a recipe leaves it out
     )
     # A small dataset shows its photographs several times, each time augmented anew.
     repeated = rows.iloc[np.resize(np.arange(len(rows)), needed)].reset_index(drop=True)
@@ -48,7 +49,11 @@ def repeated_batch(trainer):
     """Give one batch of the loader over and over, from memory, by tf.data."""
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensors(trainer.train_batches[0]).repeat(len(trainer.train_batches))
+    options = tf.data.Options()
+    # Its tuner sleeps 10, 20, 40 ... ms and holds up the end of an epoch until it next wakes.
+    options.autotune.enabled = False
+    batch = tf.data.Dataset.from_tensors(trainer.train_batches[0]).with_options(options)
+    return batch.repeat(len(trainer.train_batches))
 
 
 def seconds_of(trainer, found) -> tuple[float, float]:
