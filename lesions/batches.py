@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from lesions import classes
 
 WEIGHTINGS = ("none", "balanced", "square_root", "effective")
-AUGMENTATIONS = ("none", "standard", "strong")
+AUGMENTATIONS = ("none", "standard", "strong", "random")
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -75,7 +75,9 @@ def augment(image: np.ndarray, random: np.random.Generator, strength: str = "sta
     Args:
         image: uint8, (size, size, 3), RGB 0-255.
         random: Source of all draws.
-        strength: "standard", or "strong" for wider ranges and a blanked square (cutout).
+        strength: "standard", "strong" for wider ranges and a blanked square (cutout), or
+            "random" for the standard warp and two changes drawn from many (RandAugment, Cubuk
+            et al. 2020).
 
     Returns:
         uint8, the same shape.
@@ -91,6 +93,10 @@ def augment(image: np.ndarray, random: np.random.Generator, strength: str = "sta
         borderMode=cv2.BORDER_REFLECT_101,
     )
     warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+    if strength == "random":
+        for change in random.integers(0, len(CHANGES), 2):
+            warped = CHANGES[change](warped, random.choice([-RANDOM_REACH, RANDOM_REACH]))
+        return warped
     coloured = cv2.transform(warped, _draw_colours(random, reach=1.5 if strong else 1.0))
     if strong and random.random() < 0.5:
         side = int(size * random.uniform(0.1, 0.3))
@@ -117,6 +123,54 @@ def _draw_colours(random: np.random.Generator, reach: float) -> np.ndarray:
     matrix = light[:, None] * matrix * contrast * brightness
     offset = np.full(3, 128 * (1 - contrast) * brightness)
     return np.column_stack([matrix, offset]).astype(np.float32)
+
+
+def _blend(image, other, reach: float) -> np.ndarray:
+    """Move an image away from another by a share, or towards it where the share is negative."""
+    return cv2.addWeighted(image, 1 + reach, np.full_like(image, other), -reach, 0)
+
+
+def _grey(image) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def _stretch(image, reach: float) -> np.ndarray:
+    low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
+    return ((image - low) * (255 / np.maximum(high - low, 1))).astype(np.uint8)
+
+
+def _equalise(image, reach: float) -> np.ndarray:
+    return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
+
+
+def _solarise(image, reach: float) -> np.ndarray:
+    return np.where(image >= 255 * (1 - abs(reach)), 255 - image, image)
+
+
+def _posterise(image, reach: float) -> np.ndarray:
+    return image & np.uint8(256 - 2 ** round(4 * abs(reach)))
+
+
+def _shear(image, reach: float) -> np.ndarray:
+    size, slope = image.shape[0], 0.3 * reach
+    matrix = np.array([[1, slope, -slope * size / 2], [0, 1, 0]])
+    return cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+
+
+# The changes of RandAugment but for those that the standard warp makes, at half their reach.
+RANDOM_REACH = 0.5
+CHANGES = (
+    lambda image, reach: image,
+    lambda image, reach: _blend(image, 0, reach),
+    lambda image, reach: _blend(image, _grey(image).mean().astype(np.uint8), reach),
+    lambda image, reach: _blend(image, _grey(image), reach),
+    lambda image, reach: _blend(image, cv2.blur(image, (3, 3)), reach),
+    _stretch,
+    _equalise,
+    _solarise,
+    _posterise,
+    _shear,
+)
 
 
 def _paste(images, others, share: np.float32, random: np.random.Generator):
@@ -157,6 +211,7 @@ class LesionBatches(keras.utils.PyDataset):
         mixup: float = 0.0,
         cutmix: float = 0.0,
         patient: np.ndarray | None = None,
+        soft_labels: np.ndarray | None = None,
     ):
         """Describe the batches.
 
@@ -165,7 +220,7 @@ class LesionBatches(keras.utils.PyDataset):
             rows: int, (m,), rows of the store, one per example.
             labels: int, (m,), 0 to 6, for `rows`.
             batch_size: Examples a batch.
-            augmentation: "none", "standard" or "strong".
+            augmentation: "none", or a strength of `augment`.
             seed: Seed of order, oversampling and augmentation.
             shuffle: Whether every epoch has its own order.
             weights: float32, (7,), loss weight of each class, or None.
@@ -174,6 +229,8 @@ class LesionBatches(keras.utils.PyDataset):
             cutmix: Beta parameter of CutMix (Yun et al. 2019), 0 for none; with both, half of
                 the batches have one and half the other, by chance.
             patient: float32, (m, features), for `rows`, or None.
+            soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`; None
+                for `labels` themselves.
 
         Raises:
             ValueError: If a name is unknown or the lengths differ.
@@ -192,6 +249,8 @@ class LesionBatches(keras.utils.PyDataset):
         chosen = oversample(labels, seed) if oversampling else np.arange(len(rows))
         self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
         self.patient = None if patient is None else patient[chosen]
+        taught = np.eye(len(classes.CODES))[labels] if soft_labels is None else soft_labels
+        self.taught = np.asarray(taught, dtype=np.float32)[chosen]
         self.given = len(rows)
         self.weights = weights
         self.epoch = 0
@@ -207,19 +266,20 @@ class LesionBatches(keras.utils.PyDataset):
         """Make batch number `index` of the current epoch.
 
         Returns:
-            (inputs, one_hot) or (inputs, one_hot, sample_weights): inputs uint8 (b, s, s, 3)
-            or a dict of `image` and `patient`; one_hot float32 (b, 7); weights float32 (b,).
+            (inputs, taught) or (inputs, taught, sample_weights): inputs uint8 (b, s, s, 3)
+            or a dict of `image` and `patient`; taught float32 (b, 7), one-hot unless mixed or
+            soft; weights float32 (b,), of the classes by their shares in `taught`.
         """
         chosen = self._epoch_order()[index * self.batch_size : (index + 1) * self.batch_size]
         images = self._images(chosen)
-        one_hot = np.eye(len(classes.CODES), dtype=np.float32)[self.labels[chosen]]
+        taught = self.taught[chosen]
         patient = None if self.patient is None else self.patient[chosen]
         if self.mixup or self.cutmix:
-            images, one_hot, patient = self._mix(index, images, one_hot, patient)
+            images, taught, patient = self._mix(index, images, taught, patient)
         inputs = images if patient is None else {"image": images, "patient": patient}
         if self.weights is None:
-            return inputs, one_hot
-        return inputs, one_hot, one_hot @ self.weights
+            return inputs, taught
+        return inputs, taught, taught @ self.weights
 
     def _images(self, chosen: np.ndarray) -> np.ndarray:
         images = self.store.images[self.rows[chosen]]
@@ -230,7 +290,7 @@ class LesionBatches(keras.utils.PyDataset):
                 images[place] = augment(images[place], random, self.augmentation)
         return images
 
-    def _mix(self, index, images, one_hot, patient):
+    def _mix(self, index, images, taught, patient):
         random = np.random.default_rng((self.seed, self.epoch, index, 1))
         cut = bool(self.cutmix) and not (self.mixup and random.random() < 0.5)
         beta = self.cutmix if cut else self.mixup
@@ -241,10 +301,10 @@ class LesionBatches(keras.utils.PyDataset):
         else:
             mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
             mixed = mixed.reshape(images.shape)
-        one_hot = share * one_hot + (1 - share) * one_hot[partner]
+        taught = share * taught + (1 - share) * taught[partner]
         if patient is not None:
             patient = share * patient + (1 - share) * patient[partner]
-        return mixed, one_hot, patient
+        return mixed, taught, patient
 
     def _epoch_order(self) -> np.ndarray:
         with self._lock:

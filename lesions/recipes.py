@@ -72,6 +72,12 @@ TRIALS = {
     "frozen-statistics": {"freeze_batch_norm": True},
     "shades-of-grey": {"colour_constancy": "shades_of_grey"},
     "oversampled": OVERSAMPLED,
+    "balanced-weights": {"class_weighting": "balanced"},
+    "layerwise-rates": {"first_layer_rate": 0.1},
+    "accumulated": {"accumulation": 4, "learning_rate": 6e-4},
+    "random-augmentation": {"augmentation": "random"},
+    "mixup": {"mixup": 0.2},
+    "mixup-or-cutmix": {"mixup": 0.2, "cutmix": 1.0},
 }
 
 
@@ -182,7 +188,10 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True)]
-    trials = [config(BEST, profile, tag=f"try-{name}", **new) for name, new in TRIALS.items()]
+    later = [leg for leg in legs(profile, metadata)[1:] if leg.epochs]
+    teacher = {"distilled": {"teacher": "+".join(run_name(leg, metadata) for leg in later)}}
+    tried = (TRIALS | teacher).items()
+    trials = [config(BEST, profile, tag=f"try-{name}", **new) for name, new in tried]
     best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
     experiments = [*remedies(profile).values(), *trials]
     listed = [*legs(profile, metadata), *networks, *patient, *best, *experiments, *cnn]

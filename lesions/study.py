@@ -156,7 +156,7 @@ def train_queue(build: Path) -> list[Path]:
         ValueError: If only the demo set is at hand.
     """
     from lesions import recipes, training
-    from lesions.trainer import StartMissing
+    from lesions.earlier import StartMissing
 
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
-from lesions import batches, classes, data, hardware, models, predictions
+from lesions import batches, classes, data, earlier, hardware, learning, models, predictions
 
-CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
+CHECKPOINT, BEST, SOFT_LABELS = "checkpoint.npz", "best.npz", "soft_labels.npz"
 HISTORY = (
     "epoch phase loss val_loss val_balanced_accuracy val_accuracy learning_rate "
     "images_per_second seconds"
@@ -44,9 +44,9 @@ class Config:
         warmup_steps: Steps of linear warm-up.
         class_weighting: See `batches.class_weights`.
         oversampling: Whether small classes are repeated, see `batches.oversample`.
-        loss: "crossentropy", "focal", or "logit_adjusted" (see `LogitAdjusted`).
+        loss: See `learning.loss`.
         label_smoothing: 0 to 1.
-        augmentation: "none", "standard" or "strong".
+        augmentation: See `batches.augment`.
         mixup: Beta parameter of MixUp, 0 for none.
         cutmix: Beta parameter of CutMix, 0 for none; with both, a batch has either by chance.
         ema: Momentum of the moving average of weights that is evaluated, 0 for none.
@@ -62,6 +62,11 @@ class Config:
             if need be, or several names joined by "+", whose weights are averaged; empty for
             `weights`.
         keep: "best" for the epoch of highest validation balanced accuracy, "last" for the last.
+        accumulation: Batches whose gradients are gathered for one step.
+        first_layer_rate: Share of the learning rate that the first layer takes when all learn;
+            those between are spaced geometrically, see `learning.layer_shares`.
+        teacher: Name of an earlier run, or several joined by "+", whose probabilities are half
+            of each training label, see `earlier.soft_labels`; empty for none.
     """
 
     architecture: str
@@ -94,10 +99,9 @@ class Config:
     start: str = ""
     keep: str = "best"
     cutmix: float = 0.0
-
-
-class StartMissing(ValueError):
-    """The run whose network a config goes on from has no weights here."""
+    accumulation: int = 1
+    first_layer_rate: float = 1.0
+    teacher: str = ""
 
 
 class Trainer:
@@ -116,7 +120,7 @@ class Trainer:
             config.seed,
         )
         if config.start:
-            _start_from(self.model, config.start, work.parent)
+            earlier.start_from(self.model, config.start, work.parent)
         self.train_batches = self._batches(metadata, store, "train")
         self.validation_batches = self._batches(metadata, store, "validation")
         self.history: list[dict] = []
@@ -129,6 +133,7 @@ class Trainer:
         config, rows = self.config, metadata[metadata["split"] == split]
         labels = rows["label"].to_numpy()
         training = split == "train"
+        soft = self._soft_labels(rows, store) if training and config.teacher else None
         return batches.LesionBatches(
             store,
             store.rows(rows["image_id"]),
@@ -142,7 +147,17 @@ class Trainer:
             mixup=config.mixup if training else 0.0,
             cutmix=config.cutmix if training else 0.0,
             patient=data.patient_features(rows) if config.patient else None,
+            soft_labels=soft,
         )
+
+    def _soft_labels(self, rows: pd.DataFrame, store) -> np.ndarray:
+        """Ask the teacher once; a resumed training reads what it said."""
+        path = self.work / SOFT_LABELS
+        if not path.exists():
+            print(f"Asking {self.config.teacher} for {len(rows)} labels.", flush=True)
+            labels = earlier.soft_labels(self.config.teacher, rows, store, self.work.parent)
+            _write_arrays(path, [labels])
+        return _read_arrays(path)[0]
 
     def fit(self) -> None:
         """Train to the end, from the checkpoint where there is one."""
@@ -174,21 +189,30 @@ class Trainer:
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
         )
-        optimizer = keras.optimizers.AdamW(
-            schedule,
-            weight_decay=self.config.weight_decay,
-            global_clipnorm=self.config.clip_norm,
-            use_ema=self.config.ema > 0,
-            ema_momentum=self.config.ema or 0.99,
-        )
+        optimizer = self._make_optimizer(schedule)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         # Keras puts the average in the weights' place at the end of every `fit`; here each epoch
         # is one `fit`, the training goes on from the weights, and `_averaged` swaps.
         optimizer.finalize_variable_values = lambda variables: None
-        loss = _loss(self.config, self.train_batches.labels)
+        labels, smoothing = self.train_batches.labels, self.config.label_smoothing
+        loss = learning.loss(self.config.loss, labels, smoothing)
         self.model.compile(optimizer, loss=loss, jit_compile=predictions.use_jit())
         optimizer = self.model.optimizer  # float16 wraps it to scale the loss
         optimizer.build(self.model.trainable_variables)
+
+    def _make_optimizer(self, schedule) -> keras.optimizers.AdamW:
+        config = self.config
+        options = {
+            "weight_decay": config.weight_decay,
+            "global_clipnorm": config.clip_norm,
+            "use_ema": config.ema > 0,
+            "ema_momentum": config.ema or 0.99,
+            "gradient_accumulation_steps": config.accumulation if config.accumulation > 1 else None,
+        }
+        if config.first_layer_rate == 1 or self.phase == "head":
+            return keras.optimizers.AdamW(schedule, **options)
+        shares = learning.layer_shares(self.model, config.first_layer_rate)
+        return learning.LayerwiseAdamW(schedule, shares, **options)
 
     def _train_epoch(self, epoch: int, epochs: int) -> None:
         started = time.time()
@@ -314,39 +338,6 @@ class Trainer:
             variable.assign(value)
 
 
-def _start_from(model: keras.Model, start: str, runs_folder: Path) -> None:
-    """Give a network the weights of an earlier run, or the mean of several runs' weights.
-
-    A mean of networks that began alike and were then trained on different batches lies where
-    each is good, and generalises better than they do (stochastic weight averaging, Izmailov et
-    al. 2018; model soups, Wortsman et al. 2022).
-    """
-    runs = start.split("+")
-    for number, run in enumerate(runs, 1):
-        earlier, details = _load_run(run, runs_folder)
-        if details["architecture"] != model.name:
-            raise ValueError(
-                f"The run {run!r} is a {details['architecture']}, from which no {model.name} can "
-                "start; name a run of the same architecture."
-            )
-        pairs = zip(model.get_weights(), earlier.get_weights(), strict=True)
-        model.set_weights([mean + (one - mean) / number for mean, one in pairs])
-        initial = f"{details['initial_weights']}, then {run}"
-    model.initial_weights = initial if len(runs) == 1 else f"mean of {' and '.join(runs)}"
-
-
-def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
-    for path in (runs_folder / run / "model.h5", data.REPOSITORY / "models" / "best_model.h5"):
-        if path.exists():
-            earlier, details = models.load(path)
-            if details.get("run") == run:
-                return earlier, details
-    raise StartMissing(
-        f"There are no weights of the run {run!r} in {runs_folder}; train that one here first, "
-        "with RETRAIN=1 where it is recorded without them."
-    )
-
-
 def _write_arrays(path: Path, arrays: list[np.ndarray], state: str = "") -> None:
     beside = path.with_name(f"beside-{path.name}")
     numbered = {f"{number:05d}": array for number, array in enumerate(arrays)}
@@ -357,49 +348,3 @@ def _write_arrays(path: Path, arrays: list[np.ndarray], state: str = "") -> None
 def _read_arrays(path: Path) -> list[np.ndarray]:
     with np.load(path) as stored:
         return [stored[name] for name in sorted(stored.files) if name != "state"]
-
-
-@keras.saving.register_keras_serializable(package="lesions")
-class LogitAdjusted(keras.losses.Loss):
-    """Cross-entropy after every class's logit is raised by the log of its frequency.
-
-    The network need not learn how frequent a class is, so that its own most probable class is
-    chosen as if all were equally frequent (Menon et al. 2021).
-    """
-
-    def __init__(self, frequencies, label_smoothing: float = 0.0, name="logit_adjusted", **more):
-        """Describe the loss.
-
-        Args:
-            frequencies: float, (7,), share of each class among the training images, above 0.
-            label_smoothing: 0 to 1.
-            name: Name of the loss.
-            **more: Passed on to `keras.losses.Loss`.
-        """
-        super().__init__(name=name, **more)
-        self.frequencies = [float(one) for one in frequencies]
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true, y_pred):
-        """Compute the loss of each image, (n,), from one-hot labels and probabilities (n, 7)."""
-        raised = y_pred * keras.ops.convert_to_tensor(self.frequencies, dtype=y_pred.dtype)
-        raised = raised / keras.ops.sum(raised, axis=-1, keepdims=True)
-        return keras.losses.categorical_crossentropy(
-            y_true, raised, label_smoothing=self.label_smoothing
-        )
-
-    def get_config(self):
-        """Give what the loss is rebuilt from."""
-        more = {"frequencies": self.frequencies, "label_smoothing": self.label_smoothing}
-        return super().get_config() | more
-
-
-def _loss(config: Config, labels: np.ndarray) -> keras.losses.Loss:
-    if config.loss == "focal":
-        return keras.losses.CategoricalFocalCrossentropy(label_smoothing=config.label_smoothing)
-    if config.loss == "crossentropy":
-        return keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-    if config.loss == "logit_adjusted":
-        counts = np.bincount(labels, minlength=len(classes.CODES))
-        return LogitAdjusted(counts / counts.sum(), config.label_smoothing)
-    raise ValueError(f"Unknown loss {config.loss!r}; use crossentropy, focal or logit_adjusted.")

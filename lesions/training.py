@@ -23,9 +23,9 @@ from lesions import (
     predictions,
     torch_layers,
 )
-from lesions.trainer import BEST, CHECKPOINT, HISTORY, Config, Trainer
+from lesions.trainer import BEST, CHECKPOINT, HISTORY, SOFT_LABELS, Config, Trainer
 
-LATER_FIELDS = ("start", "keep", "cutmix")
+LATER_FIELDS = ("start", "keep", "cutmix", "accumulation", "first_layer_rate", "teacher")
 LOCK = "lock"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 
@@ -176,7 +176,7 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
             _write_results(record, config, metadata, store, trainer, work)
         _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
-    for name in (CHECKPOINT, BEST, LOCK):
+    for name in (CHECKPOINT, BEST, SOFT_LABELS, LOCK):
         (final / name).unlink(missing_ok=True)
     return final
 

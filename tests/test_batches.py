@@ -118,6 +118,15 @@ def test_class_weights_become_sample_weights(store):
         assert np.array_equal(sample_weights, 1 + one_hot.argmax(axis=1))
 
 
+def test_soft_labels_are_taught_with_their_pictures(store):
+    soft = np.random.default_rng(1).dirichlet(np.ones(7), len(LABELS)).astype(np.float32)
+    found = make(store, augmentation="none", oversampling=True, soft_labels=soft)
+    rows = {image.tobytes(): row for row, image in enumerate(store.images)}
+    for shown, taught in every(found):
+        places = [rows[image.tobytes()] - 10 for image in shown]
+        assert np.array_equal(taught, soft[places])
+
+
 def flat_store(labels, size):
     """One brightness a class, so that a picture's pixels tell which labels are in it."""
     flat = np.ones((len(labels), size, size, 3), np.uint8) * (30 * labels[:, None, None, None])
@@ -190,7 +199,7 @@ def test_bad_options(store, options, word, one_sentence):
 # Augmentation
 
 
-@pytest.mark.parametrize("strength", ["standard", "strong"])
+@pytest.mark.parametrize("strength", ["standard", "strong", "random"])
 def test_augmentation_keeps_shape_and_changes_pictures(store, strength):
     image = store.images[0]
     views = [batches.augment(image, np.random.default_rng(n), strength) for n in range(6)]

@@ -13,11 +13,12 @@ from lesions import (
     classes,
     comparison,
     data,
+    earlier,
+    evaluation,
     hardware,
     images,
     models,
     predictions,
-    trainer,
     training,
 )
 
@@ -189,29 +190,6 @@ def test_loss_that_is_no_number(few, demo_store, tmp_path, one_sentence):
     assert training.find_run(config, few, [tmp_path]) is None
 
 
-def test_unknown_loss(few, demo_store, tmp_path, one_sentence):
-    config = dataclasses.replace(ONE_STEP, loss="hinge")
-    with pytest.raises(ValueError) as error:
-        training.train(config, few, demo_store, tmp_path)
-    one_sentence(error, "'hinge'", "focal", "logit_adjusted")
-
-
-def test_logit_adjusted_loss_asks_a_rare_class_for_less_than_its_share():
-    """Its best answer to one picture of every row is the posterior under equal frequencies."""
-    frequencies = np.array([0.5, 0.3, 0.1, 0.04, 0.03, 0.02, 0.01])
-    loss = trainer.LogitAdjusted(frequencies)
-    labels = np.eye(7, dtype=np.float32)
-    equal = np.full((7, 7), 1 / 7, dtype=np.float32)
-    found = keras.ops.convert_to_numpy(loss.call(labels, equal))
-    assert np.allclose(found, -np.log(frequencies), atol=1e-5)
-    # Labels drawn by frequency are explained best by equal answers, worse by the frequencies.
-    skewed = np.tile(frequencies.astype(np.float32), (7, 1))
-    worse = keras.ops.convert_to_numpy(loss.call(labels, skewed))
-    assert frequencies @ found < frequencies @ worse - 0.1
-    again = trainer.LogitAdjusted.from_config(loss.get_config())
-    assert again.frequencies == loss.frequencies
-
-
 def test_logit_adjusted_training(few, demo_store, tmp_path):
     config = dataclasses.replace(
         ONE_STEP, loss="logit_adjusted", class_weighting="none", cutmix=1.0
@@ -287,7 +265,9 @@ def test_every_option_trains(demo_metadata, demo_store, tmp_path):
         loss="focal",
         label_smoothing=0.1,
         mixup=0.2,
-        augmentation="strong",
+        augmentation="random",
+        first_layer_rate=0.1,
+        accumulation=2,
         precision="bfloat16",
     )
     run = training.read_run(training.train(config, demo_metadata, demo_store, tmp_path))
@@ -495,6 +475,44 @@ def test_start_from_a_run_that_is_not_there(few, demo_store, tmp_path, one_sente
     with pytest.raises(ValueError) as error:
         training.train(config, few, demo_store, tmp_path)
     one_sentence(error, "cnn-64px-seed1-nothing", tmp_path)
+
+
+def test_labels_of_a_teacher_at_another_size(run, runs, few, tmp_path):
+    rows = few[few["split"] == "train"]
+    store = images.ImageStore(rows, 96, tmp_path, progress=False)
+    found = earlier.soft_labels(run.folder.name, rows, store, runs)
+    model, details = models.load(run.folder / "model.h5")
+    own = images.ImageStore(rows, details["image_size"], tmp_path, progress=False)
+    answers = predictions.predict(model, own.images, tta=False)
+    expected = evaluation.apply_temperature(answers, details["temperature"]) / 2
+    expected[np.arange(len(rows)), rows["label"]] += 0.5
+    assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
+    twice = earlier.soft_labels(f"{run.folder.name}+{run.folder.name}", rows, store, runs)
+    assert np.abs(found - twice).max() < 1e-5
+
+
+def test_learning_from_a_teacher(run, runs, few, demo_store):
+    config = dataclasses.replace(ONE_STEP, teacher=run.folder.name, mixup=0.2)
+    taught = training.read_run(training.train(config, few, demo_store, runs))
+    assert sorted(path.name for path in taught.folder.iterdir()) == RESULTS
+    alone = dataclasses.replace(config, teacher="")
+    plain = training.read_run(training.train(alone, few, demo_store, runs))
+    assert taught.history["loss"][0] != plain.history["loss"][0]
+    assert taught.record["initial_weights"] == "random"
+
+
+def test_gradients_are_gathered_before_a_step(few, demo_store, tmp_path):
+    """Before as many batches as are to be gathered, nothing is learnt."""
+    kernels = {}
+    for accumulation in (1, 1000):
+        config = dataclasses.replace(ONE_STEP, accumulation=accumulation)
+        learner = training.Trainer(config, few, demo_store, tmp_path)
+        before = learner.model.get_layer("logits").get_weights()[0].copy()
+        learner._start_phase("all", 1)
+        learner._train_epoch(0, 1)
+        after = learner.model.get_layer("logits").get_weights()[0]
+        kernels[accumulation] = np.abs(after - before).max()
+    assert kernels[1] > 0 and kernels[1000] == 0
 
 
 def test_recorded_runs_are_found_by_their_configs(ham10000):
