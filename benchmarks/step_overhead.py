@@ -14,7 +14,7 @@ from pathlib import Path
 import measuring
 import numpy as np
 
-STEPS = {"densenet121": 20, "cnn": 60}
+ARCHITECTURES = ("densenet121", "cnn")
 BAR = 1.05
 
 
@@ -116,11 +116,11 @@ def report(architecture: str, steps: int, found: dict) -> None:
 def main() -> None:
     """Measure every architecture in its own process and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--architecture", nargs="+", default=list(STEPS))
-    parser.add_argument("--steps", type=int, help="an epoch; default 20 for densenet121, else 60")
+    parser.add_argument("--architecture", nargs="+", default=ARCHITECTURES)
+    parser.add_argument("--steps", type=int, default=60, help="an epoch")
     parser.add_argument("--size", type=int, default=128, help="pixels a side")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=5, help="the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="the median counts")
     parser.add_argument("--part", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     measuring.BUILD.mkdir(parents=True, exist_ok=True)
@@ -129,17 +129,16 @@ def main() -> None:
         print(json.dumps(measure(options)))
         return
     for architecture in options.architecture:
-        steps = options.steps or STEPS.get(architecture, 60)
         found = measuring.in_child(
             __file__,
             part=1,
             architecture=architecture,
-            steps=steps,
+            steps=options.steps,
             size=options.size,
             batch_size=options.batch_size,
             repeats=options.repeats,
         )
-        report(architecture, steps, found)
+        report(architecture, options.steps, found)
 
 
 if __name__ == "__main__":
