@@ -70,7 +70,7 @@ def soft_labels(teacher: str, metadata: pd.DataFrame, store, runs_folder: Path) 
 
     Args:
         teacher: Name of a run, or several joined by "+".
-        metadata: Table of training photographs with image_id, image_path and label.
+        metadata: Table of training photographs, from `data.read_metadata`.
         store: The student's `images.ImageStore`; those of the teachers lie beside it.
         runs_folder: As in `start_from`.
 
@@ -86,7 +86,8 @@ def soft_labels(teacher: str, metadata: pd.DataFrame, store, runs_folder: Path) 
         model, details = load_run(run, runs_folder)
         options = {name: details[name] for name in ("hair_removal", "colour_constancy")}
         own = images.ImageStore(metadata, details["image_size"], store.path.parent, **options)
-        found = predictions.predict(model, own.images, tta=False)
+        patient = data.patient_features(metadata) if len(model.inputs) > 1 else None
+        found = predictions.predict(model, own.images, tta=False, patient=patient)
         answers += evaluation.apply_temperature(found, details["temperature"]) / len(runs)
     one_hot = np.eye(len(classes.CODES))[metadata["label"]]
     return ((one_hot + answers) / 2).astype(np.float32)

@@ -491,8 +491,11 @@ def test_labels_of_a_teacher_at_another_size(run, runs, few, tmp_path):
     assert np.abs(found - twice).max() < 1e-5
 
 
-def test_learning_from_a_teacher(run, runs, few, demo_store):
-    config = dataclasses.replace(ONE_STEP, teacher=run.folder.name, mixup=0.2)
+def test_learning_from_a_teacher(runs, few, demo_store):
+    """One that is told about the patient, as its student is not."""
+    told = dataclasses.replace(ONE_STEP, patient=True)
+    teacher = training.train(told, few, demo_store, runs).name
+    config = dataclasses.replace(ONE_STEP, teacher=teacher, mixup=0.2)
     taught = training.read_run(training.train(config, few, demo_store, runs))
     assert sorted(path.name for path in taught.folder.iterdir()) == RESULTS
     alone = dataclasses.replace(config, teacher="")
