@@ -70,24 +70,26 @@ def soft_labels(teacher: str, metadata: pd.DataFrame, store, runs_folder: Path) 
 
     Args:
         teacher: Name of a run, or several joined by "+".
-        metadata: Table of training photographs, from `data.read_metadata`.
+        metadata: Table with a column `split`; stores are made for all of it, as elsewhere.
         store: The student's `images.ImageStore`; those of the teachers lie beside it.
         runs_folder: As in `start_from`.
 
     Returns:
-        float32, (n, 7), rows sum to 1.
+        float32, (n, 7), for the training rows in their order; each sums to 1.
 
     Raises:
         StartMissing: If the weights of a teacher are not here.
     """
-    answers = np.zeros((len(metadata), len(classes.CODES)))
+    rows = metadata[metadata["split"] == "train"]
+    answers = np.zeros((len(rows), len(classes.CODES)))
     runs = teacher.split("+")
     for run in runs:
         model, details = load_run(run, runs_folder)
         options = {name: details[name] for name in ("hair_removal", "colour_constancy")}
         own = images.ImageStore(metadata, details["image_size"], store.path.parent, **options)
-        patient = data.patient_features(metadata) if len(model.inputs) > 1 else None
-        found = predictions.predict(model, own.images, tta=False, patient=patient)
+        patient = data.patient_features(rows) if len(model.inputs) > 1 else None
+        shown = own.images[own.rows(rows["image_id"])]
+        found = predictions.predict(model, shown, tta=False, patient=patient)
         answers += evaluation.apply_temperature(found, details["temperature"]) / len(runs)
-    one_hot = np.eye(len(classes.CODES))[metadata["label"]]
+    one_hot = np.eye(len(classes.CODES))[rows["label"]]
     return ((one_hot + answers) / 2).astype(np.float32)

@@ -193,13 +193,14 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     networks = [config(name, profile) for name in names]
     second = [config(BEST, profile, **changes) for changes in SECOND[profile]]
     patient = [config(BEST, profile, patient=True)]
-    later = [leg for leg in legs(profile, metadata)[1:] if leg.epochs]
+    first, *others = legs(profile, metadata)
+    later = [leg for leg in others if leg.epochs]
     teacher = {"distilled": {"teacher": "+".join(run_name(leg, metadata) for leg in later)}}
     tried = (TRIALS | teacher).items()
     trials = [config(BEST, profile, tag=f"try-{name}", **new) for name, new in tried]
     best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
     experiments = [*remedies(profile).values(), *trials]
-    listed = [*legs(profile, metadata), *second, *networks, *patient, *best, *experiments, *cnn]
+    listed = [first, *others, *second, *networks, *patient, *best, *experiments, *cnn]
     return list(dict.fromkeys(listed))
 
 

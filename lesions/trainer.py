@@ -133,7 +133,7 @@ class Trainer:
         config, rows = self.config, metadata[metadata["split"] == split]
         labels = rows["label"].to_numpy()
         training = split == "train"
-        soft = self._soft_labels(rows, store) if training and config.teacher else None
+        soft = self._soft_labels(metadata, store) if training and config.teacher else None
         return batches.LesionBatches(
             store,
             store.rows(rows["image_id"]),
@@ -150,12 +150,12 @@ class Trainer:
             soft_labels=soft,
         )
 
-    def _soft_labels(self, rows: pd.DataFrame, store) -> np.ndarray:
+    def _soft_labels(self, metadata: pd.DataFrame, store) -> np.ndarray:
         """Ask the teacher once; a resumed training reads what it said."""
         path = self.work / SOFT_LABELS
         if not path.exists():
-            print(f"Asking {self.config.teacher} for {len(rows)} labels.", flush=True)
-            labels = earlier.soft_labels(self.config.teacher, rows, store, self.work.parent)
+            print(f"Asking {self.config.teacher} for soft labels.", flush=True)
+            labels = earlier.soft_labels(self.config.teacher, metadata, store, self.work.parent)
             _write_arrays(path, [labels])
         return _read_arrays(path)[0]
 

@@ -7,12 +7,6 @@ import pytest
 from lesions import learning
 
 
-def test_unknown_loss(one_sentence):
-    with pytest.raises(ValueError) as error:
-        learning.loss("hinge", np.arange(7))
-    one_sentence(error, "'hinge'", "focal", "logit_adjusted")
-
-
 def test_logit_adjusted_loss_asks_a_rare_class_for_less_than_its_share():
     """Its best answer to one picture of every row is the posterior under equal frequencies."""
     counts = np.array([50, 30, 10, 4, 3, 2, 1])

@@ -190,6 +190,13 @@ def test_loss_that_is_no_number(few, demo_store, tmp_path, one_sentence):
     assert training.find_run(config, few, [tmp_path]) is None
 
 
+def test_unknown_loss(few, demo_store, tmp_path, one_sentence):
+    config = dataclasses.replace(ONE_STEP, loss="hinge")
+    with pytest.raises(ValueError) as error:
+        training.train(config, few, demo_store, tmp_path)
+    one_sentence(error, "'hinge'", "focal", "logit_adjusted")
+
+
 def test_logit_adjusted_training(few, demo_store, tmp_path):
     config = dataclasses.replace(
         ONE_STEP, loss="logit_adjusted", class_weighting="none", cutmix=1.0
