@@ -470,7 +470,7 @@ def _export(arguments) -> int:
         from lesions import commands, export, inference
     classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
     calibration = None
-    if arguments.precision == "int8":
+    if arguments.precision == "int8" and arguments.format == "tflite":
         calibration = commands.calibration_images(classifier, arguments.data)
     with quiet_stderr():  # the converters chat too
         path, checked = export.export(

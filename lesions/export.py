@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lesions import classes, equalise, lite
+from lesions import classes, int8, lite
 
 FORMATS = ("tflite", "savedmodel", "onnx", "keras")
 PRECISIONS = ("float32", "float16", "int8")
@@ -38,7 +38,7 @@ def export(
         path: Where it goes; "keras" wants a name that ends in .keras.
         precision: One of `PRECISIONS`; all but "float32" are for "tflite". "float16" halves the
             weights; "int8" computes in whole numbers, whose ranges it takes from `calibration`,
-            after `equalise.equalise`.
+            after `int8.prepare`.
         calibration: uint8, (n, size, size, 3), RGB 0-255, training photographs from
             `Classifier.prepare`, a few hundred; for "int8".
 
@@ -114,7 +114,7 @@ def _write_tflite(model, path: Path, precision: str, calibration) -> None:
     import tensorflow as tf
 
     folder = path.with_name("saved_model")
-    _write_savedmodel(equalise.equalise(model) if precision == "int8" else model, folder)
+    _write_savedmodel(int8.prepare(model, calibration) if precision == "int8" else model, folder)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -87,7 +87,7 @@ def test_the_service_says_it(desk, paths, expected):
 
 
 @pytest.mark.parametrize(
-    ("precision", "tolerance"), [("float32", 1e-4), ("float16", 1e-2), ("int8", 1e-1)]
+    ("precision", "tolerance"), [("float32", 1e-4), ("float16", 1e-2), ("int8", 2e-2)]
 )
 def test_tensorflow_lite_says_it(lite_files, paths, expected, precision, tolerance):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
