@@ -49,10 +49,12 @@ LEGS = {
         LATER_LEG | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4, "keep": "last"},
     ),
 }
-# One more of its kind with other random numbers, for the ensemble: all legs above share theirs, and
-# voters are worth most where they err differently. On a GPU the seeds below are large enough.
-SECOND = {
-    "cpu": ({"image_size": 160, "seed": 43, "epochs": 9, "augmentation": "strong", "mixup": 0.2},),
+# For the ensemble, one more of its kind and one of another, with other random numbers: all legs
+# above share theirs, and voters are worth most where they err differently. On a GPU the seeds and
+# networks below are large enough.
+VOTER = {"seed": 43, "epochs": 9, "augmentation": "strong", "mixup": 0.2}
+VOTERS = {
+    "cpu": ((BEST, VOTER | {"image_size": 160}), ("resnet50", VOTER | {"image_size": 128})),
     "gpu": (),
 }
 SEEDS = (42, 43, 44)
@@ -191,7 +193,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     """
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
-    second = [config(BEST, profile, **changes) for changes in SECOND[profile]]
+    voters = [config(name, profile, **changes) for name, changes in VOTERS[profile]]
     patient = [config(BEST, profile, patient=True)]
     first, *others = legs(profile, metadata)
     later = [leg for leg in others if leg.epochs]
@@ -200,7 +202,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     trials = [config(BEST, profile, tag=f"try-{name}", **new) for name, new in tried]
     best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
     experiments = [*remedies(profile).values(), *trials]
-    listed = [first, *others, *second, *networks, *patient, *best, *experiments, *cnn]
+    listed = [first, *others, *voters, *networks, *patient, *best, *experiments, *cnn]
     return list(dict.fromkeys(listed))
 
 
