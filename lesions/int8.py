@@ -14,12 +14,12 @@ TOP = 6.0
 QUANTILE = 0.99
 # A channel that hardly ever moves is not stretched over the whole scale: this is its share.
 LEAST = 0.02
-_JOINED = (layers.Conv2D, layers.BatchNormalization)
 _RELU = (layers.ReLU, layers.Activation)
 _KNOWN = (
-    *_JOINED,
     *_RELU,
     layers.InputLayer,
+    layers.Conv2D,
+    layers.BatchNormalization,
     layers.Rescaling,
     layers.ZeroPadding2D,
     layers.MaxPooling2D,
@@ -103,8 +103,9 @@ def _ranges(model: keras.Model, photographs: np.ndarray) -> dict[str, tuple]:
     ranges = {}
     for layer, low, high in zip(rounded, extremes[::2], extremes[1::2], strict=True):
         # Zero stays zero behind a ReLU, for the padding of the convolution that follows.
-        low = low.min(0) * 0 if isinstance(layer, _RELU) else np.quantile(low, 1 - QUANTILE, 0)
+        low = 0.0 if isinstance(layer, _RELU) else np.quantile(low, 1 - QUANTILE, axis=0)
         width = np.quantile(high, QUANTILE, axis=0) - low
+        low = np.broadcast_to(low, width.shape)
         ranges[layer.name] = low, np.maximum(width, max(LEAST * width.mean(), 1e-6))
     return ranges
 
