@@ -11,8 +11,11 @@ import pandas as pd
 import qrcode
 import streamlit as st
 
-from lesions import answers, classes, explain, hardware, inference, report
-from lesions.quiet import quiet_tensorflow
+from lesions import classes, inference
+from lesions.explanation import explain
+from lesions.serving import answers, report
+from lesions.system import hardware
+from lesions.system.console import quiet_tensorflow
 
 NOTICE_STYLE = """<style>
 .notice {position: fixed; bottom: 0; left: 0; right: 0; z-index: 1000000; padding: 0.45rem 1rem;

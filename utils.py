@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 import sklearn
 
-from lesions import quiet
+from lesions.system import console
 
 if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8):
     raise ImportError(
@@ -24,8 +24,12 @@ if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8):
     )
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
-with quiet.quiet_stderr():
-    from lesions import classes, comparison, data, figures, hardware, images, recipes, training
+with console.quiet_stderr():
+    from lesions import classes, data, figures, training
+    from lesions.data import images
+    from lesions.evaluation import comparison
+    from lesions.study import recipes
+    from lesions.system import hardware
 
 REPOSITORY = Path(__file__).resolve().parent
 
@@ -174,7 +178,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     on_colab = where_am_i() == "colab"
     dataset, profile, metadata = recipes.open_data(profile, quick, build=build, download=on_colab)
     figures.use_style()
-    quiet.quiet_tensorflow()
+    console.quiet_tensorflow()
     warnings.filterwarnings("ignore", category=FutureWarning)
     print(f"Data: {_short(dataset.source)}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")

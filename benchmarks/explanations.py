@@ -17,7 +17,7 @@ BAR = 1.6
 
 def prepared(options):
     """Builds the network, with random weights, and noise for photographs."""
-    from lesions import models
+    from lesions.networks import models
 
     model = models.build(options.architecture, options.size, "random")
     shape = (options.batch_size, options.size, options.size, 3)
@@ -26,7 +26,7 @@ def prepared(options):
 
 def grad_cam(options):
     """Makes Grad-CAM of the batch, by an explainer that is kept."""
-    from lesions import explain
+    from lesions.explanation import explain
 
     model, images = prepared(options)
     explainer = explain.Explainer(model)
@@ -60,7 +60,7 @@ def tf_keras_vis(options):
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.utils.scores import CategoricalScore
 
-    from lesions import models
+    from lesions.networks import models
 
     model, images = prepared(options)
     logits = keras.Model(model.inputs, model.get_layer("logits").output)

@@ -41,7 +41,8 @@ BARS = (
 
 def store_batches(rows, options, augmentation: str):
     """Open the store, which is built already, and describe its batches."""
-    from lesions import batches, images
+    from lesions.data import images
+    from lesions.training import batches
 
     store = images.ImageStore(rows, options.size, options.folder, progress=False)
     return batches.LesionBatches(
@@ -138,7 +139,7 @@ def measure(options) -> dict:
 
     rows = measuring.photographs(options.images)
     if options.part == "build":
-        from lesions import images
+        from lesions.data import images
 
         started = time.perf_counter()
         images.ImageStore(rows, options.size, options.folder, progress=False)

@@ -47,7 +47,8 @@ def linked_photographs(number: int, folder: Path) -> pd.DataFrame:
 
 def measure(options) -> dict:
     """Build a store of one size and read one augmented epoch from it, in this process."""
-    from lesions import batches, images
+    from lesions.data import images
+    from lesions.training import batches
 
     number = options.images[0]
     with tempfile.TemporaryDirectory(dir=measuring.BUILD) as folder:

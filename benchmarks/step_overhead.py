@@ -24,7 +24,9 @@ def trainer_for(options, folder):
     Returns:
         A compiled trainer, in the phase in which all layers learn.
     """
-    from lesions import images, recipes, trainer
+    from lesions.data import images
+    from lesions.study import recipes
+    from lesions.training import trainer
 
     needed = options.steps * options.batch_size
     rows = measuring.photographs(10**9)
@@ -70,7 +72,7 @@ def seconds_of(trainer, found) -> tuple[float, float]:
 
 def measure(options) -> dict:
     """Measure one architecture in this process: the two sources of batches take turns."""
-    from lesions import hardware
+    from lesions.system import hardware
 
     seconds = {"loader": [], "memory": []}
     with tempfile.TemporaryDirectory(dir=measuring.BUILD) as folder:

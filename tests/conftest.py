@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import classes, data, demo, images
+from lesions import classes, data
+from lesions.data import demo, images
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # The fewest demo photographs that leave seven lesions of every class.
@@ -42,7 +43,9 @@ def demo_store(demo_metadata, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(demo_metadata, tmp_path_factory):
     """A small untrained network, with the familiarity file that belongs to it."""
-    from lesions import familiarity, inference, models
+    from lesions import inference
+    from lesions.inference import familiarity
+    from lesions.networks import models
 
     folder = tmp_path_factory.mktemp("tiny")
     path = models.save(

@@ -1,0 +1,41 @@
+"""Scores, intervals, calibration and the decision rule, from predictions.csv alone."""
+
+from lesions.evaluation.metrics import (
+    AGE_BANDS,
+    SLICES,
+    TEMPERATURES,
+    apply_temperature,
+    confusion,
+    decided_scores,
+    evaluate,
+    fit_temperature,
+    intervals,
+    labels_and_probabilities,
+    mean_intervals,
+    metrics,
+    paired_difference,
+    per_class,
+    reliability,
+    rows_of,
+    slices,
+)
+
+__all__ = [
+    "AGE_BANDS",
+    "SLICES",
+    "TEMPERATURES",
+    "apply_temperature",
+    "confusion",
+    "decided_scores",
+    "evaluate",
+    "fit_temperature",
+    "intervals",
+    "labels_and_probabilities",
+    "mean_intervals",
+    "metrics",
+    "paired_difference",
+    "per_class",
+    "reliability",
+    "rows_of",
+    "slices",
+]

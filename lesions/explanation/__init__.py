@@ -1,0 +1,1 @@
+"""Heat maps, and measures of what they are worth."""

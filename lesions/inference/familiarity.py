@@ -1,0 +1,343 @@
+"""Whether a photograph is like those the network learnt from: its features, its focus, its size.
+
+A network answers anything, a coffee cup too. Features are means of the network's own maps; a
+photograph whose nearest training neighbours are far away is unfamiliar (Sun et al. 2022,
+out-of-distribution detection with deep nearest neighbours). The maps are those from the middle of
+the network (Lee et al. 2018): the last ones tell seven diagnoses apart and little else, and take a
+coffee cup for one of them. What is fitted lies in a small file beside the model and serves that
+model only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from lesions.data import images
+
+FILE = "familiarity.npz"
+NEIGHBOURS = 5
+# The maps whose side is a quarter, an eighth and a sixteenth of the picture's.
+REDUCTIONS = (4, 8, 16)
+# Beyond so many standard deviations a channel says no more.
+CLIP = 10.0
+# Focus is judged at one scale, whatever the camera.
+FOCUS_SIDE = 256
+# Share of validation photographs that are called unfamiliar, and that are called blurred.
+ALLOWED = 0.01
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """What training photographs look like to one network.
+
+    Attributes:
+        model: The network this belongs to, from `identity`.
+        centre: float32, (features,), the mean of the training features.
+        spread: float32, (features,), their standard deviation.
+        known: float32, (n, features), training photographs in standard deviations.
+        far: Distance to the neighbours above which a photograph is unfamiliar.
+        blurred: Sharpness below which it is blurred.
+        measured: How well it works, from `measure`.
+    """
+
+    model: str
+    centre: np.ndarray
+    spread: np.ndarray
+    known: np.ndarray
+    far: float
+    blurred: float
+    measured: dict = field(default_factory=dict)
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Measure how far features are from the training photographs.
+
+        Args:
+            features: float32, (n, features), from `features_of`.
+
+        Returns:
+            float, (n,): the mean distance to the five nearest neighbours, in standard deviations
+            of a feature.
+        """
+        finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(self.known))).fit(self.known)
+        found = finder.kneighbors(_scaled(features, self.centre, self.spread))[0].mean(axis=1)
+        return found / np.sqrt(len(self.centre))
+
+    def save(self, path) -> Path:
+        """Write the file, one or two megabytes, beside its place and rename it when whole.
+
+        Returns:
+            The path.
+        """
+        path = Path(path)
+        beside = path.with_name(f"{path.stem}.partial.npz")
+        facts = {name: getattr(self, name) for name in ("model", "far", "blurred", "measured")}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            beside,
+            facts=json.dumps(facts),
+            centre=self.centre.astype(np.float32),
+            spread=self.spread.astype(np.float32),
+            known=self.known.astype(np.float16),
+        )
+        os.replace(beside, path)
+        return path
+
+
+def load(path) -> Familiarity:
+    """Read the file that `Familiarity.save` wrote.
+
+    Raises:
+        ValueError: If it is missing or is no such file.
+    """
+    try:
+        with np.load(path) as file:
+            facts = json.loads(str(file["facts"]))
+            arrays = {name: file[name].astype(np.float32) for name in ("centre", "spread", "known")}
+        return Familiarity(**facts, **arrays)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is not a whole familiarity file; make it by `python -m lesions familiarity`."
+        ) from error
+
+
+def beside(classifier) -> tuple[Familiarity | None, str]:
+    """Find the file that belongs to a classifier, beside its model.
+
+    Args:
+        classifier: From `inference.Classifier`.
+
+    Returns:
+        What was fitted and "", or None and a sentence on why photographs cannot be compared.
+    """
+    path = Path(classifier.path).with_name(FILE)
+    mend = "make it by `python -m lesions familiarity`, or photographs are judged by size only."
+    if not path.is_file():
+        return None, f"There is no {FILE} beside {Path(classifier.path).name}; {mend}"
+    try:
+        found = load(path)
+    except ValueError as error:
+        return None, str(error)
+    if found.model != identity(classifier):
+        return None, (
+            f"{FILE} was fitted for the network {found.model} and this one is "
+            f"{identity(classifier)}; {mend}"
+        )
+    return found, ""
+
+
+def identity(classifier) -> str:
+    """Name a trained network: its run and a digest of its last layer's weights."""
+    digest = hashlib.sha256()
+    for array in classifier.model.get_layer("logits").get_weights():
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return f"{classifier.details.get('run', 'without a name')} {digest.hexdigest()[:12]}"
+
+
+def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    """Give the mean of every channel of the maps in the middle of the network.
+
+    Args:
+        classifier: From `inference.Classifier`.
+        prepared: uint8, (n, image_size, image_size, 3), from `Classifier.prepare`.
+        batch_size: Images a step.
+
+    Returns:
+        float32, (n, features).
+    """
+    model = classifier.model
+    # Kept with the model, because building and tracing it anew costs seconds.
+    if not hasattr(model, "features_model"):
+        pool = keras.layers.GlobalAveragePooling2D
+        pooled = [pool()(layer.output) for layer in _middle_layers(model)]
+        model.features_model = keras.Model(model.inputs, pooled)
+        model.features_model.compile()
+    parts = []
+    for start in range(0, len(prepared), batch_size):
+        part = prepared[start : start + batch_size].astype(np.float32)
+        patient = classifier.patient_input(len(part))
+        inputs = part if patient is None else {"image": part, "patient": patient}
+        outputs = model.features_model.predict_on_batch(inputs)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        parts.append(np.concatenate([np.asarray(output) for output in outputs], axis=1))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _middle_layers(model) -> list:
+    """Find the last layer at each of the sides that `REDUCTIONS` name."""
+    size = model.inputs[0].shape[1]
+    found = {}
+    for layer in model.layers:
+        shape = getattr(layer.output, "shape", ())
+        for reduction in REDUCTIONS:
+            if len(shape) == 4 and shape[1] in (size // reduction, -(-size // reduction)):
+                found[reduction] = layer
+    return list(found.values())
+
+
+def sharpness(image: np.ndarray) -> float:
+    """Measure fine detail: the log of the Laplacian's variance (Pech-Pacheco et al. 2000).
+
+    Args:
+        image: uint8, (height, width, 3), RGB 0-255, as the camera gave it.
+
+    Returns:
+        A number that is the higher the sharper; only differences mean something.
+    """
+    square = images.centre_square(image)
+    if len(square) > FOCUS_SIDE:
+        square = images.resize(square, FOCUS_SIDE)
+    grey = cv2.cvtColor(np.ascontiguousarray(square), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(np.log(cv2.Laplacian(grey, cv2.CV_32F).var() + 1e-6))
+
+
+def warnings(familiarity: Familiarity | None, classifier, image, prepared) -> list[str]:
+    """Say what speaks against believing an answer.
+
+    Args:
+        familiarity: From `beside`; None where only the size can be judged.
+        classifier: From `inference.Classifier`.
+        image: uint8, (height, width, 3), RGB 0-255, the photograph as it came.
+        prepared: uint8, (image_size, image_size, 3), the same from `Classifier.prepare`.
+
+    Returns:
+        Sentences; none where nothing speaks against it.
+    """
+    found = []
+    side = min(image.shape[:2])
+    if side < classifier.image_size:
+        found.append(
+            f"This picture is tiny: {side} pixels on its shorter side, and the network reads "
+            f"{classifier.image_size}."
+        )
+    if familiarity is None:
+        return found
+    if sharpness(image) < familiarity.blurred:
+        found.append(
+            "This picture is blurred: softer than 99 of 100 photographs that the network was "
+            "tested with."
+        )
+    if familiarity.distances(features_of(classifier, prepared[np.newaxis]))[0] > familiarity.far:
+        found.append(
+            "This picture is unlike the dermatoscopic photographs that the network learnt from, "
+            "so its answer means nothing unless you know better."
+        )
+    return found
+
+
+def fit(classifier, metadata: pd.DataFrame, per_class: int = 60, seed: int = 42) -> Familiarity:
+    """Fit on training photographs and set both thresholds on validation photographs.
+
+    Args:
+        classifier: From `inference.Classifier`.
+        metadata: Rows with image_path, dx and split, from `data.with_split`.
+        per_class: Training photographs of a class at most, so that moles are not all there is.
+        seed: Seed of the choice.
+
+    Returns:
+        The fitted thing, measured on test photographs.
+    """
+    train = metadata[metadata["split"] == "train"]
+    train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=seed)
+    train = train.groupby("dx").head(per_class)
+    features, _ = _read(classifier, train["image_path"])
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.maximum(spread, 0.05 * np.median(spread) + 1e-6)  # for channels that are dead
+    known = _scaled(features, centre, spread)
+    fitted = Familiarity(identity(classifier), centre, spread, known, np.inf, -np.inf)
+    validation = _sample(metadata, "validation", seed)
+    features, focus = _read(classifier, validation["image_path"])
+    far = float(np.quantile(fitted.distances(features), 1 - ALLOWED))
+    fitted = replace(fitted, far=far, blurred=float(np.quantile(focus, ALLOWED)))
+    measured = measure(fitted, classifier, _sample(metadata, "test", seed))
+    return replace(fitted, measured=measured)
+
+
+def measure(familiarity: Familiarity, classifier, test: pd.DataFrame) -> dict:
+    """Measure on test photographs against everyday pictures, and against themselves out of focus.
+
+    Args:
+        familiarity: What was fitted.
+        classifier: The network.
+        test: Rows with image_path.
+
+    Returns:
+        The areas under the ROC curve (`unlike_auc`, `blurred_auc`), the shares that get a warning
+        (`unlike_found`, `blurred_found`, `unlike_false`, `blurred_false`) and the numbers of
+        pictures (`test_images`, `other_images`).
+    """
+    features, focus = _read(classifier, test["image_path"])
+    own = familiarity.distances(features)
+    others = np.stack([classifier.prepare(image) for image in everyday_pictures().values()])
+    foreign = familiarity.distances(features_of(classifier, others))
+    soft = np.array([sharpness(_defocused(images.read_image(p))) for p in test["image_path"]])
+    return {
+        "unlike_auc": _auc(own, foreign),
+        "unlike_found": float((foreign > familiarity.far).mean()),
+        "unlike_false": float((own > familiarity.far).mean()),
+        "blurred_auc": _auc(-focus, -soft),
+        "blurred_found": float((soft < familiarity.blurred).mean()),
+        "blurred_false": float((focus < familiarity.blurred).mean()),
+        "test_images": len(own),
+        "other_images": len(foreign),
+    }
+
+
+def everyday_pictures() -> dict[str, np.ndarray]:
+    """Collect the pictures that ship with scikit-learn and, where installed, scikit-image.
+
+    Returns:
+        Name to uint8, (height, width, 3), RGB: a cat, a cup, coins, a galaxy, a retina, text.
+    """
+    import sklearn.datasets
+
+    folders = [Path(sklearn.datasets.__file__).parent / "images"]
+    try:
+        import skimage
+
+        folders.append(Path(skimage.__file__).parent / "data")
+    except ImportError:
+        pass
+    paths = [p for f in folders for p in sorted(f.glob("*")) if p.suffix in (".jpg", ".png")]
+    return {path.stem: images.read_image(path) for path in paths}
+
+
+def _sample(metadata: pd.DataFrame, split: str, seed: int, number: int = 700) -> pd.DataFrame:
+    rows = metadata[metadata["split"] == split]
+    return rows.sample(min(number, len(rows)), random_state=seed)
+
+
+def _read(classifier, paths) -> tuple[np.ndarray, np.ndarray]:
+    """Give the features and the sharpness of photographs, a few at a time."""
+    features, focus = [], []
+    paths = list(paths)
+    for start in range(0, len(paths), images.CHUNK):
+        pictures = [images.read_image(path) for path in paths[start : start + images.CHUNK]]
+        focus += [sharpness(picture) for picture in pictures]
+        prepared = np.stack([classifier.prepare(picture) for picture in pictures])
+        features.append(features_of(classifier, prepared))
+    return np.concatenate(features), np.array(focus)
+
+
+def _defocused(image: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(image, (0, 0), min(image.shape[:2]) / 40)
+
+
+def _scaled(features: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    return np.clip((features - centre) / spread, -CLIP, CLIP)
+
+
+def _auc(negative: np.ndarray, positive: np.ndarray) -> float:
+    labels = np.repeat([0, 1], [len(negative), len(positive)])
+    return float(roc_auc_score(labels, np.concatenate([negative, positive])))

@@ -1,0 +1,1 @@
+"""Architectures, their initial weights, and model files."""

@@ -1,0 +1,71 @@
+"""Predict images, one view each or the mean over their eight flips and quarter turns."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from lesions import classes
+
+VIEWS = 8
+
+
+def view(images: np.ndarray, number: int) -> np.ndarray:
+    """Turn square images into one of their eight views: four quarter turns, each mirrored or not.
+
+    Args:
+        images: (n, size, size, channels).
+        number: 0 to 7; 0 leaves the images as they are.
+
+    Returns:
+        The same shape and dtype.
+    """
+    turned = np.rot90(images, number % 4, axes=(1, 2))
+    return np.ascontiguousarray(turned[:, :, ::-1] if number >= 4 else turned)
+
+
+def predict(
+    model: keras.Model,
+    images: np.ndarray,
+    tta: bool = True,
+    patient: np.ndarray | None = None,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Predict class probabilities, averaged over eight views.
+
+    Args:
+        model: From `models.build` or `models.load`.
+        images: uint8 or float32, (n, size, size, 3), RGB 0-255.
+        tta: Whether the mean over the eight views of `view` is taken.
+        patient: float32, (n, data.PATIENT_FEATURES), where the model asks for it.
+        batch_size: Images a step.
+
+    Returns:
+        float32, (n, 7), rows sum to 1, before temperature scaling.
+
+    Raises:
+        ValueError: If the size of the images is not the model's.
+    """
+    size = model.inputs[0].shape[1]
+    if images.ndim != 4 or images.shape[1:] != (size, size, 3):
+        raise ValueError(
+            f"The images have the shape {images.shape}, the network takes (n, {size}, {size}, 3); "
+            "prepare them by images.prepare."
+        )
+    if not getattr(model, "compiled", False):
+        model.compile(jit_compile=use_jit())
+    result = np.zeros((len(images), len(classes.CODES)), dtype=np.float32)
+    views = range(VIEWS if tta else 1)
+    for start in range(0, len(images), batch_size):
+        part = slice(start, min(start + batch_size, len(images)))
+        for number in views:
+            inputs = view(images[part], number).astype(np.float32)
+            if patient is not None:
+                inputs = {"image": inputs, "patient": patient[part]}
+            result[part] += np.asarray(model.predict_on_batch(inputs)) / len(views)
+    return result
+
+
+def use_jit() -> bool:
+    """Say whether XLA pays: on JAX always, on TensorFlow only where compiling is soon repaid."""
+    return keras.backend.backend() == "jax"

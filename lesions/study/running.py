@@ -1,0 +1,226 @@
+"""Train the queue, run every notebook, render and publish it: `python -m lesions.study`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import html
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from lesions.system import console
+
+# TensorFlow, which comes along, writes a few lines while it is imported.
+with console.quiet_stderr():
+    from lesions import classes, data
+    from lesions.study import publishing
+    from lesions.study.publishing import NOTEBOOKS, REPOSITORY, latest_runs, notebooks
+
+
+NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
+
+
+def run(build: Path, chosen: list[Path] | None = None) -> Path:
+    """Execute the notebooks in order and render them beside an index.html.
+
+    Args:
+        build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
+        chosen: Notebooks to execute, by default all.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        ValueError: If a cell of a notebook fails; names the notebook.
+    """
+    import papermill
+    from traitlets.config import Config
+
+    folder = build / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["LESIONS_BUILD"] = str(build.resolve())
+    for name in ("HAM10000_DIR", "PRETRAINED_DIR"):  # the notebooks run in their own folder
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+    rendered = []
+    chosen = notebooks() if chosen is None else chosen
+    for number, path in enumerate(chosen, start=1):
+        cells = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
+        print(f"[{number}/{len(chosen)}] {path.stem}: {cells} cells ...", flush=True)
+        started = time.time()
+        try:
+            # Sockets in a folder of its own, not on TCP, of which Jupyter warns.
+            with _backend_of(path), tempfile.TemporaryDirectory() as sockets:
+                papermill.execute_notebook(
+                    path,
+                    folder / path.name,
+                    cwd=NOTEBOOKS,
+                    kernel_name="python3",
+                    progress_bar=sys.stderr.isatty(),
+                    config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
+                )
+        except papermill.exceptions.PapermillExecutionError as error:
+            raise ValueError(
+                f"{path.name} failed in cell {error.cell_index} with {error.ename}: "
+                f"{error.evalue}; the notebook so far is {folder / path.name}."
+            ) from error
+        seconds = time.time() - started
+        print(f"      done in {seconds:.0f} s", flush=True)
+        rendered.append((render(folder / path.name), seconds))
+    return write_index(folder, rendered)
+
+
+@contextlib.contextmanager
+def _backend_of(path: Path):
+    """Give TensorFlow to the notebooks that need gradients of layers, whatever trained before."""
+    before = os.environ.get("KERAS_BACKEND")
+    if path.name.startswith(NEED_TENSORFLOW):
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("KERAS_BACKEND", None)
+        else:
+            os.environ["KERAS_BACKEND"] = before
+
+
+def render(path: Path) -> Path:
+    """Render an executed notebook as HTML beside it.
+
+    Returns:
+        The path of the HTML page.
+    """
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
+    page = path.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def title(path: Path) -> str:
+    """Read a notebook's title: the first heading of its first cell."""
+    first = nbformat.read(path.with_suffix(".ipynb"), 4).cells[0].source
+    return re.search(r"^# (.+)$", first, re.MULTILINE).group(1)
+
+
+def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
+    """Write the page that links the rendered notebooks.
+
+    Args:
+        folder: Where it goes.
+        rendered: HTML pages in this folder and the seconds that each notebook took.
+
+    Returns:
+        The path of index.html.
+    """
+    rows = "\n".join(
+        f'<li><a href="{page.name}">{html.escape(title(page))}</a> <small>{seconds:.0f} s</small>'
+        for page, seconds in rendered
+    )
+    path = folder / "index.html"
+    path.write_text(
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'><title>Skin-lesion study</title>"
+        "<style>body{font:18px/1.6 system-ui;max-width:42em;margin:3em auto;padding:0 1em}"
+        "small{color:#666}</style>"
+        f"<h1>Skin-lesion study</h1><ol>\n{rows}\n</ol>"
+        f"<p><strong>{classes.NOTICE}</strong></p><p><small>{classes.CREDIT}</small></p></html>\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def train_queue(build: Path) -> list[Path]:
+    """Train every recipe of the published comparison that has no run yet, one after another.
+
+    It may be killed at any moment, by `timeout` too: the next call goes on after the last
+    epoch, so that hours of training fit into pieces of ten minutes. Several processes may share
+    one queue: two of one core each train small pictures a third faster than one of two. Other
+    backends than TensorFlow serve as well, see KERAS_BACKEND.
+
+    Args:
+        build: Folder for everything made here.
+
+    Returns:
+        The run folders, found or made, without those that another process is training.
+
+    Raises:
+        ValueError: If only the demo set is at hand.
+    """
+    from lesions import training
+    from lesions.study import recipes
+    from lesions.training.earlier import StartMissing
+
+    dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
+    if dataset.is_demo:
+        raise ValueError("The queue trains on real photographs; name their folder by HAM10000_DIR.")
+    runs, folders = build / "runs" / profile, []
+    configs = recipes.queue(profile, metadata)
+    for number, config in enumerate(configs, start=1):
+        folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
+        if folder is None:
+            print(f"[{number}/{len(configs)}]", end=" ", flush=True)
+            store = training.open_store(config, metadata, build)
+            try:
+                folder = training.train(config, metadata, store, runs)
+            except (training.Busy, StartMissing) as error:
+                # Perhaps another process is still training the one that it starts from.
+                print(f"Left for a later call: {error}", flush=True)
+                continue
+        folders.append(folder)
+    return folders
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; give the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="execute every notebook in order, under build/")
+    commands.add_parser("train", help="train every network of the comparison; resumes when killed")
+    publish = commands.add_parser("publish", help="copy results from build/ into the repository")
+    publish.add_argument(
+        "what", choices=("notebooks", "runs", "table"), help="which of the results"
+    )
+    renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
+    renamed.add_argument("address", help="https://github.com/owner/repository")
+    chosen = parser.parse_args(arguments)
+    build = data.build_folder()
+    try:
+        if chosen.command == "run":
+            _report(build, run(build))
+        elif chosen.command == "train":
+            print(*train_queue(build), sep="\n")
+        elif chosen.command == "publish":
+            publishers = {
+                "notebooks": lambda: publishing.publish_notebooks(build),
+                "runs": lambda: publishing.publish_runs(build),
+                "table": publishing.publish_table,
+            }
+            print(*publishers[chosen.what](), sep="\n")
+        else:
+            print(*publishing.set_address(chosen.address), sep="\n")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _report(build: Path, index: Path) -> None:
+    runs = latest_runs(build)
+    table = pd.read_csv(runs / "comparison.csv")
+    columns = ["run", "validation_balanced_accuracy", "test_balanced_accuracy", "test_macro_auc"]
+    print("\nComparison (best on validation first)\n")
+    print(table[[c for c in columns if c in table]].round(3).to_string(index=False))
+    print("\nMade:")
+    made = [runs / "comparison.csv", runs / "best_model.h5", runs / "gradcam_examples", index]
+    print(*(f"  {path}" for path in made if path.exists()), sep="\n")
+    print(f"\n{classes.NOTICE}")

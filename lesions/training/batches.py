@@ -1,0 +1,263 @@
+"""Batches for Keras: class weights, oversampling and augmentation on training rows only."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import keras
+import numpy as np
+
+from lesions import classes
+from lesions.data import balance
+
+AUGMENTATIONS = ("none", "standard", "strong", "random")
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def augment(image: np.ndarray, random: np.random.Generator, strength: str = "standard"):
+    """Draw one new view of a lesion: one affine warp and one colour transform.
+
+    Flip, full rotation, scale and shift are a single interpolation with mirrored borders;
+    brightness, contrast, saturation and the colour of the light are one matrix.
+
+    Args:
+        image: uint8, (size, size, 3), RGB 0-255.
+        random: Source of all draws.
+        strength: "standard", "strong" for wider ranges and a blanked square (cutout), or
+            "random" for the standard warp and two changes drawn from many (RandAugment, Cubuk
+            et al. 2020).
+
+    Returns:
+        uint8, the same shape.
+    """
+    strong = strength == "strong"
+    size = image.shape[0]
+    # OpenCV warps four channels a third faster than three, to the same values.
+    warped = cv2.warpAffine(
+        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
+        _draw_warp(random, size, reach=1.5 if strong else 1.0),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+    if strength == "random":
+        for change in random.integers(0, len(CHANGES), 2):
+            warped = CHANGES[change](warped, random.choice([-RANDOM_REACH, RANDOM_REACH]))
+        return warped
+    coloured = cv2.transform(warped, _draw_colours(random, reach=1.5 if strong else 1.0))
+    if strong and random.random() < 0.5:
+        side = int(size * random.uniform(0.1, 0.3))
+        top, left = random.integers(0, size - side, 2)
+        coloured[top : top + side, left : left + side] = coloured.mean(axis=(0, 1))
+    return coloured
+
+
+def _draw_warp(random: np.random.Generator, size: int, reach: float) -> np.ndarray:
+    angle = random.uniform(0, 2 * np.pi)
+    scale = np.exp(random.uniform(-0.2, 0.2) * reach)
+    flip = 1 if random.random() < 0.5 else -1
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    turn = np.array([[cosine * flip, -sine], [sine * flip, cosine]])
+    centre = np.full(2, (size - 1) / 2)
+    shift = random.uniform(-0.08, 0.08, 2) * reach * size
+    return np.column_stack([turn, centre - turn @ centre + shift])
+
+
+def _draw_colours(random: np.random.Generator, reach: float) -> np.ndarray:
+    brightness, contrast, saturation = 1 + random.uniform(-0.2, 0.2, 3) * reach
+    light = 1 + random.uniform(-0.08, 0.08, 3) * reach
+    matrix = saturation * np.eye(3) + (1 - saturation) * LUMA
+    matrix = light[:, None] * matrix * contrast * brightness
+    offset = np.full(3, 128 * (1 - contrast) * brightness)
+    return np.column_stack([matrix, offset]).astype(np.float32)
+
+
+def _blend(image, other, reach: float) -> np.ndarray:
+    """Move an image away from another by a share, or towards it where the share is negative."""
+    return cv2.addWeighted(image, 1 + reach, np.full_like(image, other), -reach, 0)
+
+
+def _grey(image) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def _stretch(image, reach: float) -> np.ndarray:
+    low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
+    return ((image - low) * (255 / np.maximum(high - low, 1))).astype(np.uint8)
+
+
+def _equalise(image, reach: float) -> np.ndarray:
+    return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
+
+
+def _solarise(image, reach: float) -> np.ndarray:
+    return np.where(image >= 255 * (1 - abs(reach)), 255 - image, image)
+
+
+def _posterise(image, reach: float) -> np.ndarray:
+    return image & np.uint8(256 - 2 ** round(4 * abs(reach)))
+
+
+def _shear(image, reach: float) -> np.ndarray:
+    size, slope = image.shape[0], 0.3 * reach
+    matrix = np.array([[1, slope, -slope * size / 2], [0, 1, 0]])
+    return cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+
+
+# The changes of RandAugment but for those that the standard warp makes, at half their reach.
+RANDOM_REACH = 0.5
+CHANGES = (
+    lambda image, reach: image,
+    lambda image, reach: _blend(image, 0, reach),
+    lambda image, reach: _blend(image, _grey(image).mean().astype(np.uint8), reach),
+    lambda image, reach: _blend(image, _grey(image), reach),
+    lambda image, reach: _blend(image, cv2.blur(image, (3, 3)), reach),
+    _stretch,
+    _equalise,
+    _solarise,
+    _posterise,
+    _shear,
+)
+
+
+def _paste(images, others, share: np.float32, random: np.random.Generator):
+    """Put one box of other images over images; give them and the share that is left of each."""
+    size = images.shape[1]
+    half = int(size * np.sqrt(1 - share)) // 2
+    middle = random.integers(0, size, 2)
+    (top, left), (bottom, right) = np.maximum(middle - half, 0), np.minimum(middle + half, size)
+    mixed = images.copy()
+    mixed[:, top:bottom, left:right] = others[:, top:bottom, left:right]
+    return mixed, np.float32(1 - (bottom - top) * (right - left) / size**2)
+
+
+class LesionBatches(keras.utils.PyDataset):
+    """Batches from an image store, the same for the same (seed, epoch, row).
+
+    The draws of an augmentation depend on seed, epoch and row alone, so that a picture is the
+    same whichever thread makes it and a resumed training sees what it would have seen.
+
+    A shuffled epoch leaves its last short batch out, so that all steps have one shape, and has
+    as many steps with oversampling as without: it takes a part of the repeated rows.
+
+    Attributes:
+        epoch: Number of the epoch, 0 and up; it sets order and augmentation.
+    """
+
+    def __init__(
+        self,
+        store,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int = 32,
+        augmentation: str = "none",
+        seed: int = 42,
+        shuffle: bool = False,
+        weights: np.ndarray | None = None,
+        oversampling: bool = False,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        patient: np.ndarray | None = None,
+        soft_labels: np.ndarray | None = None,
+    ):
+        """Describe the batches.
+
+        Args:
+            store: An `images.ImageStore`, or any object with `images` uint8 (n, s, s, 3).
+            rows: int, (m,), rows of the store, one per example.
+            labels: int, (m,), 0 to 6, for `rows`.
+            batch_size: Examples a batch.
+            augmentation: "none", or a strength of `augment`.
+            seed: Seed of order, oversampling and augmentation.
+            shuffle: Whether every epoch has its own order.
+            weights: float32, (7,), loss weight of each class, or None.
+            oversampling: Whether small classes are repeated, see `balance.oversample`.
+            mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
+            cutmix: Beta parameter of CutMix (Yun et al. 2019), 0 for none; with both, half of
+                the batches have one and half the other, by chance.
+            patient: float32, (m, features), for `rows`, or None.
+            soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`; None
+                for `labels` themselves.
+
+        Raises:
+            ValueError: If a name is unknown or the lengths differ.
+        """
+        # Two workers keep up with a GPU; on the CPU they use what training leaves over.
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        if augmentation not in AUGMENTATIONS:
+            raise ValueError(
+                f"Unknown augmentation {augmentation!r}; use {', '.join(AUGMENTATIONS)}."
+            )
+        if len(rows) != len(labels):
+            raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
+        self.store, self.batch_size, self.seed = store, batch_size, seed
+        self.augmentation, self.shuffle = augmentation, shuffle
+        self.mixup, self.cutmix = mixup, cutmix
+        chosen = balance.oversample(labels, seed) if oversampling else np.arange(len(rows))
+        self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
+        self.patient = None if patient is None else patient[chosen]
+        taught = np.eye(len(classes.CODES))[labels] if soft_labels is None else soft_labels
+        self.taught = np.asarray(taught, dtype=np.float32)[chosen]
+        self.given = len(rows)
+        self.weights = weights
+        self.epoch = 0
+        self._order = (-1, np.arange(len(self.rows)))
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        if self.shuffle:
+            return max(1, self.given // self.batch_size)
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index: int):
+        """Make batch number `index` of the current epoch.
+
+        Returns:
+            (inputs, taught) or (inputs, taught, sample_weights): inputs uint8 (b, s, s, 3)
+            or a dict of `image` and `patient`; taught float32 (b, 7), one-hot unless mixed or
+            soft; weights float32 (b,), of the classes by their shares in `taught`.
+        """
+        chosen = self._epoch_order()[index * self.batch_size : (index + 1) * self.batch_size]
+        images = self._images(chosen)
+        taught = self.taught[chosen]
+        patient = None if self.patient is None else self.patient[chosen]
+        if self.mixup or self.cutmix:
+            images, taught, patient = self._mix(index, images, taught, patient)
+        inputs = images if patient is None else {"image": images, "patient": patient}
+        if self.weights is None:
+            return inputs, taught
+        return inputs, taught, taught @ self.weights
+
+    def _images(self, chosen: np.ndarray) -> np.ndarray:
+        images = self.store.images[self.rows[chosen]]
+        if self.augmentation != "none":
+            for place, position in enumerate(chosen):
+                # The position tells repeated rows of an oversampled class apart.
+                random = np.random.default_rng((self.seed, self.epoch, int(position)))
+                images[place] = augment(images[place], random, self.augmentation)
+        return images
+
+    def _mix(self, index, images, taught, patient):
+        random = np.random.default_rng((self.seed, self.epoch, index, 1))
+        cut = bool(self.cutmix) and not (self.mixup and random.random() < 0.5)
+        beta = self.cutmix if cut else self.mixup
+        share = np.float32(random.beta(beta, beta))
+        partner = random.permutation(len(images))
+        if cut:
+            mixed, share = _paste(images, images[partner], share, random)
+        else:
+            mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
+            mixed = mixed.reshape(images.shape)
+        taught = share * taught + (1 - share) * taught[partner]
+        if patient is not None:
+            patient = share * patient + (1 - share) * patient[partner]
+        return mixed, taught, patient
+
+    def _epoch_order(self) -> np.ndarray:
+        with self._lock:
+            if self.shuffle and self._order[0] != self.epoch:
+                random = np.random.default_rng((self.seed, self.epoch))
+                self._order = (self.epoch, random.permutation(len(self.rows)))
+            return self._order[1]

@@ -1,0 +1,475 @@
+"""The evaluation, against hand-computed cases and against scikit-learn."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn_metrics
+from sklearn.calibration import calibration_curve
+
+from lesions import classes, evaluation
+from lesions.evaluation import comparison, weighted
+
+CODES = list(classes.CODES)
+MEL, NV = CODES.index("mel"), CODES.index("nv")
+
+
+def draw(images=300, seed=0, strength=2.0, decimals=None):
+    """Labels of all seven classes, nv in front, and probabilities that lean towards them."""
+    generator = np.random.default_rng(seed)
+    labels = generator.choice(7, size=images, p=[0.05, 0.07, 0.12, 0.03, 0.13, 0.55, 0.05])
+    labels[:7] = range(7)
+    logits = generator.normal(size=(images, 7)) + strength * np.eye(7)[labels]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if decimals is not None:
+        # Coarse scores tie; the last column keeps the sum at 1.
+        scores = np.round(scores, decimals)
+        scores[:, NV] += 1 - scores.sum(axis=1)
+        scores = np.clip(scores, 0, None)
+        scores /= scores.sum(axis=1, keepdims=True)
+    return labels, scores
+
+
+def frame(labels, scores, split="test", photographs=1, prefix="ISIC"):
+    numbers = np.arange(len(labels))
+    table = pd.DataFrame(
+        {
+            "image_id": [f"{prefix}_{split}_{number:05d}" for number in numbers],
+            "lesion_id": [f"HAM_{split}_{number // photographs:05d}" for number in numbers],
+            "split": split,
+            "dx": [CODES[label] for label in labels],
+        }
+    )
+    table[CODES] = scores
+    return table
+
+
+def both_splits(seed=0, **settings):
+    parts = [frame(*draw(seed=seed + 1, **settings), split="validation")]
+    return pd.concat([*parts, frame(*draw(seed=seed, **settings))], ignore_index=True)
+
+
+def certain(predicted, confidence):
+    """Probabilities with one confidence in the predicted class, the rest shared evenly."""
+    scores = np.full((len(predicted), 7), (1 - confidence) / 6)
+    scores[np.arange(len(predicted)), predicted] = confidence
+    return scores
+
+
+def slow(labels, scores, weights):
+    """The headline metrics from scikit-learn, with sample weights."""
+    kept = weights > 0
+    labels, scores, weights = labels[kept], scores[kept], weights[kept]
+    present, predicted = np.unique(labels), scores.argmax(axis=1)
+    shared = {"sample_weight": weights}
+    macro = {"labels": present, "average": "macro", "zero_division": 0, **shared}
+    malignant = evaluation.MALIGNANT
+    result = {
+        "balanced_accuracy": sklearn_metrics.recall_score(labels, predicted, **macro),
+        "accuracy": sklearn_metrics.accuracy_score(labels, predicted, **shared),
+        "macro_f1": sklearn_metrics.f1_score(labels, predicted, **macro),
+        "macro_auc": np.mean(
+            [sklearn_metrics.roc_auc_score(labels == k, scores[:, k], **shared) for k in present]
+        ),
+        "macro_average_precision": np.mean(
+            [
+                sklearn_metrics.average_precision_score(labels == k, scores[:, k], **shared)
+                for k in present
+            ]
+        ),
+        "malignant_auc": sklearn_metrics.roc_auc_score(
+            malignant[labels], scores[:, malignant].sum(axis=1), **shared
+        ),
+        "brier_score": sklearn_metrics.brier_score_loss(
+            labels, scores, labels=range(7), scale_by_half=False, **shared
+        ),
+    }
+    false_rate, true_rate, _ = sklearn_metrics.roc_curve(
+        labels == MEL, scores[:, MEL], drop_intermediate=False, **shared
+    )
+    for percent in (90, 95):
+        name = f"melanoma_sensitivity_at_{percent}_specificity"
+        result[name] = true_rate[false_rate <= 1 - percent / 100 + 1e-9].max()
+    repeated = np.repeat(np.arange(len(labels)), weights.astype(int))
+    table = evaluation.reliability(labels[repeated], scores[repeated]).dropna()
+    gaps = (table["confidence"] - table["accuracy"]).abs()
+    result["expected_calibration_error"] = np.average(gaps, weights=table["images"])
+    return result
+
+
+def test_metrics_of_a_perfect_model():
+    labels = np.repeat(np.arange(7), 3)
+    result = evaluation.metrics(labels, certain(labels, 1.0))
+    for name in ("brier_score", "expected_calibration_error", "log_loss"):
+        assert result.pop(name) == pytest.approx(0, abs=1e-9)
+    assert set(result.values()) == {1.0}
+
+
+def test_metrics_computed_by_hand():
+    # Two images a class; one of the two melanomas is taken for a nevus.
+    labels = np.repeat(np.arange(7), 2)
+    predicted = labels.copy()
+    predicted[2 * MEL] = NV
+    result = evaluation.metrics(labels, certain(predicted, 0.7))
+    assert result["accuracy"] == pytest.approx(13 / 14)
+    assert result["balanced_accuracy"] == pytest.approx(6.5 / 7)
+    assert result["macro_recall"] == result["balanced_accuracy"]
+    assert result["macro_precision"] == pytest.approx((6 + 2 / 3) / 7)
+    assert result["macro_f1"] == pytest.approx((5 + 2 / 3 + 4 / 5) / 7)
+    # Six classes are ranked without fault or with one nevus score too high among twelve.
+    auc_mel = (1 + 0.5) / 2
+    auc_nv = (12 - 0.5) / 12
+    assert result["macro_auc"] == pytest.approx((5 + auc_mel + auc_nv) / 7)
+    assert result["melanoma_sensitivity_at_95_specificity"] == pytest.approx(0.5)
+    right, wrong = 0.3**2 + 6 * 0.05**2, 0.7**2 + 0.95**2 + 5 * 0.05**2
+    assert result["brier_score"] == pytest.approx((13 * right + wrong) / 14)
+    assert result["expected_calibration_error"] == pytest.approx(13 / 14 - 0.7)
+    assert result["log_loss"] == pytest.approx(-(13 * np.log(0.7) + np.log(0.05)) / 14)
+
+
+def test_melanoma_sensitivity_reaches_a_specificity_of_exactly_the_target():
+    # Ten images without melanoma: 90% specificity allows one false alarm, 95% none.
+    labels = np.array([MEL] * 4 + [0, 1, 2, 3, 5, 6, 5, 5, 5, 5])
+    melanoma = np.array([0.9, 0.7, 0.5, 0.1, 0.8, 0.6, 0.4, 0.3] + [0.05] * 6)
+    scores = np.repeat((1 - melanoma)[:, None] / 6, 7, axis=1)
+    scores[:, MEL] = melanoma
+    result = evaluation.metrics(labels, scores)
+    assert result["melanoma_sensitivity_at_90_specificity"] == 0.5
+    assert result["melanoma_sensitivity_at_95_specificity"] == 0.25
+
+
+def test_malignant_auc_sums_the_malignant_classes():
+    labels, scores = draw(seed=3)
+    positions = [CODES.index(code) for code in ("akiec", "bcc", "mel")]
+    expected = sklearn_metrics.roc_auc_score(
+        np.isin(labels, positions), scores[:, positions].sum(axis=1)
+    )
+    assert evaluation.metrics(labels, scores)["malignant_auc"] == pytest.approx(expected)
+
+
+def test_metrics_agree_with_scikit_learn():
+    labels, scores = draw()
+    result = evaluation.metrics(labels, scores)
+    predicted = scores.argmax(axis=1)
+    expected = slow(labels, scores, np.ones(len(labels)))
+    expected["balanced_accuracy"] = sklearn_metrics.balanced_accuracy_score(labels, predicted)
+    expected["macro_auc"] = sklearn_metrics.roc_auc_score(labels, scores, multi_class="ovr")
+    expected["log_loss"] = sklearn_metrics.log_loss(labels, scores)
+    for name, value in expected.items():
+        assert result[name] == pytest.approx(value, abs=1e-12), name
+
+
+def test_an_absent_class_is_refused_unless_asked_for():
+    labels, scores = draw()
+    kept = labels != CODES.index("df")
+    with pytest.raises(ValueError, match="true class df"):
+        evaluation.metrics(labels[kept], scores[kept])
+    result = evaluation.metrics(labels[kept], scores[kept], present_only=True)
+    recalls = evaluation.per_class(labels[kept], scores[kept])["recall"]
+    assert result["balanced_accuracy"] == pytest.approx(recalls.drop("df").mean())
+    assert np.isnan(recalls["df"])
+
+
+def test_per_class_and_confusion_agree():
+    labels, scores = draw()
+    table, counts = evaluation.per_class(labels, scores), evaluation.confusion(labels, scores)
+    assert list(table.index) == CODES
+    assert table["recall"].to_numpy() == pytest.approx(np.diag(counts) / counts.sum(axis=1))
+    assert table["precision"].to_numpy() == pytest.approx(np.diag(counts) / counts.sum(axis=0))
+    assert table["images"].tolist() == counts.sum(axis=1).tolist()
+    result = evaluation.metrics(labels, scores)
+    for column, name in (
+        ("f1", "macro_f1"),
+        ("auc", "macro_auc"),
+        ("average_precision", "macro_average_precision"),
+    ):
+        assert table[column].mean() == pytest.approx(result[name])
+
+
+def test_calibration_error_is_zero_where_confidence_is_accuracy():
+    # Every image is called nv with a confidence of 0.4, and 40% of them are.
+    labels = np.array([NV] * 8 + [0, 1, 2, 3, 4, 6] * 2)
+    scores = certain(np.full(20, NV), 0.4)
+    result = evaluation.metrics(labels, scores)
+    assert result["expected_calibration_error"] == pytest.approx(0, abs=1e-12)
+
+
+def test_reliability_agrees_with_scikit_learn():
+    labels, scores = draw()
+    table = evaluation.reliability(labels, scores)
+    accuracy, confidence = calibration_curve(
+        scores.argmax(axis=1) == labels, scores.max(axis=1), n_bins=15
+    )
+    assert len(table) == 15 and table["images"].sum() == len(labels)
+    assert table["accuracy"].dropna().to_numpy() == pytest.approx(accuracy)
+    assert table["confidence"].dropna().to_numpy() == pytest.approx(confidence)
+
+
+@pytest.mark.parametrize("factor", [3.0, 0.5])
+def test_temperature_recovers_a_known_factor(factor):
+    generator = np.random.default_rng(1)
+    logits = generator.normal(scale=1.5, size=(6000, 7))
+    honest = evaluation.apply_temperature(np.exp(logits) / np.exp(logits).sum(1)[:, None], 1)
+    # Labels are drawn from the probabilities, so their own temperature is 1.
+    labels = (generator.random((6000, 1)) > honest.cumsum(axis=1)).sum(axis=1).clip(max=6)
+    sharpened = evaluation.apply_temperature(honest, 1 / factor)
+    temperature = evaluation.fit_temperature(labels, sharpened)
+    assert temperature == pytest.approx(factor, rel=0.06)
+    before = evaluation.metrics(labels, sharpened)
+    after = evaluation.metrics(labels, evaluation.apply_temperature(sharpened, temperature))
+    assert after["accuracy"] == before["accuracy"]
+    assert after["log_loss"] < before["log_loss"]
+    assert after["expected_calibration_error"] < before["expected_calibration_error"] / 3
+
+
+def test_temperature_minimises_the_log_loss_even_with_an_absent_class():
+    labels, scores = draw(strength=1.0)
+    kept = labels != 3
+    labels, scores = labels[kept], scores[kept]
+
+    def loss(temperature):
+        softened = evaluation.apply_temperature(scores, temperature)
+        return sklearn_metrics.log_loss(labels, softened, labels=range(7))
+
+    temperature = evaluation.fit_temperature(labels, scores)
+    assert loss(temperature) < min(loss(temperature * 1.02), loss(temperature / 1.02))
+
+
+def test_temperature_stays_finite_and_positive():
+    labels = np.arange(7)
+    # Without an error to learn from, colder is always better.
+    assert 0.05 <= evaluation.fit_temperature(labels, certain(labels, 0.9)) < 0.2
+    assert 0.05 <= evaluation.fit_temperature(labels, certain(labels, 1.0)) <= 1
+    # Always wrong: warmer is always better.
+    assert evaluation.fit_temperature(labels, certain((labels + 1) % 7, 0.9)) == 20
+    assert evaluation.apply_temperature(certain(labels, 1.0), 0.05).sum() == pytest.approx(7)
+    with pytest.raises(ValueError, match="temperature is 0"):
+        evaluation.apply_temperature(certain(labels, 0.9), 0)
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_weighted_metrics_agree_with_scikit_learn(decimals):
+    labels, scores = draw(decimals=decimals, seed=5)
+    generator = np.random.default_rng(2)
+    weights = generator.poisson(1.0, size=(len(labels), 8)).astype(float)
+    weights[:, 0] = 1
+    # One weighting has no dermatofibroma and one gives the highest scores no weight.
+    weights[labels == 3, 1] = 0
+    weights[scores.max(axis=1) > 0.6, 2] = 0
+    fast = weighted.metrics(labels, scores, weights)
+    assert set(fast) == set(evaluation.HEADLINES)
+    for column in range(weights.shape[1]):
+        for name, value in slow(labels, scores, weights[:, column]).items():
+            assert fast[name][column] == pytest.approx(value, abs=1e-10), (name, column)
+
+
+def test_intervals_hold_the_point_estimates():
+    labels, scores = draw()
+    predictions = frame(labels, scores)
+    table = evaluation.intervals(predictions, resamples=300)
+    assert tuple(table.index) == evaluation.HEADLINES
+    expected = evaluation.metrics(labels, scores)
+    for name, row in table.iterrows():
+        assert row["value"] == pytest.approx(expected[name], abs=1e-12)
+        assert row["low"] <= row["high"]
+    # Accuracy has a textbook interval to compare with.
+    accuracy = table.loc["accuracy"]
+    spread = 1.96 * np.sqrt(accuracy["value"] * (1 - accuracy["value"]) / len(labels))
+    assert accuracy["high"] - accuracy["low"] == pytest.approx(2 * spread, rel=0.15)
+
+
+def test_intervals_do_not_depend_on_row_order():
+    predictions = frame(*draw(), photographs=2)
+    table = evaluation.intervals(predictions, resamples=50)
+    shuffled = evaluation.intervals(predictions.sample(frac=1, random_state=0), resamples=50)
+    pd.testing.assert_frame_equal(table, shuffled)
+
+
+def test_copied_photographs_do_not_narrow_the_intervals():
+    labels, scores = (np.repeat(part, 4, axis=0) for part in draw(images=150))
+    by_lesion = evaluation.intervals(frame(labels, scores, photographs=4), resamples=400)
+    by_image = evaluation.intervals(frame(labels, scores), resamples=400)
+    alone = evaluation.intervals(frame(*draw(images=150)), resamples=400)
+
+    def width(table, name):
+        return table.loc[name, "high"] - table.loc[name, "low"]
+
+    for name in ("accuracy", "macro_auc", "brier_score"):
+        # Four copies make the naive interval half as wide as it may be.
+        assert width(by_lesion, name) > 1.6 * width(by_image, name)
+        assert width(by_lesion, name) == pytest.approx(width(alone, name), rel=0.15)
+
+
+def test_intervals_leave_out_resamples_without_meaning():
+    labels, scores = draw(images=60)
+    kept = (labels != MEL) | (np.cumsum(labels == MEL) == 1)
+    table = evaluation.intervals(frame(labels[kept], scores[kept]), resamples=200)
+    assert np.isfinite(table.to_numpy()).all()
+
+
+def test_a_model_does_not_differ_from_itself():
+    predictions = frame(*draw(), photographs=2)
+    shuffled = predictions.sample(frac=1, random_state=0)
+    for metric in evaluation.HEADLINES:
+        result = evaluation.paired_difference(predictions, shuffled, metric, resamples=50)
+        assert result == {"value": 0, "low": 0, "high": 0}
+
+
+def test_paired_difference_is_narrower_than_two_intervals():
+    labels, scores = draw()
+    better = 0.9 * scores + 0.1 * np.eye(7)[labels]
+    a, b = frame(labels, better), frame(labels, scores)
+    result = evaluation.paired_difference(a, b, resamples=300)
+    assert 0 < result["low"] < result["value"] < result["high"]
+    row = evaluation.intervals(b, resamples=300).loc["balanced_accuracy"]
+    assert result["high"] - result["low"] < row["high"] - row["low"]
+
+
+def test_paired_difference_refuses_other_images_and_metrics():
+    predictions = frame(*draw())
+    with pytest.raises(ValueError, match="different images"):
+        evaluation.paired_difference(predictions, predictions.iloc[1:])
+    with pytest.raises(ValueError, match="different images"):
+        evaluation.paired_difference(predictions, frame(*draw(), prefix="other"))
+    with pytest.raises(ValueError, match="no metric 'kappa'"):
+        evaluation.paired_difference(predictions, predictions, "kappa")
+
+
+def test_evaluate_is_plain_json_and_uses_validation_for_the_temperature():
+    predictions = both_splits()
+    result = evaluation.evaluate(predictions)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    validation = predictions[predictions["split"] == "validation"]
+    labels = validation["dx"].map(CODES.index).to_numpy()
+    expected = evaluation.fit_temperature(labels, validation[CODES].to_numpy())
+    assert result["temperature"] == expected
+    assert set(result["test_intervals"]) == set(evaluation.HEADLINES)
+    assert set(result["test_per_class"]) == set(CODES)
+    assert result["test_calibrated"]["accuracy"] == result["test"]["accuracy"]
+
+
+def test_evaluate_refuses_or_marks_an_absent_class():
+    predictions = both_splits()
+    predictions = predictions[(predictions["split"] != "test") | (predictions["dx"] != "mel")]
+    with pytest.raises(ValueError, match="true class mel"):
+        evaluation.evaluate(predictions)
+    result = evaluation.evaluate(predictions, present_only=True)
+    name = "melanoma_sensitivity_at_90_specificity"
+    assert result["test"][name] is None and result["test_intervals"][name] == [None, None]
+    assert result["test_per_class"]["mel"]["recall"] is None
+    json.dumps(result, allow_nan=False)
+
+
+def test_evaluate_needs_both_splits():
+    with pytest.raises(ValueError, match="split 'validation'"):
+        evaluation.evaluate(frame(*draw()))
+
+
+def test_slices_by_age_band():
+    labels, scores = draw(images=70)
+    predictions = frame(labels, scores, photographs=2)
+    ages = np.tile([0.0, 29, 30, 60, 75, 85, np.nan], 10)
+    metadata = predictions[["image_id", "lesion_id", "dx"]].assign(age=ages)
+    table = evaluation.slices(predictions, metadata.sample(frac=1, random_state=0), "age_band")
+    assert list(table.index) == ["0-29", "30-44", "60-74", "75+", "missing"]
+    assert table["images"].tolist() == [20, 10, 10, 20, 10]
+    young = np.isin(ages, [0.0, 29])
+    expected = (scores.argmax(axis=1) == labels)[young].mean()
+    assert table.loc["0-29", "accuracy"] == pytest.approx(expected)
+    assert table.loc["0-29", "lesions"] == predictions["lesion_id"][young].nunique()
+
+
+def test_slices_leave_malignant_auc_open_where_undefined():
+    labels, scores = draw()
+    predictions = frame(labels, scores)
+    metadata = predictions[["image_id"]].assign(
+        dx_type=np.where(labels == NV, "follow_up", "histo"), sex="female"
+    )
+    table = evaluation.slices(predictions, metadata, "dx_type")
+    assert np.isnan(table.loc["follow_up", "malignant_auc"])
+    assert table.loc["follow_up", "balanced_accuracy"] == table.loc["follow_up", "accuracy"]
+    assert 0.5 < table.loc["histo", "malignant_auc"] <= 1
+    with pytest.raises(ValueError, match="no slices by 'dx'"):
+        evaluation.slices(predictions, metadata, "dx")
+    with pytest.raises(ValueError, match="no row for 1 predicted"):
+        evaluation.slices(predictions, metadata.iloc[1:], "sex")
+
+
+def write_run(folder, predictions, **config):
+    folder.mkdir()
+    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    record = {
+        "config": {"architecture": "cnn", "image_size": 64, "epochs": 9, "seed": 1, **config},
+        "initial_weights": "random",
+        "hardware": "CPU",
+        "seconds": 90.0,
+        "parameters": 1234,
+        "epochs_trained": 5,
+    }
+    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def test_compare_sorts_runs_and_recomputes_their_metrics(tmp_path):
+    weak = write_run(tmp_path / "weak", both_splits(strength=1.0))
+    strong = write_run(tmp_path / "strong", both_splits(strength=3.0), architecture="resnet18")
+    table = comparison.compare([weak, strong])
+    assert table["run"].tolist() == ["strong", "weak"]
+    assert table["architecture"].tolist() == ["resnet18", "cnn"]
+    assert table["epochs"].tolist() == [5, 5] and table["minutes"].tolist() == [1.5, 1.5]
+    row = table.iloc[1]
+    expected = evaluation.metrics(*draw(strength=1.0))
+    assert row["test_macro_auc"] == pytest.approx(expected["macro_auc"], abs=1e-4)
+    for name in ("test_balanced_accuracy", "test_macro_auc"):
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+
+
+def test_labels_are_as_short_as_they_stay_apart(tmp_path):
+    treated = {"oversampling": True, "class_weighting": "none"}
+    names = [
+        f"cnn-64px-seed{seed}-0000000{digit}" for digit, seed in enumerate((42, 43, 43, 44, 44))
+    ]
+    configs = [{}, treated, {"class_weighting": "square_root"}, treated, treated]
+    balances = [comparison.class_balance(config) for config in configs]
+    assert comparison.labels(names, balances) == [
+        "cnn-64px-seed42",
+        "cnn-64px-seed43, oversampled",
+        "cnn-64px-seed43, square-root weights",
+        *names[3:],
+    ]
+    run = write_run(tmp_path / "one", both_splits(), oversampling=True, class_weighting="balanced")
+    assert comparison.compare([run])["class_balance"][0] == "oversampled and balanced weights"
+
+
+def test_compare_names_the_faulty_folder(tmp_path):
+    run = write_run(tmp_path / "broken", both_splits())
+    predictions = both_splits()
+    predictions.loc[4, "dx"] = "wart"
+    predictions.to_csv(run / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match="broken.*diagnosis 'wart'"):
+        comparison.compare([run])
+    (run / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match="config.json is not whole"):
+        comparison.compare([run])
+    (run / "predictions.csv").unlink()
+    with pytest.raises(ValueError, match="broken has no predictions.csv"):
+        comparison.compare([run])
+    with pytest.raises(ValueError, match="no run folder"):
+        comparison.compare([])
+
+
+def test_malformed_input_is_named():
+    labels, scores = draw()
+    with pytest.raises(ValueError, match=r"shape \(300, 6\)"):
+        evaluation.metrics(labels, scores[:, :6])
+    with pytest.raises(ValueError, match="Row 2 has the label 7"):
+        evaluation.metrics(np.where(np.arange(300) == 2, 7, labels), scores)
+    wrong = scores.copy()
+    wrong[3] *= 2
+    with pytest.raises(ValueError, match="Row 3 has the probabilities"):
+        evaluation.metrics(labels, wrong)
+    with pytest.raises(ValueError, match="lack the column mel"):
+        evaluation.intervals(frame(labels, scores).drop(columns="mel"))
+    with pytest.raises(ValueError, match="mix the splits validation, test"):
+        evaluation.intervals(both_splits())

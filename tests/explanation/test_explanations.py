@@ -1,0 +1,232 @@
+"""The benchmark of explanations, run once by its command on the demo set, and its parts by hand."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesions import figures, inference
+from lesions.classes import CODES
+from lesions.cli import parser as command_line
+from lesions.explanation import (
+    agreement,
+    attributions,
+    benchmark,
+    explain,
+    measurements,
+    perturbations,
+    sanity,
+)
+from lesions.networks import models, views
+
+NUMBER = 7
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    """An untrained network that names its run."""
+    path = tmp_path_factory.mktemp("explanations") / "cnn.h5"
+    model = models.build("cnn", 64, "random", seed=1)
+    return models.save(model, path, {"temperature": 1.0, "run": "cnn-64px-test"})
+
+
+@pytest.fixture(scope="module")
+def table(model_path, demo_folder):
+    """What `python -m lesions explain --measure` writes."""
+    path = model_path.with_name("explanations.csv")
+    arguments = ["explain", "--measure", "--images", str(NUMBER), "--data", str(demo_folder)]
+    arguments += ["--model", str(model_path), "--output", str(path)]
+    assert command_line.main(arguments) == 0
+    assert [file.name for file in path.parent.iterdir() if "partial" in file.name] == []
+    return pd.read_csv(path)
+
+
+def values(table, **wanted):
+    rows = table[(table["class"] == "all") & (table["group"] == "all")]
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return rows.set_index("method")["value"]
+
+
+def test_every_part_is_in_the_table(table):
+    assert table.columns.tolist() == measurements.COLUMNS
+    assert list(dict.fromkeys(table["part"])) == list(benchmark.IMAGES)
+    assert set(table["run"]) == {"cnn-64px-test"}
+    whole = table[(table["class"] == "all") & (table["group"] == "all")]
+    assert (whole["images"] <= NUMBER).all() and (whole["images"] == NUMBER).any()
+    assert ((table["low"] <= table["value"] + 1e-6) | table["low"].isna()).all()
+    assert ((table["value"] <= table["high"] + 1e-6) | table["high"].isna()).all()
+    assert set(whole.loc[whole["part"] == "methods", "method"]) == set(attributions.METHODS)
+    assert (table.loc[table["method"] == "grad_cam", "seconds_per_image"].dropna() > 0).all()
+
+
+def test_controls_score_as_what_they_are(table):
+    uniform = table[(table["part"] == "agreement") & (table["method"] == "uniform")]
+    uniform = uniform[(uniform["class"] == "all") & (uniform["group"] == "all")]
+    uniform = uniform.set_index("metric")["value"]
+    # A flat map scores by the lesion's share of the picture in everything.
+    assert uniform["energy_inside"] == pytest.approx(uniform["pointing_game"])
+    assert uniform["energy_inside"] == pytest.approx(uniform["intersection_over_union"])
+    assert uniform["outside_over_inside"] == pytest.approx(1)
+    inside = values(table, part="agreement", metric="energy_inside")
+    assert inside["centred Gaussian"] > inside["uniform"]
+
+
+def test_right_and_wrong_answers_add_up(table):
+    rows = table[(table["part"] == "agreement") & (table["metric"] == "empty_map")]
+    rows = rows[(rows["method"] == "grad_cam") & (rows["class"] == "all")]
+    images = rows.set_index("group")["images"]
+    assert images["all"] == NUMBER == images.drop("all").sum()
+    by_class = table[(table["part"] == "lesion") & (table["metric"] == "flipped")]
+    by_class = by_class[by_class["method"] == "lesion only"].set_index(["class", "group"])
+    assert sum(by_class.loc[(code, "all"), "images"] for code in CODES) == NUMBER
+
+
+def test_curves_begin_and_end_where_they_must(table):
+    curves = table[(table["part"] == "faithfulness") & table["step"].notna()]
+    ends = curves.pivot(index=["metric", "step"], columns="method", values="value")
+    for metric, step in (("deletion", 0), ("deletion", 1), ("insertion", 0), ("insertion", 1)):
+        row = ends.loc[(metric, step)]
+        # Nothing or everything is gone, so the order of the pixels makes no difference.
+        np.testing.assert_allclose(row, row.iloc[0], atol=1e-5)
+
+
+def test_the_table_is_read_back_for_its_own_run_only(table, model_path, tmp_path):
+    path = measurements.write_table(table, tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(measurements.recorded("cnn-64px-test", path), table)
+    assert measurements.recorded("another", path) is None
+    assert measurements.recorded("cnn-64px-test", tmp_path / "absent.csv") is None
+    with pytest.raises(ValueError, match="name another --output"):
+        measurements.write_table(table, tmp_path / "again.csv" / "inside.csv")
+
+
+def test_the_plots_show_the_table(table):
+    import matplotlib.pyplot as plt
+
+    figure = figures.map_scores(table, "agreement", ["energy_inside", "pointing_game"], "Title")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["Energy inside", "Pointing game"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][0] == "Grad-CAM"
+    assert len(figures.faithfulness_curves(table).axes[0].lines) == 5
+    assert figures.map_score_by_class(table).get_title().startswith("Intersection over union")
+    assert "randomised" in figures.cascade_curve(table).get_xlabel()
+    for part, changes in (("perturbations", 5), ("lesion", 3)):
+        assert len(figures.flip_rates(table, part).get_yticklabels()) == changes
+    with pytest.raises(ValueError, match="no rows of the part 'sanity'"):
+        figures.cascade_curve(table[table["part"] != "sanity"])
+    plt.close("all")
+
+
+def test_what_does_not_fit_is_named(model_path, demo_metadata, capsys):
+    classifier = inference.Classifier(model_path)
+    with pytest.raises(ValueError, match="The train split has no lesion masks"):
+        benchmark.measure(classifier, demo_metadata.assign(mask_path=None))
+    with pytest.raises(ValueError, match="no part 'beauty'"):
+        benchmark.measure(classifier, demo_metadata, parts=("beauty",))
+    for arguments in (["photo.jpg", "--measure"], ["photo.jpg"], ["--output", "x"]):
+        assert command_line.main(["explain", *arguments]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_the_sample_takes_classes_in_turn_and_no_lesion_twice(demo_metadata):
+    drawn = measurements.sample(demo_metadata, 21)
+    assert drawn["dx"].value_counts().tolist() == [3] * 7 and drawn["lesion_id"].is_unique
+    mixed = demo_metadata.sample(frac=1, random_state=5)
+    assert measurements.sample(mixed, 21)["image_id"].tolist() == drawn["image_id"].tolist()
+    assert len(measurements.sample(demo_metadata, None)) == len(demo_metadata)
+
+
+def test_similarities_by_hand():
+    ramp = np.linspace(0, 1, 64).reshape(8, 8)
+    assert sanity.rank_correlation(ramp, ramp**3) == pytest.approx(1)
+    assert sanity.rank_correlation(ramp, 1 - ramp) == pytest.approx(-1)
+    assert np.isnan(sanity.rank_correlation(ramp, np.ones((8, 8))))
+    assert sanity.structural_similarity(ramp, ramp) == pytest.approx(1)
+    assert sanity.structural_similarity(ramp, 1 - ramp) < 0.2
+    flat = sanity.structural_similarity(np.full((8, 8), 0.2), np.full((8, 8), 0.4))
+    assert flat == pytest.approx((2 * 0.08 + 1e-4) / (0.04 + 0.16 + 1e-4))
+
+
+def test_views_of_maps_are_turned_back():
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
+    for number in range(views.VIEWS):
+        back = sanity.turned_back(views.view(images, number)[..., 0], number)
+        np.testing.assert_array_equal(back, images[..., 0])
+
+
+def test_the_cascade_forgets_from_the_last_layer_to_the_first():
+    model = models.build("cnn", 64, "random")
+    before = model.get_weights()
+    kernels = ["logits", "cnn_block4_2_conv", "cnn_block1_1_conv"]
+    changed = []
+    for _, twin in sanity.cascade(model, (0.0, 0.5, 1.0)):
+        pairs = [(twin.get_layer(name), model.get_layer(name)) for name in kernels]
+        changed.append(
+            [not np.array_equal(a.get_weights()[0], b.get_weights()[0]) for a, b in pairs]
+        )
+    assert changed == [[True, False, False], [True, True, False], [True, True, True]]
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def square():
+    """A network for which the brightness of the picture alone speaks for melanoma."""
+    image = keras.Input((28, 28, 3), name="image")
+    features = keras.layers.Conv2D(1, 1, name="last", kernel_initializer="ones")(image)
+    pooled = keras.layers.GlobalAveragePooling2D(name="cnn_features")(features)
+    logits = keras.layers.Dense(7, name="logits")(pooled)
+    model = keras.Model(image, keras.layers.Softmax(name="probabilities")(logits))
+    kernel = np.zeros((1, 7), np.float32)
+    kernel[0, CODES.index("mel")] = 2.0
+    model.get_layer("logits").set_weights([kernel, np.zeros(7, np.float32)])
+    images = np.zeros((1, 28, 28, 3), np.uint8)
+    images[0, 4:12, 14:22] = 200
+    return model, images
+
+
+@pytest.mark.parametrize("method", attributions.METHODS)
+def test_every_method_finds_the_bright_square(square, method):
+    model, images = square
+    maps = attributions.heat_maps(explain.Explainer(model), images, [CODES.index("mel")], method)
+    assert maps.shape == (1, 28, 28) and maps.dtype == np.float32 and maps.max() == 1
+    mask = images[0, ..., 0] > 0
+    assert agreement.mask_agreement(maps[0], mask)["pointing_game"] == 1
+    assert agreement.mask_agreement(maps[0], mask)["energy_inside"] > 2 * mask.mean()
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_the_logits(square):
+    model, images = square
+    tools, label = attributions.prepare(model), CODES.index("mel")
+    found = attributions.signed_integrated_gradients(tools, images[0], label, noise=0)
+    from lesions.explanation import faithfulness
+
+    pair = np.stack([images[0], faithfulness.blurred(images[0])])
+    logits = tools["logits"](pair, None)[:, label]
+    assert found.sum() == pytest.approx(logits[0] - logits[1], rel=1e-3)
+
+
+def test_changes_leave_the_middle_alone_and_depend_on_the_seed_only():
+    skin = np.full((96, 96, 3), (215, 170, 150), np.uint8)
+    for name, change in perturbations.CHANGES.items():
+        changed = change(skin)
+        assert changed.shape == skin.shape and changed.dtype == np.uint8
+        np.testing.assert_array_equal(changed, change(skin))
+        assert (changed != skin).any() == (name != "hairs removed")
+    for name in ("ruler", "colour patch", "dark corners"):
+        changed = perturbations.CHANGES[name](skin)
+        np.testing.assert_array_equal(changed[24:72, 24:72], skin[24:72, 24:72])
+    hairy = perturbations.hairs_drawn(skin)
+    shaved = perturbations.hairs_removed(hairy)
+    assert np.abs(shaved - skin.astype(int)).mean() < 0.3 * np.abs(hairy - skin.astype(int)).mean()
+
+
+def test_better_classes_are_those_whose_intervals_lie_apart():
+    def row(method, code, low, high):
+        known = {"part": "agreement", "method": method, "class": code, "group": "all"}
+        return known | {"metric": "intersection_over_union", "low": low, "high": high}
+
+    rows = [row("grad_cam", "nv", 0.56, 0.58), row("centred Gaussian", "nv", 0.45, 0.48)]
+    rows += [row("grad_cam", "mel", 0.55, 0.61), row("centred Gaussian", "mel", 0.50, 0.56)]
+    rows += [row("grad_cam", "bcc", 0.40, 0.44), row("centred Gaussian", "bcc", 0.50, 0.56)]
+    table = pd.DataFrame(rows, columns=measurements.COLUMNS)
+    assert measurements.better_classes(table) == ["nv"]

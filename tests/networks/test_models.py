@@ -1,0 +1,308 @@
+"""Every architecture: its ends, its preprocessing, its weights and its file."""
+
+import json
+import urllib.request
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from lesions import classes, data
+from lesions.networks import initial_weights, models
+
+QUICK = ("cnn", "resnet18")
+SIZE = 64
+
+
+def eager(model, images, patient=None):
+    """Probabilities without tracing a graph, which would take longer than the test."""
+    inputs = np.asarray(images, dtype=np.float32)
+    inputs = inputs if patient is None else {"image": inputs, "patient": patient}
+    return keras.ops.convert_to_numpy(model(inputs, training=False))
+
+
+def pictures(count=3, size=SIZE):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.float32)
+
+
+def first_convolutions(model):
+    """The convolutions in front of which there is no other, one a branch."""
+    found = {}
+    for layer in model.layers:
+        if not isinstance(layer, layers.Conv2D):
+            continue
+        source = layer.input._keras_history.operation
+        while not isinstance(source, (layers.InputLayer, layers.Conv2D)):
+            source = source.input
+            source = (source[0] if isinstance(source, list) else source)._keras_history.operation
+            if isinstance(source, layers.Add):
+                break
+        if isinstance(source, layers.InputLayer):
+            found[layer.name] = layer
+    return list(found.values())
+
+
+def expected_range(branch, value):
+    """What a grey picture of this value must be when it reaches a branch's first kernel."""
+    if branch == "cnn":
+        return np.full(3, value / 127.5 - 1)
+    if branch == "resnet50":
+        return value - np.array([123.68, 116.779, 103.939])
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    return (value / 255 - mean) / deviation
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in models.ARCHITECTURES
+    ],
+)
+def test_architecture(name, tmp_path):
+    """One build for all checks, because building a DenseNet takes seconds."""
+    model = models.build(name, SIZE, weights="random")
+    assert model.initial_weights.endswith("random") and model.pretrained_layers == []
+
+    # One flat graph with the same two ends.
+    assert not any(isinstance(layer, (keras.Model, layers.Lambda)) for layer in model.layers)
+    assert isinstance(model.get_layer("logits"), layers.Dense)
+    assert model.layers[-1].name == "probabilities" and model.output.dtype == "float32"
+    branches = models.BRANCHES[name]
+    shown = models.last_convolutions(model)
+    assert len(shown) == len(branches)
+    assert all(len(model.get_layer(layer).output.shape) == 4 for layer in shown)
+
+    # The range that reaches the first kernel of every branch.
+    convolutions = first_convolutions(model)
+    assert len(convolutions) == len(branches)
+    convolutions.sort(key=lambda layer: not layer.name.startswith("cnn_"))
+    for branch, convolution in zip(branches, convolutions, strict=True):
+        front = keras.Model(model.input, convolution.input)
+        for value in (0.0, 127.5, 255.0):
+            reached = eager(front, np.full((1, SIZE, SIZE, 3), value))
+            middle = reached[0, SIZE // 2, SIZE // 2]
+            assert np.allclose(middle, expected_range(branch, value), atol=2e-3), (branch, value)
+
+    # The same probabilities after a round trip through .h5, with non-trivial statistics.
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights([gamma, beta, mean + 0.01, variance * 1.1])
+    probabilities = eager(model, pictures())
+    assert probabilities.shape == (3, 7) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    path = models.save(model, tmp_path / "new" / f"{name}.h5", {"temperature": 1.5})
+    again, details = models.load(path)
+    assert np.abs(eager(again, pictures()) - probabilities).max() <= 1e-5
+    for kept, read in zip(model.weights, again.weights, strict=True):
+        # A random EfficientNet answers the same to every picture, so look at the weights too.
+        assert np.array_equal(kept.numpy(), read.numpy()), kept.path
+    assert models.last_convolutions(again) == shown
+    assert details["architecture"] == name and details["image_size"] == SIZE
+    assert details["classes"] == list(classes.CODES) and details["temperature"] == 1.5
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_same_seed_gives_the_same_network():
+    first, second, third = (models.build("cnn", SIZE, "random", seed=seed) for seed in (1, 1, 2))
+    expected = eager(first, pictures())
+    assert np.array_equal(eager(second, pictures()), expected)
+    assert not np.allclose(eager(third, pictures()), expected, atol=1e-4)
+
+
+def test_patient_branch(tmp_path):
+    model = models.build("cnn", SIZE, "random", patient=True)
+    assert [tensor.name for tensor in model.inputs] == ["image", "patient"]
+    random = np.random.default_rng(0)
+    first, second = random.random((2, 3, data.PATIENT_FEATURES), dtype=np.float32)
+    probabilities = eager(model, pictures(), first)
+    assert np.abs(eager(model, pictures(), second) - probabilities).max() > 1e-3
+    again, _ = models.load(models.save(model, tmp_path / "patient.h5", {}))
+    assert np.abs(eager(again, pictures(), first) - probabilities).max() <= 1e-5
+
+
+def test_own_batch_normalisation_follows_short_epochs():
+    model = models.build("resnet18", SIZE, "random")
+    found = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    assert len(found) == 20 and {layer.momentum for layer in found} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("vgg16",), ("'vgg16'", "densenet121")),
+        (("cnn", 32), ("32", "64")),
+        (("cnn", 64, "noisy"), ("'noisy'", "available")),
+        (("cnn", 64, "imagenet"), ("'cnn'", "random")),
+    ],
+)
+def test_bad_arguments(arguments, words, one_sentence):
+    with pytest.raises(ValueError) as error:
+        models.build(*arguments)
+    one_sentence(error, *words)
+
+
+# Files that are not ours
+
+
+def test_missing_model(tmp_path, one_sentence):
+    with pytest.raises(ValueError) as error:
+        models.load(tmp_path / "gone.h5")
+    one_sentence(error, "gone.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"just text", b"\x89HDF\r\n\x1a\n"])
+def test_text_file(tmp_path, content, one_sentence):
+    path = tmp_path / "text.h5"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        models.load(path)
+    one_sentence(error, "text.h5", "not an .h5 file")
+
+
+def test_cut_short(tmp_path, one_sentence):
+    path = models.save(models.build("cnn", SIZE, "random"), tmp_path / "cut.h5", {})
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(ValueError) as error:
+        models.load(path)
+    one_sentence(error, "cut.h5")
+
+
+def test_folder_in_the_place_of_a_model(tmp_path, one_sentence):
+    with pytest.raises(ValueError) as error:
+        models.load(tmp_path)
+    one_sentence(error, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_keras_model_without_our_details(tmp_path, one_sentence):
+    stranger = keras.Sequential([layers.Input((4,)), layers.Dense(7)])
+    stranger.save(tmp_path / "stranger.h5")
+    with pytest.raises(ValueError) as error:
+        models.load(tmp_path / "stranger.h5")
+    one_sentence(error, "stranger.h5", "classes")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda details: details["classes"].reverse(),
+        lambda details: details.pop("classes"),
+        lambda details: details.pop("image_size"),
+    ],
+    ids=["other order", "no classes", "no size"],
+)
+def test_wrong_details(tmp_path, change, one_sentence):
+    path = models.save(models.build("cnn", SIZE, "random"), tmp_path / "wrong.h5", {})
+    with h5py.File(path, "r+") as file:
+        details = json.loads(file.attrs[models.DETAILS])
+        change(details)
+        file.attrs[models.DETAILS] = json.dumps(details)
+    with pytest.raises(ValueError) as error:
+        models.load(path)
+    one_sentence(error, "wrong.h5", "classes")
+
+
+# What networks cost
+
+
+def test_summary_table():
+    table = models.summary_table(("cnn", "resnet18"), image_size=SIZE)
+    assert table.index.tolist() == ["cnn", "resnet18"]
+    # ResNet18 as published has 11.18 million parameters without its 1000-class layer.
+    assert table["parameters"]["resnet18"] == pytest.approx(11.18, abs=0.02)
+    assert np.allclose(table["megabytes"], 4 * table["parameters"])
+    # 1.8 billion multiplications at 224 px, two operations each.
+    assert table["gigaflops"]["resnet18"] == pytest.approx(3.6 * (SIZE / 224) ** 2, rel=0.1)
+    assert table["feature_maps"]["cnn"] == "cnn_block4_2_relu"
+
+
+# ImageNet weights
+
+
+@pytest.fixture
+def no_download(monkeypatch, tmp_path):
+    """Let Keras find no weights of its own and no way to any."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # where nothing listens
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    # urllib would keep the proxy for all later tests of this process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
+
+
+def test_weights_that_cannot_be_had(no_download, monkeypatch, one_sentence):
+    monkeypatch.delenv("PRETRAINED_DIR", raising=False)
+    model = models.build("cnn", SIZE, "random")
+    file_name = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    with pytest.raises(ValueError) as error:
+        initial_weights.load(model, "resnet50", "imagenet")
+    one_sentence(error, "resnet50", file_name, "PRETRAINED_DIR", "'available'")
+    assert initial_weights.load(model, "resnet50", "available") == ("random", [])
+
+
+def test_rounded_weights_are_close_and_take_half_the_room(tmp_path):
+    model = models.build("cnn", SIZE, "random")
+    before = model.get_weights()
+    model.set_weights([models.rounded(value) for value in before])
+    for one, two in zip(before, model.get_weights(), strict=True):
+        assert np.allclose(one, two, rtol=2**-11, atol=3e-8)
+    path = models.save(model, tmp_path / "rounded.h5", {})
+    assert path.stat().st_size < 0.55 * 4 * model.count_params()
+    for one, two in zip(model.get_weights(), models.load(path)[0].get_weights(), strict=True):
+        assert np.array_equal(one, two)
+    assert models.rounded(np.array([3, 5])).tolist() == [3, 5]
+    assert models.rounded(np.float32([1 / 3, 1e30]))[0] == np.float32(1 / 3)
+
+
+def pooled(model, images):
+    features = next(
+        layer.output for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling2D)
+    )
+    return eager(keras.Model(model.input, features), images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["densenet121", "resnet50"])
+def test_pretrained_features_equal_keras_own(pretrained, name):
+    constructor, file_name = initial_weights.PRETRAINED[name]
+    if not (pretrained / file_name).exists():
+        pytest.skip(f"PRETRAINED_DIR has no {file_name}")
+    model = models.build(name, SIZE, "imagenet")
+    assert model.initial_weights == "imagenet" and len(model.pretrained_layers) > 100
+    reference = getattr(keras.applications, constructor)(
+        include_top=False,
+        weights=str(pretrained / file_name),
+        pooling="avg",
+        input_shape=(SIZE, SIZE, 3),
+    )
+    preprocess = getattr(keras.applications, "densenet" if name == "densenet121" else "resnet")
+    expected = eager(reference, preprocess.preprocess_input(pictures().copy()))
+    assert np.abs(expected).max() > 0.5
+    assert np.allclose(pooled(model, pictures()), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_densenet169_from_densenet121(pretrained, no_download):
+    file_name = initial_weights.PRETRAINED["densenet121"][1]
+    if not (pretrained / file_name).exists():
+        pytest.skip(f"PRETRAINED_DIR has no {file_name}")
+    if (pretrained / initial_weights.PRETRAINED["densenet169"][1]).exists():
+        pytest.skip("PRETRAINED_DIR has DenseNet169's own weights")
+    donor = keras.applications.DenseNet121(
+        include_top=False, weights=str(pretrained / file_name), input_shape=(SIZE, SIZE, 3)
+    )
+    model = models.build("densenet169", SIZE, "available")
+    assert model.initial_weights == "imagenet (densenet121 layers)"
+    copied = set(model.pretrained_layers)
+    assert 150 < len(copied) < sum(bool(layer.weights) for layer in model.layers)
+    for layer in donor.layers:
+        if layer.name in copied:
+            pairs = zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True)
+            assert all(np.array_equal(first, second) for first, second in pairs)
+    # The three blocks that both have alike are whole, up to what DenseNet169 has more of.
+    assert {"conv1_conv", "conv2_block6_2_conv", "conv3_block12_2_conv"} <= copied
+    assert "conv4_block25_1_conv" not in copied and "logits" not in copied

@@ -1,0 +1,247 @@
+"""What is said about a picture, the same by every way of asking."""
+
+import asyncio
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lesions import classes, export, inference
+from lesions.classes import CODES
+from lesions.cli import parser as command_line
+from lesions.evaluation import predictions
+from lesions.networks import views
+from lesions.serving import answers, report, track_record
+
+
+@pytest.fixture(scope="module")
+def desk(tiny_model):
+    return answers.AnswerDesk(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def paths(demo_metadata):
+    return demo_metadata["image_path"].iloc[:3].tolist()
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_model, paths):
+    """What the classifier says to three photographs, looking eight times."""
+    rows = list(inference.Classifier(tiny_model).classify(paths))
+    return np.array([[row[code] for code in CODES] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def lite_files(tiny_model, demo_metadata, tmp_path_factory):
+    """The tiny network as TensorFlow Lite, in three precisions."""
+    folder = tmp_path_factory.mktemp("lite")
+    classifier = inference.Classifier(tiny_model)
+    train = demo_metadata[demo_metadata["split"] == "train"]["image_path"].iloc[:40]
+    calibration = np.stack([classifier.prepare(path) for path in train])
+    files = {}
+    for precision in export.PRECISIONS:
+        files[precision], checked = export.export(
+            classifier.model,
+            classifier.details,
+            "tflite",
+            folder / f"{precision}.tflite",
+            precision,
+            calibration,
+        )
+        assert checked.startswith("Checked")
+    return files
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_the_desk_says_what_the_classifier_says(desk, paths, expected):
+    found = [desk.answer(read(path), "a.jpg").probabilities for path in paths]
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_the_command_line_says_it(tiny_model, paths, expected, tmp_path):
+    arguments = ["predict", *paths, "--output", str(tmp_path / "a.csv")]
+    assert command_line.main([*arguments, "--model", str(tiny_model)]) == 0
+    found = pd.read_csv(tmp_path / "a.csv")[list(CODES)].to_numpy()
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_the_service_says_it(desk, paths, expected):
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+    pytest.importorskip("fastapi", reason="fastapi is not installed; see requirements-app.txt")
+    from lesions.serving import service
+
+    app = service.make_service(desk)
+
+    async def send(path):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            reply = await client.post("/predict", files={"file": ("a.jpg", read(path))})
+            return list(reply.json()["probabilities"].values())
+
+    found = [asyncio.run(send(path)) for path in paths]
+    assert np.abs(np.array(found) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 1e-4), ("float16", 1e-2), ("int8", 2e-2)]
+)
+def test_tensorflow_lite_says_it(lite_files, paths, expected, precision, tolerance):
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
+    rows = list(inference.Classifier(lite_files[precision]).classify(paths))
+    found = np.array([[row[code] for code in CODES] for row in rows])
+    assert np.abs(found - expected).max() < tolerance
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-6
+
+
+def test_onnx_says_it(tiny_model, paths, expected, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    classifier = inference.Classifier(tiny_model)
+    path, _ = export.export(classifier.model, classifier.details, "onnx", tmp_path / "a.onnx")
+    session = onnxruntime.InferenceSession(path)
+    prepared = np.stack([classifier.prepare(one) for one in paths])
+    shown = [
+        session.run(None, {"image": views.view(prepared, number).astype(np.float32)})[0]
+        for number in range(views.VIEWS)
+    ]
+    described = json.loads((tmp_path / "a.onnx.json").read_text())
+    raw = np.mean(shown, axis=0)
+    from lesions import evaluation
+
+    found = evaluation.apply_temperature(raw, described["temperature"])
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_smaller_precision_is_a_smaller_file(lite_files):
+    sizes = {precision: path.stat().st_size for precision, path in lite_files.items()}
+    assert sizes["int8"] < 0.4 * sizes["float32"] and sizes["float16"] < 0.6 * sizes["float32"]
+
+
+def test_table_of_exports(tiny_model, lite_files, demo_metadata):
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
+    from lesions.inference import lite
+
+    rows = demo_metadata.iloc[:20]
+    classifier = inference.Classifier(tiny_model)
+    prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
+    labels = rows["dx"].map(CODES.index).to_numpy()
+    table = lite.compare(classifier, lite_files, prepared, labels, repeats=3)
+    assert table.index.tolist() == ["Keras, float32", *export.PRECISIONS]
+    assert table.loc["float32", "largest_difference"] < 1e-4
+    same = table["balanced_accuracy"].iloc[:2]
+    assert same.nunique() == 1 and table["balanced_accuracy"].between(0, 1).all()
+    assert (table["milliseconds"].iloc[1:] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "onnx", "--precision", "int8"], ["int8", "onnx"]),
+        (["--format", "tflite", "--precision", "int8", "--data", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_exports_that_make_no_sense_are_refused(tiny_model, tmp_path, capsys, options, words):
+    arguments = ["export", *options, "--output", str(tmp_path / "a"), "--model", str(tiny_model)]
+    assert command_line.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words) and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lite_file_without_its_description_is_refused(lite_files, tmp_path, one_sentence):
+    lonely = tmp_path / "lonely.tflite"
+    lonely.write_bytes(lite_files["float32"].read_bytes())
+    with pytest.raises(ValueError) as error:
+        inference.Classifier(lonely)
+    one_sentence(str(error.value).replace("lonely.tflite.json", "it"), "export")
+    described = lite_files["float32"].with_name("float32.tflite.json").read_text()
+    lonely.with_name("lonely.tflite.json").write_text(described)
+    lonely.write_bytes(b"text")
+    with pytest.raises(ValueError, match="not a TensorFlow Lite network"):
+        inference.Classifier(lonely)
+
+
+def test_a_run_folder_is_a_model(tiny_model):
+    assert inference.Classifier(tiny_model.parent).path == tiny_model
+
+
+def test_too_large_a_picture_is_refused_unread(desk, one_sentence):
+    with pytest.raises(ValueError) as error:
+        desk.answer(bytes(40_000_000), "large")
+    one_sentence(error, "large has 40 MB, over the limit of 20 MB")
+
+
+def test_table_has_one_row_an_answer(desk, paths):
+    found = [desk.answer(read(path), f"{number}.jpg") for number, path in enumerate(paths)]
+    table = answers.table(found)
+    assert table["image"].tolist() == ["0.jpg", "1.jpg", "2.jpg"]
+    malignant = table[list(classes.MALIGNANT)].sum(axis=1)
+    assert np.allclose(table["malignant"], malignant)
+
+
+def test_report_is_one_page_with_the_picture_in_it(desk, paths):
+    answer = desk.answer(read(paths[0]), "a.jpg")
+    heat_map = desk.heat_map(answer)
+    pages = [
+        np.asarray(
+            Image.open(io.BytesIO(report.one_page(answer, heat_map, "mel", said, "cnn"))).convert(
+                "RGB"
+            )
+        )
+        for said in ([], ["A sentence on testing."])
+    ]
+    assert pages[0].shape == (1402, 992, 3)
+    assert (pages[0] != pages[1]).any()
+    red, blue = answer.picture.reshape(-1, 3).mean(axis=0)[[0, 2]]
+    left = pages[0][450:560, 130:420].reshape(-1, 3).mean(axis=0)
+    assert abs(left[0] - red) < 60 and abs(left[2] - blue) < 60
+
+
+@pytest.fixture
+def recorded(tiny_model, tmp_path):
+    """A classifier whose run has predictions, made by hand: 40 test photographs."""
+    classifier = inference.Classifier(tiny_model)
+    (tmp_path / "tiny").mkdir()
+    classifier.path = tmp_path / "tiny" / "model.h5"
+    rows = pd.DataFrame({"dx": ["mel"] * 20 + ["nv"] * 20})
+    rows["image_id"] = rows["lesion_id"] = [f"image_{number}" for number in range(40)]
+    rows["split"] = "test"
+    probabilities = np.full((40, 7), 0.01)
+    said = ["mel"] * 15 + ["nv"] * 5 + ["nv"] * 18 + ["mel"] * 2
+    probabilities[range(40), [CODES.index(code) for code in said]] = 0.94
+    frame = predictions.table(rows, probabilities)
+    predictions.write_predictions(frame, tmp_path / "tiny" / "predictions.csv")
+    return classifier
+
+
+def test_record_counts_what_was_right_and_wrong(recorded):
+    found = track_record.read(recorded)
+    assert "said melanoma of 17 photographs, and 15 of them were (88%)" in found.when_named("mel")
+    assert "the others were melanocytic nevus (2)" in found.when_named("mel")
+    assert "found 15 (75%)" in found.when_true("mel")
+    assert "it took the others for melanocytic nevus (5)" in found.when_true("mel")
+    assert found.when_named("df") == "In testing the network never said dermatofibroma."
+    sure = found.rows["probability"].iloc[0]
+    assert "right in 82% (33 of 40 photographs)" in found.when_as_sure(sure)
+    assert found.when_as_sure(0.2) == ""
+    assert len(found.sentences("mel", sure)) == 3
+
+
+def test_no_record_no_sentence(tiny_model):
+    assert track_record.read(inference.Classifier(tiny_model)) is None
+
+
+def test_best_models_record_is_what_the_comparison_says():
+    record = track_record.read(inference.Classifier())
+    table = pd.read_csv(track_record.MODELS / "comparison.csv").set_index("run")
+    row = table.loc[record.run]
+    recall = (record.rows["dx"] == record.rows["predicted"]).groupby(record.rows["dx"]).mean()
+    assert recall.mean() == pytest.approx(row["test_decided_balanced_accuracy"], abs=2e-3)
+    assert f"{row['test_decided_balanced_accuracy']:.0%} by the decision rule" in record.headline

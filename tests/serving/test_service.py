@@ -1,0 +1,251 @@
+"""The service: what it answers, what it refuses, and that it bears many clients."""
+
+import asyncio
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+
+from lesions import classes
+from lesions.serving import answers
+
+httpx = pytest.importorskip("httpx", reason="httpx is not installed; see requirements-dev.txt")
+for package in ("fastapi", "uvicorn", "python_multipart"):
+    pytest.importorskip(package, reason=f"{package} is not installed; see requirements-app.txt")
+
+from lesions.serving import service  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def desk(tiny_model):
+    return answers.AnswerDesk(tiny_model, tta=False)
+
+
+@pytest.fixture(scope="module")
+def content(demo_metadata):
+    with open(demo_metadata["image_path"].iloc[0], "rb") as file:
+        return file.read()
+
+
+def post(app, address, content, name="photo.jpg", **options):
+    """Sends one picture to the application in this process."""
+
+    async def send():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post(address, files={"file": (name, content)}, **options)
+
+    return asyncio.run(send())
+
+
+def get(app, address):
+    async def send():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(address)
+
+    return asyncio.run(send())
+
+
+@pytest.fixture(scope="module")
+def app(desk):
+    return service.make_service(desk)
+
+
+def test_prediction_is_the_desks(app, desk, content):
+    reply = post(app, "/predict", content)
+    assert reply.status_code == 200
+    found, expected = reply.json(), desk.answer(content, "photo.jpg")
+    assert found["predicted"] == expected.predicted
+    assert found["name"] == classes.NAMES[expected.predicted]
+    assert list(found["probabilities"]) == list(classes.CODES)
+    difference = np.array(list(found["probabilities"].values())) - expected.probabilities
+    assert np.abs(difference).max() < 1e-6
+    assert found["malignant"] == pytest.approx(expected.malignant)
+    assert (found["image"], found["notice"]) == ("photo.jpg", classes.NOTICE)
+
+
+def test_explanation_is_an_overlay_of_the_class_asked_for(app, content):
+    pictures = []
+    for query in ("?target=mel", "?target=mel&opacity=0", "?target=vasc"):
+        reply = post(app, f"/explain{query}", content)
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "image/png")
+        pictures.append(np.asarray(Image.open(io.BytesIO(reply.content))))
+    assert pictures[0].shape == pictures[1].shape
+    assert (pictures[0] != pictures[1]).any()
+    assert post(app, "/explain?target=wart", content).status_code == 422
+
+
+def test_health_names_the_network(app, desk):
+    found = get(app, "/health").json()
+    assert (found["status"], found["run"], found["waiting"]) == ("ok", "tiny", 0)
+    assert found["image_size"] == desk.classifier.image_size
+
+
+def bomb():
+    """A small PNG of 20,000 x 20,000 pixels, which would take 1.2 GB."""
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "word"),
+    [
+        (lambda whole: b"not an image", 415, "photo.jpg is not an image"),
+        (lambda whole: b"", 415, "is empty"),
+        (lambda whole: whole[: len(whole) // 2], 415, "cut short"),
+        (lambda whole: bomb(), 415, "over the limit of 100 million"),
+        (lambda whole: whole + bytes(20_050_000), 413, "over the limit of 20 MB"),
+        (lambda whole: whole + bytes(40_000_000), 413, "over the limit of 20 MB"),
+    ],
+    ids=["text", "empty", "cut", "bomb", "20 MB", "40 MB"],
+)
+def test_what_is_no_picture_gets_a_sentence(app, content, made, status, word, one_sentence):
+    for address in ("/predict", "/explain"):
+        reply = post(app, address, made(content))
+        assert reply.status_code == status
+        one_sentence(reply.json()["detail"].replace("photo.jpg", "photo"), word.split(".jpg")[-1])
+
+
+def test_a_body_of_unknown_length_is_cut_off(app):
+    async def endless():
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+        while True:
+            yield bytes(1_000_000)
+
+    async def send():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"content-type": "multipart/form-data; boundary=x"}
+            return await client.post("/predict", content=endless(), headers=headers)
+
+    assert asyncio.run(asyncio.wait_for(send(), 60)).status_code == 413
+
+
+def test_pictures_are_never_written(app, monkeypatch, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    large = cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    assert len(large) > 4_000_000
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert post(app, "/predict", large).status_code == 200
+
+
+def test_beyond_the_queue_is_503_and_the_others_are_answered(desk, content, monkeypatch):
+    app = service.make_service(desk, queue_length=2)
+    go, answer = threading.Event(), desk.answer
+    monkeypatch.setattr(desk, "answer", lambda *given: (go.wait(60), answer(*given))[1])
+
+    async def send():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            asked = [
+                asyncio.create_task(client.post("/predict", files={"file": ("a.jpg", content)}))
+                for _ in range(4)
+            ]
+            while sum(task.done() for task in asked) < 2:
+                await asyncio.sleep(0.01)
+            assert (await client.get("/health")).json()["waiting"] == 2
+            go.set()
+            return await asyncio.gather(*asked)
+
+    replies = asyncio.run(asyncio.wait_for(send(), 60))
+    assert sorted(reply.status_code for reply in replies) == [200, 200, 503, 503]
+    full = next(reply for reply in replies if reply.status_code == 503)
+    assert "send this one again" in full.json()["detail"] and full.headers["retry-after"]
+    assert get(app, "/health").json()["waiting"] == 0
+
+
+@pytest.fixture(scope="module")
+def address(tiny_model, tmp_path_factory):
+    """The service as a process of its own."""
+    process, address = start(tiny_model)
+    yield process, address
+    process.kill()
+    process.wait()
+
+
+def start(model):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "lesions", "serve", "--port", str(port), "--model", str(model)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        assert process.poll() is None, process.stderr.read()
+        try:
+            httpx.get(f"{address}/health")
+            return process, address
+        except httpx.ConnectError:
+            time.sleep(0.5)
+    raise AssertionError("the service never answered")
+
+
+@pytest.mark.slow
+def test_its_own_schema_finds_no_fault(address, tmp_path):
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address[1]}/openapi.json"]
+    checks = "not_a_server_error,status_code_conformance,response_schema_conformance"
+    options = [f"--checks={checks}", "--max-examples=20", "--seed=1", "--generation-database=none"]
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+
+async def load(address, content, clients, requests):
+    """Lets clients send pictures one after the other; returns all status codes."""
+    left, codes = iter(range(requests)), []
+
+    async def work(client):
+        for number in left:
+            path = "/explain" if number % 10 == 0 else "/predict"
+            reply = await client.post(address + path, files={"file": ("a.jpg", content)})
+            codes.append(reply.status_code)
+
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(timeout=300, limits=limits) as client:
+        await asyncio.gather(*(work(client) for _ in range(clients)))
+    return codes
+
+
+@pytest.mark.slow
+def test_32_clients_are_answered_in_flat_memory_and_the_last_one_at_shutdown(address, content):
+    psutil = pytest.importorskip("psutil")
+    process, url = address
+    requests = int(os.environ.get("LOAD_REQUESTS", 96))
+    picture = cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(content, np.uint8), 1)[::4, ::4])[1]
+    picture = picture.tobytes()
+    asyncio.run(load(url, picture, 32, 32))
+    memory = psutil.Process(process.pid).memory_info
+    before, started = memory().rss, time.perf_counter()
+    codes = asyncio.run(load(url, picture, 32, requests))
+    seconds = time.perf_counter() - started
+    growth = (memory().rss - before) / 1e6
+    print(f"{requests} requests in {seconds:.1f} s, memory grew by {growth:.1f} MB")
+    assert codes == [200] * requests
+    assert growth < 60
+    replies = []
+    asking = threading.Thread(
+        target=lambda: replies.extend(asyncio.run(load(url, picture, 8, 8))), daemon=True
+    )
+    asking.start()
+    while httpx.get(f"{url}/health").json()["waiting"] == 0 and asking.is_alive():
+        pass
+    process.send_signal(signal.SIGTERM)
+    asking.join(60)
+    process.wait(60)
+    assert replies == [200] * 8
+    assert "Traceback" not in process.stderr.read()

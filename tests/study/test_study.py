@@ -1,0 +1,307 @@
+"""The study as a whole: notebooks, README, recorded results."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from lesions import classes, data, evaluation, inference, study, training
+from lesions.data import images
+from lesions.evaluation import comparison, predictions
+from lesions.explanation import measurements
+from lesions.networks import models, views
+from lesions.study import publishing, recipes
+
+NAMES = [
+    "01_explore_data",
+    "02_class_balance_and_augmentation",
+    "03_train_cnn",
+    "04_train_pretrained",
+    "05_train_hybrids",
+    "06_compare_models",
+    "07_why_not_97_percent",
+    "08_grad_cam",
+    "09_use_the_model",
+]
+NOTEBOOKS = publishing.notebooks()
+README = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def code_cells(path: Path) -> list:
+    cells = nbformat.read(path, 4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_the_nine_notebooks_are_there_and_in_the_readme():
+    assert [path.stem for path in NOTEBOOKS] == NAMES
+    for path in NOTEBOOKS:
+        assert f"(notebooks/{path.name})" in README
+
+
+def test_one_setup_cell_serves_every_notebook():
+    assert len({code_cells(path)[0].source for path in NOTEBOOKS}) == 1
+
+
+def test_setup_cell_finds_the_repository_that_it_fetched_before(tmp_path, python):
+    (tmp_path / "study").symlink_to(publishing.REPOSITORY, target_is_directory=True)
+    (tmp_path / "utils.py").write_text("raise ImportError('of somebody else')")
+    code = f"import os; os.chdir({str(tmp_path)!r})\n{code_cells(NOTEBOOKS[0])[0].source}"
+    output = python(code + "\nprint(utils.REPOSITORY)")
+    assert output.strip().endswith(str(publishing.REPOSITORY))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_card_has_badges_for_this_very_file(self, path):
+        card = nbformat.read(path, 4).cells[0].source
+        assert card.startswith("# ")
+        assert re.search(r"Needs .+ · Makes .+ · Time ", card)
+        assert classes.NOTICE in card
+        blob = f"{publishing.address().removeprefix('https://github.com/')}/blob/main/notebooks/"
+        assert f"colab.research.google.com/github/{blob}{path.name})" in card
+        assert f"kernels/welcome?src=https://github.com/{blob}{path.name})" in card
+
+    def test_every_address_agrees(self, path):
+        text = path.read_text(encoding="utf-8")
+        found = re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)/blob", text)
+        found += re.findall(r"ADDRESS = \\\"https://github\.com/([\w.-]+/[\w.-]+)\\\"", text)
+        assert len(found) == 3
+        assert set(found) == {publishing.address().removeprefix("https://github.com/")}
+
+    def test_cells_are_short_and_knobs_are_explained(self, path):
+        cells = code_cells(path)
+        assert max(len(cell.source.splitlines()) for cell in cells) <= 30
+        knobs = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+        assert len(knobs) == 1
+        for line in knobs[0].source.splitlines():
+            assert "#" in line, f"{line!r} has no comment"
+
+    def test_committed_outputs_are_of_one_clean_run(self, path):
+        notebook = nbformat.read(path, 4)
+        cells = code_cells(path)
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+        assert "widgets" not in notebook.metadata
+        for cell in cells:
+            for output in cell.outputs:
+                assert output.output_type != "error"
+                assert output.get("name") != "stderr", output.get("text", "")[:300]
+        assert path.stat().st_size < 1_000_000
+
+    def test_links_lead_somewhere(self, path):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "markdown":
+                for target in re.findall(r"\]\(([\w./-]+\.(?:ipynb|md))\)", cell.source):
+                    assert (path.parent / target).exists(), target
+
+
+def test_readme_links_lead_somewhere():
+    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
+        assert (publishing.REPOSITORY / target).exists(), target
+
+
+def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
+    for name in ("README.md", "notebooks"):
+        source = publishing.REPOSITORY / name
+        if source.is_dir():
+            (tmp_path / name).mkdir()
+            for path in NOTEBOOKS:
+                (tmp_path / name / path.name).write_bytes(path.read_bytes())
+        else:
+            (tmp_path / name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(publishing, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(publishing, "NOTEBOOKS", tmp_path / "notebooks")
+    old = publishing.address()
+    changed = publishing.set_address("https://github.com/somebody/some-study.git")
+    assert len(changed) == 1 + len(NOTEBOOKS)
+    assert publishing.address() == "https://github.com/somebody/some-study"
+    for path in changed:
+        text = path.read_text(encoding="utf-8")
+        assert old.removeprefix("https://github.com/") not in text
+        json.loads(text) if path.suffix == ".ipynb" else None
+    with pytest.raises(ValueError, match="correct it"):
+        publishing.set_address("somebody/some-study")
+
+
+RECORDED = comparison.run_folders(publishing.REPOSITORY / "models")
+
+
+def shown_in_readme(name):
+    return README.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
+
+
+def test_recorded_results_are_what_the_predictions_say(tmp_path):
+    assert RECORDED, "models/ holds no recorded run"
+    table = comparison.compare(RECORDED)
+    assert shown_in_readme("results") == publishing.results_block(table)
+    recorded = (publishing.REPOSITORY / "models" / "comparison.csv").read_text()
+    written = comparison.write_comparison(table, tmp_path / "comparison.csv")
+    assert recorded == written.read_text()
+
+
+def test_notebook_06_shows_the_recorded_runs():
+    notebook = nbformat.read(publishing.NOTEBOOKS / "06_compare_models.ipynb", 4)
+    outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+    assert f"**Runs**: {len(RECORDED)};" in outputs
+    for folder in RECORDED:
+        assert folder.name.rsplit("-", 1)[0] in outputs
+
+
+def test_readme_shows_what_the_recorded_leakage_runs_say():
+    assert shown_in_readme("leakage") == publishing.leakage_block()
+
+
+def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
+    table = measurements.recorded(best[1].name)
+    assert table is not None, "models/explanations.csv is of another model; measure this one"
+    assert shown_in_readme("explanations") == publishing.explanations_block()
+
+
+def test_recorded_predictions_are_of_the_recorded_split():
+    import pandas as pd
+
+    splits = pd.read_csv(publishing.REPOSITORY / "models" / "splits.csv").set_index("image_id")[
+        "split"
+    ]
+    for folder in RECORDED:
+        frame = pd.read_csv(folder / "predictions.csv").set_index("image_id")["split"]
+        assert frame.equals(splits[frame.index])
+        assert set(frame) == {"validation", "test"}
+        assert len(frame) == (splits != "train").sum()
+
+
+def test_recorded_metrics_are_what_the_predictions_say():
+    for folder in RECORDED:
+        frame = predictions.read_predictions(folder / "predictions.csv")
+        recorded = json.loads((folder / "metrics.json").read_text())
+        computed = evaluation.evaluate(frame)
+        assert recorded.keys() == computed.keys()
+        for split in ("validation", "test", "test_calibrated"):
+            assert recorded[split] == pytest.approx(computed[split], abs=1e-6)
+        assert recorded["temperature"] == pytest.approx(computed["temperature"], abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def best():
+    """The recorded best model, and the predictions of its run."""
+    classifier = inference.Classifier(publishing.REPOSITORY / "models" / "best_model.h5")
+    folder = publishing.REPOSITORY / "models" / classifier.details["run"]
+    return classifier, folder, predictions.read_predictions(folder / "predictions.csv")
+
+
+def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
+    classifier, folder, _ = best
+    assert comparison.compare(RECORDED)["run"].iloc[0] == folder.name
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert classifier.details["temperature"] == pytest.approx(metrics["temperature"], abs=1e-6)
+    assert classifier.details["log_prior"] == pytest.approx(metrics["decision"]["log_prior"])
+    assert (
+        publishing.REPOSITORY / "models" / "best_model.h5"
+    ).stat().st_size < publishing.MODEL_LIMIT
+
+
+def test_best_model_answers_as_recorded(best, ham10000):
+    classifier, _, frame = best
+    metadata = data.read_metadata(ham10000).set_index("image_id")
+    if images.read_image(metadata["image_path"].iloc[0]).shape[0] != 256:
+        pytest.skip("the recorded predictions are of copies of 256 px, not of the originals")
+    some = frame[frame["split"] == "test"].sample(12, random_state=0)
+    pictures = [classifier.prepare(path) for path in metadata.loc[some["image_id"], "image_path"]]
+    answers = views.predict(classifier.model, np.stack(pictures))
+    assert np.abs(answers - some[list(classes.CODES)].to_numpy()).max() < 1e-3
+
+
+def test_nothing_of_this_machine_is_published():
+    for path in NOTEBOOKS:
+        text = path.read_text(encoding="utf-8")
+        assert str(data.REPOSITORY) not in text
+        assert str(Path.home()) + "/" not in text
+
+
+@pytest.mark.slow
+def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
+    for name in ("HAM10000_DIR", "RETRAIN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROFILE", "demo")
+    monkeypatch.setenv("QUICK", "1")
+    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
+    index = study.run(tmp_path)
+    pages = re.findall(r'href="(.+?)"', index.read_text(encoding="utf-8"))
+    assert pages == [f"{name}.html" for name in NAMES]
+    for name in NAMES:
+        executed = nbformat.read(tmp_path / "study" / f"{name}.ipynb", 4)
+        for cell in executed.cells:
+            for output in cell.get("outputs", []):
+                assert output.get("name") != "stderr", f"{name}: {output.get('text', '')[:300]}"
+    runs = publishing.latest_runs(tmp_path)
+    assert (runs / "comparison.csv").exists()
+    assert (runs / "best_model.h5").exists()
+    assert len(list((runs / "gradcam_examples").glob("*_gradcam.jpg"))) == len(classes.CODES)
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_named(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# Broken"), nbformat.v4.new_code_cell("1 / 0")],
+        metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
+    )
+    path = tmp_path / "00_broken.ipynb"
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match="00_broken.ipynb failed in cell .* ZeroDivisionError"):
+        study.run(tmp_path, [path])
+
+
+# The queue
+
+
+def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
+    configs = recipes.queue("cpu", demo_metadata)
+    names = [training.run_name(config, demo_metadata) for config in configs]
+    assert len(set(names)) == len(names)
+    assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - {
+        "efficientnetb3"
+    }
+    for name in ("cnn", "densenet121"):
+        seeds = {config.seed for config in configs if config.architecture == name}
+        assert seeds == {42, 43, 44}
+    # Notebook 02 trains what the queue has trained already.
+    assert set(recipes.remedies("cpu").values()) <= set(configs)
+    (with_patient,) = [config for config in configs if config.patient]
+    assert with_patient.architecture == "densenet121"
+
+
+def test_several_processes_share_the_queue(tmp_path):
+    path = tmp_path / training.LOCK
+    with training._claim(path):
+        with pytest.raises(training.Busy, match="Another process trains"), training._claim(path):
+            pass
+    with training._claim(path):
+        pass
+
+
+def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
+    for age, name in enumerate(("demo/comparison.csv", "cpu/one/metrics.json")):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+        os.utime(path, (1000 - age, 1000 - age))
+    assert publishing.latest_runs(tmp_path).name == "demo"
+    with pytest.raises(ValueError, match="make study"):
+        publishing.latest_runs(tmp_path / "nowhere")
+
+
+def test_every_later_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
+    configs = recipes.queue("cpu", demo_metadata)
+    names = [training.run_name(config, demo_metadata) for config in configs]
+    later = [place for place, config in enumerate(configs) if config.start]
+    assert len(later) == len(recipes.LEGS["cpu"]) - 1
+    for place in later:
+        parts = configs[place].start.split("+")
+        assert set(parts) <= set(names[:place])
+        leg, before = configs[place], configs[names.index(parts[-1])]
+        larger = leg.image_size > before.image_size
+        averaged = len(parts) > 1 and leg.epochs == 0
+        assert larger or (leg.image_size == before.image_size and (leg.oversampling or averaged))
