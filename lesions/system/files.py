@@ -1,0 +1,51 @@
+"""Writing files so that nobody ever meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextlib.contextmanager
+def replacing(path) -> Iterator[Path]:
+    """Write a file or folder under a temporary name, and rename it once it is whole.
+
+    The temporary path lies in the same folder and has the same suffix, as writers that choose
+    their format by the suffix need. Where the block fails, it is removed and what was at `path`
+    stays.
+
+    Args:
+        path: Where the file or folder goes; its parents are made.
+
+    Yields:
+        The temporary path, which the block must create.
+
+    Raises:
+        OSError: If the disk is full; the message names `path`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Short, because a file name has 255 bytes at most and `path` may use them all.
+    temporary = path.with_name(f".{uuid4().hex[:12]}.tmp{path.suffix[:16]}")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            f"The disk is full, so {path} was not written; free some space in {path.parent} and "
+            "run the command again."
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""Files appear whole or not at all."""
+
+import errno
+import os
+
+import pytest
+
+from lesions.system import files
+
+
+def test_a_file_appears_whole_and_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "new" / "table.csv"
+    with files.replacing(target) as temporary:
+        temporary.write_text("a,b\n")
+        assert temporary.suffix == ".csv" and not target.exists()
+    assert target.read_text() == "a,b\n"
+    assert os.listdir(target.parent) == ["table.csv"]
+
+
+def test_a_failure_keeps_what_was_there(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), files.replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_a_folder_replaces_a_folder(tmp_path):
+    for word in ("first", "second"):
+        with files.replacing(tmp_path / "model") as temporary:
+            temporary.mkdir()
+            (temporary / word).touch()
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(tmp_path / "model") == ["second"]
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    target = tmp_path / ("x" * 251 + ".csv")
+    with files.replacing(target) as temporary:
+        temporary.write_text("")
+    assert target.exists()
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, one_sentence):
+    target = tmp_path / "model.h5"
+    with pytest.raises(OSError) as error, files.replacing(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    one_sentence(error, str(target))
