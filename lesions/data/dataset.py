@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from lesions import classes
+from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
 KAGGLE_HANDLE = "kmader/skin-cancer-mnist-ham10000"
@@ -21,6 +22,7 @@ COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SPLITS = ("train", "validation", "test")
 FRACTIONS = {"train": 0.70, "validation": 0.15, "test": 0.15}
+FOLDS = 5
 SEXES = ("female", "male", "unknown")
 SITES = (
     "abdomen acral back chest ear face foot genital hand lower_extremity neck scalp trunk "
@@ -331,13 +333,59 @@ def split_by_lesion(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
         seed: Seed of the shuffle.
 
     Returns:
-        A copy with a column `split`: "train", "validation" or "test".
+        A copy with a column `split`: "train", "validation" or "test", and a column `fold`, see
+        `assign_folds`.
 
     Raises:
         ValueError: If a diagnosis has too few lesions to be on every side.
     """
     lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
-    return _assign(metadata, "lesion_id", lesions, seed)
+    return assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
+
+
+def assign_folds(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
+    """Divide the training and validation rows into five folds by lesion, by scikit-learn.
+
+    A network that is trained on four folds has not seen the fifth, so that five such networks
+    predict every row that is not in the test split out of fold.
+
+    Args:
+        metadata: Table with a column `split`.
+        seed: Seed of the shuffle.
+
+    Returns:
+        A copy with a column `fold`, int: 0 to 4, and -1 in the test split.
+    """
+    # Sorted, so that the folds do not depend on the order of the rows.
+    rows = metadata[metadata["split"] != "test"].sort_values(["lesion_id", "image_id"])
+    folds = pd.Series(-1, index=metadata.index)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    parts = splitter.split(rows, rows["dx"], rows["lesion_id"])
+    for number, (_, held_out) in enumerate(parts):
+        folds[rows.index[held_out]] = number
+    return metadata.assign(fold=folds)
+
+
+def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
+    """Choose the rows that a network is validated on: the validation split, or one fold.
+
+    Args:
+        metadata: Table with the columns `split` and `fold`.
+        fold: 0 to 4: this fold becomes the validation split and the other four the training
+            split; None leaves the split as it is. The test split is the same for all.
+
+    Returns:
+        A copy with another column `split`.
+
+    Raises:
+        ValueError: If there is no such fold.
+    """
+    if fold is None:
+        return metadata
+    if fold not in range(FOLDS):
+        raise ValueError(f"fold is {fold}; it must be 0 to {FOLDS - 1}, or none.")
+    split = np.where(metadata["fold"] == fold, "validation", "train")
+    return metadata.assign(split=np.where(metadata["split"] == "test", "test", split))
 
 
 def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
@@ -389,42 +437,44 @@ def check_classes_present(metadata: pd.DataFrame) -> None:
 
 
 def write_splits(metadata: pd.DataFrame, path) -> Path:
-    """Write image ids and their split, sorted by id, as CSV.
+    """Write image ids, their split and their fold, sorted by id, as CSV.
+
+    Args:
+        metadata: Table with the columns image_id, split and fold.
+        path: Where the file goes; the fold of test rows is left empty there.
 
     Returns:
         The path.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    metadata.sort_values("image_id")[["image_id", "split"]].to_csv(
-        beside, index=False, lineterminator="\n"
-    )
-    os.replace(beside, path)
-    return path
+    table = metadata.sort_values("image_id")[["image_id", "split", "fold"]]
+    table["fold"] = table["fold"].astype("Int64").mask(table["fold"] < 0)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return Path(path)
 
 
 def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
-    """Add the recorded split to a table.
+    """Add the recorded split and folds to a table.
 
     Args:
-        path: CSV with the columns image_id and split, from `write_splits`.
+        path: CSV with the columns image_id, split and fold, from `write_splits`.
         metadata: Table from `read_metadata`; may hold fewer images than the file.
 
     Returns:
-        A copy of `metadata` with a column `split`.
+        A copy of `metadata` with the columns `split` and `fold` (int, -1 in the test split).
 
     Raises:
         ValueError: If an image has no recorded split.
     """
-    recorded = pd.read_csv(path).set_index("image_id")["split"]
-    split = metadata["image_id"].map(recorded)
+    recorded = pd.read_csv(path).set_index("image_id")
+    split = metadata["image_id"].map(recorded["split"])
     if split.isna().any():
         raise ValueError(
             f"{path} has no split for {metadata['image_id'][split.isna()].iloc[0]}; "
             "make a new split of this dataset by data.split_by_lesion."
         )
-    return metadata.assign(split=split)
+    fold = metadata["image_id"].map(recorded["fold"]).fillna(-1).astype(int)
+    return metadata.assign(split=split, fold=fold)
 
 
 def with_split(metadata: pd.DataFrame, path=REPOSITORY / "models" / "splits.csv") -> pd.DataFrame:

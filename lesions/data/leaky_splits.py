@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lesions.data import balance
-from lesions.data import dataset
-from lesions.training import batches
+from lesions.data import balance, dataset
 
 PROTOCOLS = ("oversampled", "image", "lesion")
 CLEAN = "clean"

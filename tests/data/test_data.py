@@ -392,6 +392,7 @@ def test_splits_file_round_trip(several, tmp_path, one_sentence):
     assert [entry.name for entry in path.parent.iterdir()] == ["splits.csv"]
     again = data.read_splits(path, several)
     assert again["split"].tolist() == split["split"].tolist()
+    assert again["fold"].tolist() == split["fold"].tolist()
     assert data.with_split(several, path)["split"].tolist() == split["split"].tolist()
     others = several.assign(image_id="other_" + several["image_id"])
     computed = data.with_split(others, path)["split"]
@@ -407,7 +408,33 @@ def test_recorded_split_is_the_computed_one(ham10000):
     computed = data.split_by_lesion(metadata)
     assert len(metadata) == 10015
     assert computed["split"].tolist() == recorded["split"].tolist()
+    assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
+
+
+def test_folds_are_disjoint_by_lesion_and_leave_the_test_split_out(several):
+    split = data.split_by_lesion(several)
+    assert set(split["fold"]) == {-1, 0, 1, 2, 3, 4}
+    assert ((split["fold"] == -1) == (split["split"] == "test")).all()
+    assert split.groupby("lesion_id")["fold"].nunique().max() == 1
+    counts = split[split["fold"] >= 0].groupby(["dx", "fold"]).size()
+    assert (counts.groupby("dx").max() <= 2 * counts.groupby("dx").min()).all()
+    shuffled = data.assign_folds(split.sample(frac=1, random_state=0))
+    assert shuffled.sort_index()["fold"].tolist() == split["fold"].tolist()
+
+
+def test_one_fold_held_out(several, one_sentence):
+    split = data.split_by_lesion(several)
+    held_out = data.hold_out(split, 3)
+    validation = held_out[held_out["split"] == "validation"]
+    assert set(validation["fold"]) == {3}
+    assert set(held_out[held_out["split"] == "train"]["fold"]) == {0, 1, 2, 4}
+    assert ((held_out["split"] == "test") == (split["split"] == "test")).all()
+    data.check_no_leak(held_out[held_out["split"] == "train"], validation)
+    assert data.hold_out(split, None) is split
+    with pytest.raises(ValueError) as error:
+        data.hold_out(split, 5)
+    one_sentence(error, "5", "0 to 4")
 
 
 def test_sample_keeps_lesions_whole(several):
