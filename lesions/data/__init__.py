@@ -15,7 +15,6 @@ from lesions.data.dataset import (
     check_classes_present,
     check_no_leak,
     count_shared_lesions,
-    data_fingerprint,
     find_dataset,
     find_photographs,
     hold_out,
@@ -29,6 +28,7 @@ from lesions.data.dataset import (
     with_split,
     write_splits,
 )
+from lesions.data.fingerprints import data_fingerprint, photographs_digest
 from lesions.system.folders import REPOSITORY, build_folder
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "hold_out",
     "open_dataset",
     "patient_features",
+    "photographs_digest",
     "read_metadata",
     "read_splits",
     "sample_lesions",

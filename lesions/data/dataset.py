@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -571,14 +570,3 @@ def patient_features(metadata: pd.DataFrame) -> np.ndarray:
     site = site.where(site.isin(SITES), "unknown")
     columns += [sex == value for value in SEXES] + [site == value for value in SITES]
     return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
-
-
-def data_fingerprint(metadata: pd.DataFrame) -> str:
-    """Name a set of rows by 16 hex digits of image id, lesion, diagnosis and split.
-
-    The same rows give the same digits on every machine and at every resolution.
-    """
-    columns = ["image_id", "lesion_id", "dx", "split"]
-    # By all columns, because the leakage experiment repeats image ids.
-    text = metadata[columns].sort_values(columns).to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
