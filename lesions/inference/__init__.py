@@ -1,15 +1,10 @@
-"""A trained network with everything around it: photographs in, answers out."""
+"""A trained network with everything around it: photographs in, calibrated answers out.
 
-from lesions.inference.classifier import (
-    BEST_MODEL,
-    COLUMNS,
-    Classifier,
-    find_images,
-)
+What turns one stored network and photographs into probabilities, a class and warnings belongs
+here. Drawings, heat maps, training, the command line and the network service do not: they come
+after this room and may import it.
+"""
 
-__all__ = [
-    "BEST_MODEL",
-    "COLUMNS",
-    "Classifier",
-    "find_images",
-]
+from lesions.inference.classifier import BEST_MODEL, COLUMNS, Classifier, find_images
+
+__all__ = ["BEST_MODEL", "COLUMNS", "Classifier", "find_images"]

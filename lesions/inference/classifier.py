@@ -14,11 +14,13 @@ import pandas as pd
 from lesions import classes, data, evaluation
 from lesions.data import images
 from lesions.evaluation import decisions
-from lesions.inference import lite
+from lesions.inference import familiarity, lite
 from lesions.networks import models, views
 
 BEST_MODEL = data.REPOSITORY / "models" / "best_model.h5"
-COLUMNS = ("image", "predicted", *classes.CODES, "error")
+COLUMNS = ("image", "predicted", *classes.CODES, "warning", "error")
+# Thumbnails and metadata that other systems leave among photographs.
+OTHER_SYSTEMS = ("@eaDir", "__MACOSX")
 
 
 class Classifier:
@@ -55,6 +57,40 @@ class Classifier:
         self.model, self.details = load(self.path)
         self.image_size = self.details["image_size"]
         self.tta = tta
+        self._familiarity: familiarity.Familiarity | None = None
+        self._familiarity_problem: str | None = None
+
+    @property
+    def is_keras(self) -> bool:
+        """Whether layers and gradients can be had, which a TensorFlow Lite file does not give."""
+        return self.path.suffix != ".tflite"
+
+    def require_keras(self, purpose: str) -> None:
+        """Refuse a TensorFlow Lite file where layers or gradients are needed.
+
+        Args:
+            purpose: What needs them, as the subject of a sentence in the plural, such as
+                "Heat maps".
+
+        Raises:
+            ValueError: If the network is a TensorFlow Lite file.
+        """
+        if not self.is_keras:
+            raise ValueError(
+                f"{purpose} need the layers of the network, which {self.path} does not hold; "
+                "name the .h5 file that it was exported from."
+            )
+
+    def familiarity(self) -> tuple[familiarity.Familiarity | None, str]:
+        """Return what training photographs look like to this network, read at the first call.
+
+        Returns:
+            The fitted familiarity and "", or None and a sentence on why photographs cannot be
+            compared with those of the training.
+        """
+        if self._familiarity_problem is None:
+            self._familiarity, self._familiarity_problem = familiarity.find_for(self)
+        return self._familiarity, self._familiarity_problem
 
     def prepare(self, image) -> np.ndarray:
         """Bring a photograph to the form that this network was trained on.
@@ -73,7 +109,7 @@ class Classifier:
         return images.prepare(image, self.image_size, hair_removal, constancy)
 
     def patient_input(self, number: int, patient: np.ndarray | None = None) -> np.ndarray | None:
-        """Give the second input of the network: `patient`, or "unknown" where it is None.
+        """Return the second input of the network: `patient`, or "unknown" where it is None.
 
         Returns:
             float32, (number, data.PATIENT_FEATURES); None if the network takes images only.
@@ -96,7 +132,17 @@ class Classifier:
             float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
         """
         patient = self.patient_input(len(images), patient)
-        raw = views.predict(self.model, images, self.tta, patient)
+        return self.calibrate(views.predict(self.model, images, self.tta, patient))
+
+    def calibrate(self, raw: np.ndarray) -> np.ndarray:
+        """Calibrate what the network itself predicts, as all answers are.
+
+        Args:
+            raw: float, (n, 7), rows sum to 1, such as recorded predictions of this network.
+
+        Returns:
+            float64, (n, 7), rows sum to 1.
+        """
         return evaluation.apply_temperature(raw, self.details["temperature"])
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
@@ -126,22 +172,22 @@ class Classifier:
         Yields:
             Batches of (path, image as from `prepare`, ""), or (path, None, what is wrong with it).
         """
-        paths = iter(paths)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            ahead: list = []
-            while True:
-                started = [pool.submit(self._read_one, one) for one in islice(paths, batch_size)]
-                if ahead:
-                    yield [future.result() for future in ahead]
-                if not started:
-                    return
-                ahead = started
+        yield from _ahead(self._read_one, paths, batch_size)
 
     def _read_one(self, path) -> tuple[str, np.ndarray | None, str]:
         try:
             return str(path), self.prepare(path), ""
         except ValueError as error:
             return str(path), None, str(error)
+
+    def _read_with_quality(self, path):
+        """Return what `_read_one` does and the photograph's `familiarity.Quality`."""
+        try:
+            photograph = images.read_image(path)
+            quality = familiarity.quality_of(photograph)
+            return str(path), self.prepare(photograph), "", quality
+        except ValueError as error:
+            return str(path), None, str(error), None
 
     def classify(
         self, paths: Iterable, batch_size: int = 32, patient: np.ndarray | None = None
@@ -156,22 +202,47 @@ class Classifier:
 
         Yields:
             One dict a path, in their order, with the keys `COLUMNS`: image (the path), predicted
-            (a code), a calibrated probability (0 to 1) for each code, and error (""). Where the
-            file is not a readable image, error says why and the others are "".
+            (a code), a calibrated probability (0 to 1) for each code, warning (what speaks
+            against believing it; "" where nothing does) and error (""). Where the file is not a
+            readable image, error says why and the others are "".
         """
         done = 0
-        for batch in self.read(paths, batch_size):
-            readable = [image for _, image, error in batch if not error]
+        for batch in _ahead(self._read_with_quality, paths, batch_size):
+            readable = [one for one in batch if not one[2]]
             known = [place for place, one in enumerate(batch, done) if not one[2]]
             done += len(batch)
             answers = iter(())
             if readable:
-                told = None if patient is None else patient[known]
-                probabilities = self.probabilities(np.stack(readable), told)
-                answers = zip(self.decide(probabilities), probabilities.tolist(), strict=True)
-            for path, _, error in batch:
-                predicted, row = ("", [""] * len(classes.CODES)) if error else next(answers)
-                yield dict(zip(COLUMNS, (path, predicted, *row, error), strict=True))
+                given = None if patient is None else patient[known]
+                prepared = np.stack([image for _, image, *_ in readable])
+                probabilities = self.probabilities(prepared, given)
+                warned = familiarity.batch_warnings(
+                    self.familiarity()[0], self, [quality for *_, quality in readable], prepared
+                )
+                answers = zip(
+                    self.decide(probabilities), probabilities.tolist(), warned, strict=True
+                )
+            for path, _, error, _ in batch:
+                if error:
+                    values = (path, "", *[""] * len(classes.CODES), "", error)
+                else:
+                    predicted, row, warnings = next(answers)
+                    values = (path, predicted, *row, " ".join(warnings), "")
+                yield dict(zip(COLUMNS, values, strict=True))
+
+
+def _ahead(function, items: Iterable, batch_size: int) -> Iterator[list]:
+    """Apply a function to items on all cores, one batch ahead of whoever takes the results."""
+    items = iter(items)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ahead: list = []
+        while True:
+            started = [pool.submit(function, one) for one in islice(items, batch_size)]
+            if ahead:
+                yield [future.result() for future in ahead]
+            if not started:
+                return
+            ahead = started
 
 
 def find_images(paths: Iterable) -> list[str]:
@@ -180,7 +251,8 @@ def find_images(paths: Iterable) -> list[str]:
     Args:
         paths: Files and folders. A file that is named is listed whatever it is called; of a
             folder the .jpg, .jpeg and .png files are listed, sorted, without hidden files and
-            HAM10000's lesion masks.
+            folders, what other systems leave there (@eaDir, __MACOSX) and HAM10000's lesion
+            masks. Links are followed, each folder once.
 
     Returns:
         Paths: a file's as given, a folder's images with the folder as given in front.
@@ -193,16 +265,31 @@ def find_images(paths: Iterable) -> list[str]:
         if not os.path.isdir(path):
             found.append(path)
             continue
-        # Strings, not Path objects: of 100,000 files these take 200 MB.
-        inside = [
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if os.path.splitext(name)[1].lower() in data.IMAGE_SUFFIXES
-            and not name.startswith(".")
-            and not name.endswith("_segmentation.png")
-        ]
+        inside = _images_below(path)
         if not inside:
             raise ValueError(f"The folder {path} holds no .jpg, .jpeg or .png image; name another.")
         found += sorted(inside, key=lambda one: one.split(os.sep))
     return found
+
+
+def _images_below(top: str) -> list[str]:
+    # Strings, not Path objects: of 100,000 files these take 200 MB.
+    found, seen = [], set()
+    for folder, folders, names in os.walk(top, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [one for one in folders if one[0] != "." and one not in OTHER_SYSTEMS]
+        for name in names:
+            path = os.path.join(folder, name)
+            if _is_image_name(name) and os.path.isfile(path):  # a named pipe would never end
+                found.append(path)
+    return found
+
+
+def _is_image_name(name: str) -> bool:
+    suffix = os.path.splitext(name)[1].lower()
+    hidden = name.startswith(".") or name.endswith("_segmentation.png")
+    return suffix in data.IMAGE_SUFFIXES and not hidden

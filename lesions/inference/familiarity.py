@@ -1,18 +1,17 @@
-"""Whether a photograph is like those the network learnt from: its features, its focus, its size.
+"""Whether a photograph is like those of the training: its features, its focus, its size.
 
 A network answers anything, a coffee cup too. Features are means of the network's own maps; a
 photograph whose nearest training neighbours are far away is unfamiliar (Sun et al. 2022,
 out-of-distribution detection with deep nearest neighbours). The maps are those from the middle of
 the network (Lee et al. 2018): the last ones tell seven diagnoses apart and little else, and take a
-coffee cup for one of them. What is fitted lies in a small file beside the model and serves that
-model only.
+coffee cup for one of them. What is fitted lies in a small file in the model's folder and serves
+that model only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from lesions.data import images
+from lesions.system import files
 
 FILE = "familiarity.npz"
 NEIGHBOURS = 5
@@ -36,6 +36,14 @@ CLIP = 10.0
 FOCUS_SIDE = 256
 # Share of validation photographs that are called unfamiliar, and that are called blurred.
 ALLOWED = 0.01
+WARNINGS = {
+    "tiny": "This picture is tiny: {side} pixels on its shorter side, and the network reads "
+    "{size}.",
+    "blurred": "This picture is blurred: softer than 99 of 100 photographs that the network was "
+    "tested with.",
+    "unlike": "This picture is unlike the dermatoscopic photographs of the clinics that the "
+    "network was trained on, so do not rely on its answer.",
+}
 
 
 @dataclass(frozen=True)
@@ -75,23 +83,21 @@ class Familiarity:
         return found / np.sqrt(len(self.centre))
 
     def save(self, path) -> Path:
-        """Write the file, one or two megabytes, beside its place and rename it when whole.
+        """Write the file, one or two megabytes.
 
         Returns:
             The path.
         """
         path = Path(path)
-        beside = path.with_name(f"{path.stem}.partial.npz")
         facts = {name: getattr(self, name) for name in ("model", "far", "blurred", "measured")}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            beside,
-            facts=json.dumps(facts),
-            centre=self.centre.astype(np.float32),
-            spread=self.spread.astype(np.float32),
-            known=self.known.astype(np.float16),
-        )
-        os.replace(beside, path)
+        with files.replacing(path) as temporary:
+            np.savez_compressed(
+                temporary,
+                facts=json.dumps(facts),
+                centre=self.centre.astype(np.float32),
+                spread=self.spread.astype(np.float32),
+                known=self.known.astype(np.float16),
+            )
         return path
 
 
@@ -112,8 +118,8 @@ def load(path) -> Familiarity:
         ) from error
 
 
-def beside(classifier) -> tuple[Familiarity | None, str]:
-    """Find the file that belongs to a classifier, beside its model.
+def find_for(classifier) -> tuple[Familiarity | None, str]:
+    """Read the file in the folder of a classifier's model, if it belongs to that model.
 
     Args:
         classifier: From `inference.Classifier`.
@@ -121,10 +127,15 @@ def beside(classifier) -> tuple[Familiarity | None, str]:
     Returns:
         What was fitted and "", or None and a sentence on why photographs cannot be compared.
     """
+    if not classifier.is_keras:
+        return None, (
+            "Photographs are not compared with those of the training, because "
+            f"{Path(classifier.path).name} does not hold the network's layers; use the .h5 file."
+        )
     path = Path(classifier.path).with_name(FILE)
-    mend = "make it by `python -m lesions familiarity`, or photographs are judged by size only."
+    way_out = "make it by `python -m lesions familiarity`, or photographs are judged by size only."
     if not path.is_file():
-        return None, f"There is no {FILE} beside {Path(classifier.path).name}; {mend}"
+        return None, f"There is no {FILE} in the folder of {Path(classifier.path).name}; {way_out}"
     try:
         found = load(path)
     except ValueError as error:
@@ -132,7 +143,7 @@ def beside(classifier) -> tuple[Familiarity | None, str]:
     if found.model != identity(classifier):
         return None, (
             f"{FILE} was fitted for the network {found.model} and this one is "
-            f"{identity(classifier)}; {mend}"
+            f"{identity(classifier)}; {way_out}"
         )
     return found, ""
 
@@ -146,7 +157,7 @@ def identity(classifier) -> str:
 
 
 def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Give the mean of every channel of the maps in the middle of the network.
+    """Compute the mean of every channel of the maps in the middle of the network.
 
     Args:
         classifier: From `inference.Classifier`.
@@ -202,11 +213,29 @@ def sharpness(image: np.ndarray) -> float:
     return float(np.log(cv2.Laplacian(grey, cv2.CV_32F).var() + 1e-6))
 
 
+@dataclass(frozen=True)
+class Quality:
+    """What is judged of a photograph before it is made small.
+
+    Attributes:
+        side: Its shorter side in pixels.
+        sharpness: From `sharpness`.
+    """
+
+    side: int
+    sharpness: float
+
+
+def quality_of(image: np.ndarray) -> Quality:
+    """Measure a photograph as the camera gave it, uint8 (height, width, 3), RGB 0-255."""
+    return Quality(min(image.shape[:2]), sharpness(image))
+
+
 def warnings(familiarity: Familiarity | None, classifier, image, prepared) -> list[str]:
-    """Say what speaks against believing an answer.
+    """List what speaks against believing the answer to one photograph.
 
     Args:
-        familiarity: From `beside`; None where only the size can be judged.
+        familiarity: From `find_for`; None where only the size can be judged.
         classifier: From `inference.Classifier`.
         image: uint8, (height, width, 3), RGB 0-255, the photograph as it came.
         prepared: uint8, (image_size, image_size, 3), the same from `Classifier.prepare`.
@@ -214,25 +243,36 @@ def warnings(familiarity: Familiarity | None, classifier, image, prepared) -> li
     Returns:
         Sentences; none where nothing speaks against it.
     """
-    found = []
-    side = min(image.shape[:2])
-    if side < classifier.image_size:
-        found.append(
-            f"This picture is tiny: {side} pixels on its shorter side, and the network reads "
-            f"{classifier.image_size}."
-        )
+    return batch_warnings(familiarity, classifier, [quality_of(image)], prepared[np.newaxis])[0]
+
+
+def batch_warnings(
+    familiarity: Familiarity | None, classifier, qualities: list[Quality], prepared: np.ndarray
+) -> list[list[str]]:
+    """List what speaks against believing the answers to several photographs.
+
+    Args:
+        familiarity: From `find_for`; None where only the size can be judged.
+        classifier: From `inference.Classifier`.
+        qualities: From `quality_of`, one a photograph.
+        prepared: uint8, (n, image_size, image_size, 3), from `Classifier.prepare`.
+
+    Returns:
+        Sentences for each photograph; none where nothing speaks against it.
+    """
+    size = classifier.image_size
+    found = [
+        [WARNINGS["tiny"].format(side=quality.side, size=size)] if quality.side < size else []
+        for quality in qualities
+    ]
     if familiarity is None:
         return found
-    if sharpness(image) < familiarity.blurred:
-        found.append(
-            "This picture is blurred: softer than 99 of 100 photographs that the network was "
-            "tested with."
-        )
-    if familiarity.distances(features_of(classifier, prepared[np.newaxis]))[0] > familiarity.far:
-        found.append(
-            "This picture is unlike the dermatoscopic photographs that the network learnt from, "
-            "so its answer means nothing unless you know better."
-        )
+    far = familiarity.distances(features_of(classifier, prepared)) > familiarity.far
+    for sentences, quality, is_far in zip(found, qualities, far, strict=True):
+        if quality.sharpness < familiarity.blurred:
+            sentences.append(WARNINGS["blurred"])
+        if is_far:
+            sentences.append(WARNINGS["unlike"])
     return found
 
 
@@ -319,7 +359,7 @@ def _sample(metadata: pd.DataFrame, split: str, seed: int, number: int = 700) ->
 
 
 def _read(classifier, paths) -> tuple[np.ndarray, np.ndarray]:
-    """Give the features and the sharpness of photographs, a few at a time."""
+    """Compute the features and the sharpness of photographs, a few at a time."""
     features, focus = [], []
     paths = list(paths)
     for start in range(0, len(paths), images.CHUNK):

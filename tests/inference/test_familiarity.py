@@ -20,7 +20,7 @@ def classifier(tiny_model):
 
 @pytest.fixture(scope="module")
 def fitted(classifier):
-    found, unjudged = familiarity.beside(classifier)
+    found, unjudged = familiarity.find_for(classifier)
     assert unjudged == ""
     return found
 
@@ -73,14 +73,14 @@ def test_a_file_of_another_network_is_named_not_used(fitted, tiny_model, tmp_pat
     weights = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([weights[0] + 1, weights[1]])
     retrained = inference.Classifier(models.save(model, tmp_path / "model.h5", details))
-    found, unjudged = familiarity.beside(retrained)
+    found, unjudged = familiarity.find_for(retrained)
     assert found is None and "no familiarity.npz" in unjudged
     fitted.save(tmp_path / familiarity.FILE)
-    found, unjudged = familiarity.beside(retrained)
+    found, unjudged = familiarity.find_for(retrained)
     assert found is None
     one_sentence(unjudged.replace("familiarity.npz", ""), fitted.model, "lesions familiarity")
     (tmp_path / familiarity.FILE).write_bytes(b"PK torn")
-    found, unjudged = familiarity.beside(retrained)
+    found, unjudged = familiarity.find_for(retrained)
     assert found is None and "not a whole" in unjudged
 
 
@@ -99,7 +99,7 @@ COMMITTED = inference.BEST_MODEL.with_name(familiarity.FILE)
 
 def test_committed_file_belongs_to_the_best_model_and_works():
     classifier = inference.Classifier()
-    found, unjudged = familiarity.beside(classifier)
+    found, unjudged = familiarity.find_for(classifier)
     assert unjudged == ""
     assert COMMITTED.stat().st_size < 2_000_000
     assert found.measured["unlike_auc"] > 0.95 and found.measured["other_images"] > 20
@@ -110,7 +110,7 @@ def test_committed_file_belongs_to_the_best_model_and_works():
 def test_committed_file_holds_on_fresh_pictures(ham10000):
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     classifier = inference.Classifier(tta=False)
-    found, _ = familiarity.beside(classifier)
+    found, _ = familiarity.find_for(classifier)
     rows = data.with_split(data.read_metadata(ham10000))
     rows = rows[rows["split"] == "test"].sample(24, random_state=7)
     others = list(familiarity.everyday_pictures().values())[:12]
