@@ -25,7 +25,7 @@ ARCHITECTURES = (
 )
 PRECISIONS = ("float32", "float16", "int8")
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
-FORMATS = ("tflite", "savedmodel", "onnx", "keras")
+FORMATS = ("tflite", "savedmodel", "onnx")
 DEFAULT_MODEL = "models/best_model.h5 of this repository"
 EPILOG = f"""examples:
   python -m lesions predict photo.jpg more_photos/ --output answers.csv
@@ -286,8 +286,9 @@ def _add_export(commands) -> None:
         "--precision",
         choices=PRECISIONS,
         default=PRECISIONS[0],
-        help="of a tflite file: float32 (the default), float16 for half the size, or int8 for a "
-        "quarter, which is calibrated on training photographs and answers a little differently",
+        help="of a tflite or onnx file: float32 (the default), float16 for half the size, or int8 "
+        "for a quarter, which answers a little differently; for tflite it is calibrated on "
+        "training photographs",
     )
     command.add_argument(
         "--data", metavar="FOLDER", help="where HAM10000 lies, for int8; default: the usual places"

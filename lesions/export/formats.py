@@ -1,26 +1,31 @@
-"""Bring a trained network to other programs: TensorFlow Lite, SavedModel, ONNX, Keras."""
+"""Bring a trained network to other programs: TensorFlow Lite, SavedModel, ONNX."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from lesions import classes
-from lesions.export import int8
+from lesions.export import int8, onnx_file
 from lesions.inference import lite
+from lesions.system import files
 
-FORMATS = ("tflite", "savedmodel", "onnx", "keras")
+FORMATS = ("tflite", "savedmodel", "onnx")
 PRECISIONS = ("float32", "float16", "int8")
 # By how much a probability may differ. What int8 costs is to be measured on photographs.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": None}
 INPUTS = {
     "image": "float32, (n, size, size, 3), RGB 0-255: the centre square of the photograph",
     "patient": "float32, (n, features), from lesions.data.patient_features",
+}
+OUTPUTS = {
+    "probabilities": "float32, (n, 7), in the order of classes; calibrated by "
+    "softmax(log(p) / temperature)",
+    "activation_maps": "float32, (n, height, width, 7), what each place adds to the logit of each "
+    "class; their positive part is Grad-CAM up to a factor",
 }
 
 
@@ -30,19 +35,20 @@ def export(
     """Write a network in another format, and beside it `<name>.json` with what it means.
 
     The JSON holds the order of the classes, the temperature that calibrates the probabilities
-    and the form of the inputs, which no exported file can hold by itself. Everything is written
-    beside its place and renamed when whole.
+    and the form of inputs and outputs, which no exported file can hold by itself. Both are
+    written under temporary names and renamed when whole. An `.onnx` file has class activation
+    maps as a second output where the network allows it, see `onnx_file.with_activation_maps`.
 
     Args:
         model: From `models.load`.
         details: What is stored with it, from `models.load`.
         format: One of `FORMATS`. "savedmodel" makes a folder.
-        path: Where it goes; "keras" wants a name that ends in .keras.
-        precision: One of `PRECISIONS`; all but "float32" are for "tflite". "float16" halves the
-            weights; "int8" computes in whole numbers, whose ranges it takes from `calibration`,
-            after `int8.prepare`.
+        path: Where it goes.
+        precision: One of `PRECISIONS`; all but "float32" are for "tflite" and "onnx". "float16"
+            halves the weights. "int8" stores them in a quarter; a `.tflite` file computes in
+            whole numbers, too, whose ranges it takes from `calibration`, after `int8.prepare`.
         calibration: uint8, (n, size, size, 3), RGB 0-255, training photographs from
-            `Classifier.prepare`, a few hundred; for "int8".
+            `Classifier.prepare`, a few hundred; for "int8" in "tflite".
 
     Returns:
         The path and a sentence on how the exported network was checked.
@@ -58,43 +64,40 @@ def export(
     if path.is_dir() and not (format == "savedmodel" and (path / "saved_model.pb").exists()):
         raise ValueError(f"{path} is a folder already; name another --output.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
-            beside = Path(folder) / f"model{'.keras' if format == 'keras' else ''}"
+        with (
+            files.replacing(path) as temporary,
+            files.replacing(path.with_name(path.name + ".json")) as described,
+        ):
+            if format == "onnx":
+                model = onnx_file.with_activation_maps(model)
             # The question comes first: Keras exports to ONNX only what was called before.
-            inputs, expected = _question(model, calibration if precision == "int8" else None)
+            inputs, expected = _question(model, calibration)
             if format == "tflite":
-                _write_tflite(model, beside, precision, calibration)
+                _write_tflite(model, temporary, precision, calibration)
+            elif format == "onnx":
+                onnx_file.write(model, temporary, precision)
             else:
-                _WRITERS[format](model, beside)
-            checked = _check(beside, format, inputs, expected, TOLERANCES[precision])
-            if path.is_dir():
-                shutil.rmtree(path)
-            os.replace(beside, path)
-            described = {**details, "precision": precision}
-            _write_description(model, described, path, Path(folder) / "description")
+                _write_savedmodel(model, temporary)
+            checked = _check(temporary, format, inputs, expected, TOLERANCES[precision])
+            _write_description(model, {**details, "precision": precision}, described)
     except OSError as error:
+        if error.strerror is None:  # a full disk, whose message is whole already
+            raise
         raise ValueError(
             f"{path} cannot be written ({error.strerror}); name another --output."
         ) from error
     return path, checked
 
 
-def _write_description(model, details: dict, path: Path, beside: Path) -> None:
-    names = [tensor.name for tensor in model.inputs]
+def _write_description(model, details: dict, path: Path) -> None:
+    outputs = list(OUTPUTS)[: len(model.outputs)]
     description = {
         **details,
-        "inputs": {name: INPUTS[name] for name in names},
-        "output": "float32, (n, 7), probabilities in the order of classes; calibrated by "
-        "softmax(log(p) / temperature)",
+        "inputs": {tensor.name: INPUTS[tensor.name] for tensor in model.inputs},
+        "outputs": {name: OUTPUTS[name] for name in outputs},
         "notice": classes.NOTICE,
     }
-    beside.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path.with_name(path.name + ".json"))
-
-
-def _write_keras(model, path: Path) -> None:
-    model.save(path)
+    path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_savedmodel(model, path: Path) -> None:
@@ -104,53 +107,34 @@ def _write_savedmodel(model, path: Path) -> None:
 def _check_precision(model, format: str, precision: str, calibration) -> None:
     if precision not in PRECISIONS:
         raise ValueError(f"Unknown precision {precision!r}; use {', '.join(PRECISIONS)}.")
-    if precision != "float32" and format != "tflite":
-        raise ValueError(f"The precision {precision} is for tflite; leave it out for {format}.")
-    if precision == "int8" and (calibration is None or not len(calibration)):
-        raise ValueError("int8 needs training photographs to calibrate on; give some.")
-    if precision == "int8" and len(model.inputs) > 1:
-        raise ValueError("int8 is for networks that take images only; use float16.")
+    if precision != "float32" and format == "savedmodel":
+        raise ValueError(
+            f"The precision {precision} is for tflite and onnx; leave it out for savedmodel."
+        )
+    if precision == "int8" and format == "tflite":
+        if calibration is None or not len(calibration):
+            raise ValueError("int8 needs training photographs to calibrate on; name some.")
+        if len(model.inputs) > 1:
+            raise ValueError("int8 is for networks that take images only; use float16.")
 
 
 def _write_tflite(model, path: Path, precision: str, calibration) -> None:
     import tensorflow as tf
 
-    folder = path.with_name("saved_model")
-    _write_savedmodel(int8.prepare(model, calibration) if precision == "int8" else model, folder)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        # Input and output stay float32, so that the file is asked as the others are.
-        converter.representative_dataset = lambda: (
-            [image[np.newaxis].astype(np.float32)] for image in calibration
-        )
-    path.write_bytes(converter.convert())
-
-
-def _write_onnx(model, path: Path) -> None:
-    try:
-        model.export(path, format="onnx", verbose=False)
-    except ImportError as error:
-        raise ValueError(
-            "Export to ONNX needs two more packages; get them by `pip install onnx tf2onnx`."
-        ) from error
-
-
-_WRITERS = {
-    "savedmodel": _write_savedmodel,
-    "onnx": _write_onnx,
-    "keras": _write_keras,
-}
-
-
-def _answer_keras(path: Path, inputs: dict) -> np.ndarray:
-    import keras
-
-    model = keras.models.load_model(path, compile=False)
-    return np.asarray(model.predict_on_batch(_positional(inputs)))
+    with tempfile.TemporaryDirectory() as folder:
+        source = int8.prepare(model, calibration) if precision == "int8" else model
+        _write_savedmodel(source, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            # Input and output stay float32, so that the file is used as the others are.
+            converter.representative_dataset = lambda: (
+                [image[np.newaxis].astype(np.float32)] for image in calibration
+            )
+        path.write_bytes(converter.convert())
 
 
 def _answer_savedmodel(path: Path, inputs: dict) -> np.ndarray:
@@ -178,28 +162,24 @@ _READERS = {
     "tflite": _answer_tflite,
     "savedmodel": _answer_savedmodel,
     "onnx": _answer_onnx,
-    "keras": _answer_keras,
 }
 
 
 def _question(model, photographs=None) -> tuple[dict, np.ndarray]:
-    """Give a few photographs, or three random images, and the network's answer to them."""
+    """Choose a few photographs, or else three random images, and compute the probabilities."""
     if photographs is not None:
         inputs = {model.inputs[0].name: photographs[:16].astype(np.float32)}
-        return inputs, np.asarray(model(_positional(inputs), training=False))
-    random = np.random.default_rng(0)
-    inputs = {
-        tensor.name: random.uniform(0, 255 if tensor.name == "image" else 1, (3, *tensor.shape[1:]))
-        for tensor in model.inputs
-    }
-    inputs = {name: value.astype(np.float32) for name, value in inputs.items()}
-    return inputs, np.asarray(model(_positional(inputs), training=False))
-
-
-def _positional(inputs: dict):
-    """Give inputs as Keras takes them by place: one array, or a list of several."""
+    else:
+        random = np.random.default_rng(0)
+        inputs = {
+            tensor.name: random.uniform(
+                0, 255 if tensor.name == "image" else 1, (3, *tensor.shape[1:])
+            ).astype(np.float32)
+            for tensor in model.inputs
+        }
     values = list(inputs.values())
-    return values if len(values) > 1 else values[0]
+    outputs = model(values if len(values) > 1 else values[0], training=False)
+    return inputs, np.asarray(outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
 
 
 def _check(path: Path, format: str, inputs: dict, expected: np.ndarray, tolerance) -> str:
@@ -210,7 +190,7 @@ def _check(path: Path, format: str, inputs: dict, expected: np.ndarray, toleranc
         return f"Not checked, because no interpreter is installed ({error})."
     difference = float(np.abs(found - expected).max())
     if tolerance is None:
-        return f"Checked: probabilities of training photographs differ by up to {difference:.2g}."
+        return f"Checked: probabilities differ by up to {difference:.2g}."
     if not difference <= tolerance:
         raise ValueError(
             f"The exported network answers differently by {difference:.2g}, over {tolerance:g}; "

@@ -143,7 +143,7 @@ def test_table_of_exports(tiny_model, lite_files, demo_metadata):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--format", "onnx", "--precision", "int8"], ["int8", "onnx"]),
+        (["--format", "savedmodel", "--precision", "int8"], ["int8", "savedmodel"]),
         (["--format", "tflite", "--precision", "int8", "--data", "nowhere"], ["nowhere"]),
     ],
 )

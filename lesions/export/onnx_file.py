@@ -1,0 +1,122 @@
+"""ONNX files: named outputs, class activation maps, and weights in 16 or 8 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from lesions import classes
+
+# Tensors below this size stay as they are: together they are a few kilobytes.
+SMALL = 1024
+
+
+def with_activation_maps(model: keras.Model) -> keras.Model:
+    """Add class activation maps (Zhou et al. 2016) as a second output.
+
+    Where global average pooling and one dense layer follow the feature maps, Grad-CAM is the
+    positive part of these maps up to a constant factor, so a runtime without gradients can show
+    it. The mean of a map plus the bias of its class is the logit.
+
+    Args:
+        model: From `models.build` or `models.load`; it stays as it is.
+
+    Returns:
+        A network with the outputs probabilities, float32 (n, 7), and activation_maps, float32
+        (n, height, width, 7); the model itself where other layers lie between the pooling and
+        the logits, or where it has several branches.
+    """
+    logits = model.get_layer("logits")
+    pooling = logits.input._keras_history.operation
+    while isinstance(pooling, layers.Dropout):
+        pooling = pooling.input._keras_history.operation
+    if not isinstance(pooling, layers.GlobalAveragePooling2D):
+        return model
+    kernel = np.asarray(logits.get_weights()[0])
+    weighted = layers.Conv2D(
+        len(classes.CODES), 1, use_bias=False, dtype="float32", name="activation_maps"
+    )
+    maps = weighted(pooling.input)
+    weighted.set_weights([kernel[np.newaxis, np.newaxis]])
+    return keras.Model(model.inputs, [model.output, maps], name=model.name)
+
+
+def write(model: keras.Model, path: Path, precision: str) -> None:
+    """Write an `.onnx` file.
+
+    Args:
+        model: From `with_activation_maps`.
+        path: Where the file goes.
+        precision: "float32", or how the weights are stored: "float16" or "int8" (with a scale
+            for each output channel). Everything is computed in float32; a runtime expands the
+            weights once, when it reads the file.
+
+    Raises:
+        ValueError: If a package is missing.
+    """
+    try:
+        import onnx
+
+        model.export(path, format="onnx", verbose=False)
+    except ImportError as error:
+        raise ValueError(
+            "Export to ONNX needs two more packages; install them by `pip install onnx tf2onnx`."
+        ) from error
+    network = onnx.load(path)
+    names = ("probabilities", "activation_maps")
+    for tensor, name in zip(list(network.graph.output), names, strict=False):
+        _rename(network.graph, tensor.name, name)
+    if precision != "float32":
+        _shrink(network.graph, precision)
+    onnx.checker.check_model(network)
+    onnx.save(network, path)
+
+
+def _rename(graph, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
+    for tensor in graph.output:
+        if tensor.name == old:
+            tensor.name = new
+
+
+def _shrink(graph, precision: str) -> None:
+    """Store the large weights in few bits, with the nodes that expand them in front."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    # The axis of the output channels in the weights of each kind of layer.
+    axes = {"Conv": 0, "MatMul": -1, "Gemm": -1}
+    readers = {name: node.op_type for node in graph.node for name in node.input}
+    expanding = []
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL or readers[tensor.name] not in axes:
+            continue
+        name = tensor.name
+        graph.initializer.remove(tensor)
+        if precision == "float16":
+            stored, scale = values.astype(np.float16), None
+        else:
+            stored, scale = _eight_bits(values, axes[readers[name]])
+        graph.initializer.append(numpy_helper.from_array(stored, f"{name}/stored"))
+        cast = name if scale is None else f"{name}/cast"
+        expanding.append(helper.make_node("Cast", [f"{name}/stored"], [cast], to=TensorProto.FLOAT))
+        if scale is not None:
+            graph.initializer.append(numpy_helper.from_array(scale, f"{name}/scale"))
+            expanding.append(helper.make_node("Mul", [cast, f"{name}/scale"], [name]))
+    for place, node in enumerate(expanding):
+        graph.node.insert(place, node)
+
+
+def _eight_bits(values: np.ndarray, channel_axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Round weights to -127 to 127 with a scale for each output channel."""
+    others = tuple(set(range(values.ndim)) - {channel_axis % values.ndim})
+    scale = np.abs(values).max(axis=others, keepdims=True) / 127
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)
+    return np.round(values / scale).astype(np.int8), scale
