@@ -10,116 +10,7 @@ import numpy as np
 
 from lesions import classes
 from lesions.data import balance
-
-AUGMENTATIONS = ("none", "standard", "strong", "random")
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-
-
-def augment(image: np.ndarray, random: np.random.Generator, strength: str = "standard"):
-    """Draw one new view of a lesion: one affine warp and one colour transform.
-
-    Flip, full rotation, scale and shift are a single interpolation with mirrored borders;
-    brightness, contrast, saturation and the colour of the light are one matrix.
-
-    Args:
-        image: uint8, (size, size, 3), RGB 0-255.
-        random: Source of all draws.
-        strength: "standard", "strong" for wider ranges and a blanked square (cutout), or
-            "random" for the standard warp and two changes drawn from many (RandAugment, Cubuk
-            et al. 2020).
-
-    Returns:
-        uint8, the same shape.
-    """
-    strong = strength == "strong"
-    size = image.shape[0]
-    # OpenCV warps four channels a third faster than three, to the same values.
-    warped = cv2.warpAffine(
-        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
-        _draw_warp(random, size, reach=1.5 if strong else 1.0),
-        (size, size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-    warped = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
-    if strength == "random":
-        for change in random.integers(0, len(CHANGES), 2):
-            warped = CHANGES[change](warped, random.choice([-RANDOM_REACH, RANDOM_REACH]))
-        return warped
-    coloured = cv2.transform(warped, _draw_colours(random, reach=1.5 if strong else 1.0))
-    if strong and random.random() < 0.5:
-        side = int(size * random.uniform(0.1, 0.3))
-        top, left = random.integers(0, size - side, 2)
-        coloured[top : top + side, left : left + side] = coloured.mean(axis=(0, 1))
-    return coloured
-
-
-def _draw_warp(random: np.random.Generator, size: int, reach: float) -> np.ndarray:
-    angle = random.uniform(0, 2 * np.pi)
-    scale = np.exp(random.uniform(-0.2, 0.2) * reach)
-    flip = 1 if random.random() < 0.5 else -1
-    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    turn = np.array([[cosine * flip, -sine], [sine * flip, cosine]])
-    centre = np.full(2, (size - 1) / 2)
-    shift = random.uniform(-0.08, 0.08, 2) * reach * size
-    return np.column_stack([turn, centre - turn @ centre + shift])
-
-
-def _draw_colours(random: np.random.Generator, reach: float) -> np.ndarray:
-    brightness, contrast, saturation = 1 + random.uniform(-0.2, 0.2, 3) * reach
-    light = 1 + random.uniform(-0.08, 0.08, 3) * reach
-    matrix = saturation * np.eye(3) + (1 - saturation) * LUMA
-    matrix = light[:, None] * matrix * contrast * brightness
-    offset = np.full(3, 128 * (1 - contrast) * brightness)
-    return np.column_stack([matrix, offset]).astype(np.float32)
-
-
-def _blend(image, other, reach: float) -> np.ndarray:
-    """Move an image away from another by a share, or towards it where the share is negative."""
-    return cv2.addWeighted(image, 1 + reach, np.full_like(image, other), -reach, 0)
-
-
-def _grey(image) -> np.ndarray:
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-
-
-def _stretch(image, reach: float) -> np.ndarray:
-    low, high = image.min(axis=(0, 1)), image.max(axis=(0, 1))
-    return ((image - low) * (255 / np.maximum(high - low, 1))).astype(np.uint8)
-
-
-def _equalise(image, reach: float) -> np.ndarray:
-    return cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(image)])
-
-
-def _solarise(image, reach: float) -> np.ndarray:
-    return np.where(image >= 255 * (1 - abs(reach)), 255 - image, image)
-
-
-def _posterise(image, reach: float) -> np.ndarray:
-    return image & np.uint8(256 - 2 ** round(4 * abs(reach)))
-
-
-def _shear(image, reach: float) -> np.ndarray:
-    size, slope = image.shape[0], 0.3 * reach
-    matrix = np.array([[1, slope, -slope * size / 2], [0, 1, 0]])
-    return cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
-
-
-# The changes of RandAugment but for those that the standard warp makes, at half their reach.
-RANDOM_REACH = 0.5
-CHANGES = (
-    lambda image, reach: image,
-    lambda image, reach: _blend(image, 0, reach),
-    lambda image, reach: _blend(image, _grey(image).mean().astype(np.uint8), reach),
-    lambda image, reach: _blend(image, _grey(image), reach),
-    lambda image, reach: _blend(image, cv2.blur(image, (3, 3)), reach),
-    _stretch,
-    _equalise,
-    _solarise,
-    _posterise,
-    _shear,
-)
+from lesions.training.augmentation import AUGMENTATIONS, augment
 
 
 def _paste(images, others, share: np.float32, random: np.random.Generator):
@@ -169,7 +60,7 @@ class LesionBatches(keras.utils.PyDataset):
             rows: int, (m,), rows of the store, one per example.
             labels: int, (m,), 0 to 6, for `rows`.
             batch_size: Examples a batch.
-            augmentation: "none", or a strength of `augment`.
+            augmentation: "none", or a name of `augmentation.STRENGTHS`.
             seed: Seed of order, oversampling and augmentation.
             shuffle: Whether every epoch has its own order.
             weights: float32, (7,), loss weight of each class, or None.

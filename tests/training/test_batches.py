@@ -198,27 +198,6 @@ def test_bad_options(store, options, word, one_sentence):
     one_sentence(error, word)
 
 
-# Augmentation
-
-
-@pytest.mark.parametrize("strength", ["standard", "strong", "random"])
-def test_augmentation_keeps_shape_and_changes_pictures(store, strength):
-    image = store.images[0]
-    views = [batches.augment(image, np.random.default_rng(n), strength) for n in range(6)]
-    assert all(view.shape == image.shape and view.dtype == np.uint8 for view in views)
-    assert len({view.tobytes() for view in views}) == 6
-
-
-def test_augmentation_keeps_the_lesion_in_the_frame():
-    image = np.full((64, 64, 3), 200, np.uint8)
-    image[26:38, 26:38] = 40
-    for number in range(50):
-        view = batches.augment(image, np.random.default_rng(number))
-        dark = np.argwhere(view.mean(axis=2) < 110)
-        assert 60 < len(dark) < 320  # 144 pixels, scaled by at most e^0.4 in area
-        assert np.abs(dark.mean(axis=0) - 31.5).max() < 0.08 * 64 + 1.5
-
-
 # Resampling and weights
 
 
