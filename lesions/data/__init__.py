@@ -1,26 +1,31 @@
-"""Find, read, check and split HAM10000 and its look-alikes; the image store; the demo set."""
+"""Find, read, check and split HAM10000 and its look-alikes; decode and store photographs.
 
-from lesions.data.dataset import (
-    COLUMNS,
+What may enter: whatever turns files into checked tables and arrays, before any network. Here
+are the finder (`finding`, `walking`), the readers (`tables`, `values`, `diagnoses`, `reading`),
+the splits (`splits`, `leaky_splits`, `balance`), photographs (`images`, and `decoding`, `jpeg`,
+`preparing`, `store`, `bounded` behind it), drawn artefacts and the demo set.
+"""
+
+from lesions.data.bounded import decode_bounded
+from lesions.data.finding import (
+    KAGGLE_HANDLE,
+    Dataset,
+    find_dataset,
+    find_photographs,
+    open_dataset,
+)
+from lesions.data.fingerprints import data_fingerprint, photographs_digest
+from lesions.data.patients import PATIENT_FEATURES, patient_features
+from lesions.data.reading import read_metadata
+from lesions.data.splits import (
     FOLDS,
     FRACTIONS,
-    IMAGE_SUFFIXES,
-    KAGGLE_HANDLE,
-    PATIENT_FEATURES,
-    SEXES,
-    SITES,
     SPLITS,
-    Dataset,
     assign_folds,
     check_classes_present,
     check_no_leak,
     count_shared_lesions,
-    find_dataset,
-    find_photographs,
     hold_out,
-    open_dataset,
-    patient_features,
-    read_metadata,
     read_splits,
     sample_lesions,
     split_by_image,
@@ -28,7 +33,9 @@ from lesions.data.dataset import (
     with_split,
     write_splits,
 )
-from lesions.data.fingerprints import data_fingerprint, photographs_digest
+from lesions.data.tables import COLUMNS
+from lesions.data.values import SEXES, SITES
+from lesions.data.walking import IMAGE_SUFFIXES, list_photographs
 from lesions.system.folders import REPOSITORY, build_folder
 
 __all__ = [
@@ -43,15 +50,17 @@ __all__ = [
     "SEXES",
     "SITES",
     "SPLITS",
-    "build_folder",
     "assign_folds",
+    "build_folder",
     "check_classes_present",
     "check_no_leak",
     "count_shared_lesions",
     "data_fingerprint",
+    "decode_bounded",
     "find_dataset",
     "find_photographs",
     "hold_out",
+    "list_photographs",
     "open_dataset",
     "patient_features",
     "photographs_digest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lesions.data import balance, dataset
+from lesions.data import balance, splits
 
 PROTOCOLS = ("oversampled", "image", "lesion")
 CLEAN = "clean"
@@ -17,8 +17,8 @@ def protocol_rows(metadata: pd.DataFrame, protocol: str, seed: int = 42) -> pd.D
     another photograph of their lesions. All other rows are split anew, 70/15/15.
 
     Args:
-        metadata: Table from `dataset.read_metadata` with a lesion-grouped column `split`.
-        protocol: "lesion" (`dataset.split_by_lesion`), "image" (`dataset.split_by_image`) or
+        metadata: Table from `data.read_metadata` with a lesion-grouped column `split`.
+        protocol: "lesion" (`splits.split_by_lesion`), "image" (`splits.split_by_image`) or
             "oversampled" (`balance.oversample` first, then every row on its own, so that
             copies of one photograph land on both sides).
         seed: Seed of the split and of the oversampling.
@@ -34,11 +34,11 @@ def protocol_rows(metadata: pd.DataFrame, protocol: str, seed: int = 42) -> pd.D
         raise ValueError(f"Unknown protocol {protocol!r}; use {', '.join(PROTOCOLS)}.")
     clean = metadata[metadata["split"] == "test"].assign(split=CLEAN)
     rest = metadata[metadata["split"] != "test"]
-    dataset.check_no_leak(rest, clean)
+    splits.check_no_leak(rest, clean)
     if protocol == "lesion":
-        rest = dataset.split_by_lesion(rest, seed)
+        rest = splits.split_by_lesion(rest, seed)
     elif protocol == "image":
-        rest = dataset.split_by_image(rest, seed)
+        rest = splits.split_by_image(rest, seed)
     else:
         rest = _split_after_oversampling(rest, seed)
     rows = pd.concat([rest, clean])
@@ -50,7 +50,7 @@ def _split_after_oversampling(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     repeated = rows.iloc[balance.oversample(rows["label"].to_numpy(), seed)]
     # A name of its own for every row is what makes the split treat copies as strangers.
     names = [f"{image_id} {number}" for number, image_id in enumerate(repeated["image_id"])]
-    split = dataset.split_by_image(repeated.assign(image_id=names), seed)
+    split = splits.split_by_image(repeated.assign(image_id=names), seed)
     return split.assign(image_id=repeated["image_id"].to_numpy())
 
 
@@ -65,7 +65,7 @@ def shared_lesions(rows: pd.DataFrame) -> dict[str, float]:
         1) of test rows whose lesion, or very photograph, is among the training rows.
     """
     train, test = (rows[rows["split"] == split] for split in ("train", "test"))
-    shared = dataset.count_shared_lesions(train, test)
+    shared = splits.count_shared_lesions(train, test)
     return {
         "training_rows": len(train),
         "test_rows": len(test),

@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY, draw_table, write_photographs
 
 from lesions import classes, data
-from lesions.data import demo
+from lesions.data import demo, finding
 
 
 def read(folder):
@@ -134,7 +134,7 @@ def test_table_saved_by_excel(kaggle_folder, table):
 
 def test_drawn_photographs_will_not_do_for_measuring(tmp_path, monkeypatch, one_sentence):
     monkeypatch.delenv("HAM10000_DIR", raising=False)
-    monkeypatch.setattr(data, "_usual_places", lambda: [])
+    monkeypatch.setattr(finding, "_usual_places", lambda: [])
     with pytest.raises(ValueError) as error:
         data.find_photographs()
     one_sentence(error, "--data", "HAM10000_DIR")
@@ -275,11 +275,10 @@ def test_nothing_is_written_into_the_dataset(tmp_path, demo_folder):
 def places(monkeypatch, tmp_path, kaggle_folder, table):
     """No dataset anywhere, and a way to put one at a place."""
     monkeypatch.delenv("HAM10000_DIR", raising=False)
-    monkeypatch.setattr(data, "REPOSITORY", tmp_path / "repository")
+    monkeypatch.setattr(finding, "REPOSITORY", tmp_path / "repository")
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(demo, "make_demo", functools.partial(demo.make_demo, images=14))
-    if os.path.isdir("/kaggle/input"):
-        pytest.skip("this is Kaggle, whose input folders come first")
+    monkeypatch.setattr(finding, "KAGGLE_INPUT", tmp_path / "kaggle")
     return lambda name: kaggle_folder(table, name)
 
 
@@ -292,7 +291,12 @@ def test_demo_is_the_last_resort(places, tmp_path):
 
 def test_order_of_places(places, tmp_path, monkeypatch):
     version = f"cache/datasets/{data.KAGGLE_HANDLE}/versions/2"
-    steps = [(version, "kagglehub"), ("repository/data", "repository's data folder")]
+    steps = [
+        (version, "kagglehub"),
+        ("kaggle/datasets/kmader/skin-cancer-mnist-ham10000", "mounted by Kaggle"),
+        ("kaggle/ham", "mounted by Kaggle"),
+        ("repository/data", "repository's data folder"),
+    ]
     for name, reason in steps:
         folder = places(name)
         dataset = data.find_dataset()

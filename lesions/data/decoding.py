@@ -1,0 +1,279 @@
+"""Decode one picture of any common kind into RGB, or say what is wrong with it."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from lesions.data import jpeg
+
+MAXIMUM_PIXELS = 100_000_000
+MAXIMUM_BYTES = 500_000_000
+MINIMUM_SIDE = 16
+
+# Opened by their classes: `Image.open` has a limit of its own, which is one for all threads.
+_OPENERS = (
+    (b"\xff\xd8", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"GIF8", GifImagePlugin.GifImageFile),
+    (b"II*\x00", TiffImagePlugin.TiffImageFile),
+    (b"MM\x00*", TiffImagePlugin.TiffImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+)
+_ORIENTATION = 0x0112  # of EXIF
+_BITS_PER_SAMPLE = 258  # of TIFF
+_DEPTHS = (8, 10, 12, 14, 16)
+_PROFILE_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+
+
+class _Unsupported(Exception):
+    """A whole picture of a kind that has no one right form in 8-bit RGB."""
+
+
+def read_image(path) -> np.ndarray:
+    """Decode one photograph of any common kind.
+
+    Greyscale, palette, CMYK and 16-bit pictures are converted, colour profiles to sRGB;
+    transparent pictures are laid on white, EXIF rotation is applied. Of an animated picture the
+    first frame counts. A 16-bit file whose values need fewer bits is scaled by those.
+
+    Args:
+        path: A .jpg or .png file.
+
+    Returns:
+        uint8, (height, width, 3), RGB 0-255.
+
+    Raises:
+        ValueError: If the file is missing, no regular file, empty, cut short, damaged, not an
+            image, below 16 pixels on a side, above 100 million pixels or 500 MB, or would take
+            far too long.
+    """
+    path = Path(path)
+    try:
+        status = os.stat(path)
+        # Asked before it is opened: a named pipe would wait for ever.
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path} is not a file; name a .jpg or .png file.")
+        _check_bytes(status.st_size, path)
+        with open(path, "rb") as file:
+            if status.st_size and _opener(file.peek(16)) is None:
+                raise ValueError(f"{path} is not an image; give a .jpg or .png file.")
+            data = file.read()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); check its name.") from error
+    except MemoryError as error:
+        raise ValueError(f"{path} does not fit into the memory; reduce it first.") from error
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, name="the image") -> np.ndarray:
+    """Decode the bytes of one photograph; see `read_image`.
+
+    Args:
+        data: Contents of a .jpg or .png file.
+        name: How an error message calls it.
+
+    Returns:
+        uint8, (height, width, 3), RGB 0-255.
+
+    Raises:
+        ValueError: As `read_image`.
+    """
+    if not data:
+        raise ValueError(f"{name} is empty (0 bytes); download it again.")
+    _check_bytes(len(data), name)
+    opener = _opener(data)
+    try:
+        picture = opener(io.BytesIO(data))
+    except Exception as error:  # Pillow raises what it likes
+        raise ValueError(f"{name} is not an image; give a .jpg or .png file.") from error
+    with picture:
+        _check_size(*picture.size, name)
+        try:
+            return _decode(picture, data, name)
+        except _Unsupported as error:
+            raise ValueError(f"{name} {error}; save it as .jpg or 8-bit .png.") from error
+        except MemoryError as error:
+            raise ValueError(f"{name} does not fit into the memory; reduce it first.") from error
+        except Exception as error:  # whatever OpenCV and Pillow raise is about this file
+            raise ValueError(f"{name} is cut short or damaged; download it again.") from error
+
+
+def _opener(data: bytes):
+    return next((opener for start, opener in _OPENERS if data.startswith(start)), None)
+
+
+def _check_bytes(size: int, name) -> None:
+    if size > MAXIMUM_BYTES:
+        raise ValueError(
+            f"{name} has {size / 1e6:.0f} MB, over the limit of {MAXIMUM_BYTES / 1e6:.0f} MB; "
+            "reduce it first."
+        )
+
+
+def _check_size(width: int, height: int, name) -> None:
+    """Check the size before decoding, so that a huge picture never fills the memory."""
+    if width * height > MAXIMUM_PIXELS:
+        raise ValueError(
+            f"{name} has {width} x {height} pixels, over the limit of 100 million; reduce it first."
+        )
+    if min(width, height) < MINIMUM_SIDE:
+        raise ValueError(
+            f"{name} has {width} x {height} pixels; at least {MINIMUM_SIDE} a side are needed."
+        )
+
+
+def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
+    orientation = _orientation(picture)
+    if picture.format == "JPEG":
+        try:
+            jpeg.check_scans(data, picture.width * picture.height)
+        except ValueError as error:
+            raise _Unsupported(f"is no ordinary photograph ({error})") from error
+        pixels = jpeg.decode(data, "CMYK" if picture.mode == "CMYK" else "RGB")
+        profile = picture.info.get("icc_profile")
+        if picture.mode == "CMYK" or profile:
+            if picture.mode == "RGB":
+                picture = Image.fromarray(pixels)
+            pixels = _to_srgb(picture, profile, name)
+    else:
+        if picture.format == "PNG":
+            _check_png(data)
+        if _is_deep(picture, data):
+            pixels = _decode_deep(picture, data, name)
+        else:
+            pixels = _flatten(picture, name)
+    return _turn(pixels, orientation)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Return EXIF's orientation, 1 (upright) where there is none that can be read."""
+    # A TIFF is turned by Pillow while it is decoded.
+    if picture.format == "TIFF" or "exif" not in picture.info:
+        return 1
+    try:
+        return picture.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
+
+
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation in (2, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (4, 5):
+        pixels = pixels[::-1]
+    turns = {3: 2, 5: 3, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(pixels, turns) if turns else pixels)
+
+
+def _check_png(data: bytes) -> None:
+    """Check the sums of the parts that make the picture, which decoders do not all do."""
+    place = 8
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        kind, end = data[place + 4 : place + 8], place + 8 + length
+        stored = int.from_bytes(data[end : end + 4], "big")
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT") and (
+            zlib.crc32(memoryview(data)[place + 4 : end]) != stored
+        ):
+            raise ValueError("wrong sum")
+        if kind == b"IEND":
+            return
+        place = end + 4
+    raise ValueError("no end")
+
+
+def _is_deep(picture: Image.Image, data: bytes) -> bool:
+    if picture.format == "PNG":
+        return data[24] == 16
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    return False
+
+
+def _decode_deep(picture: Image.Image, data: bytes, name) -> np.ndarray:
+    """Decode 16 bits a channel, which Pillow cuts to the upper 8 whatever lies in them."""
+    picture.load()  # notices damage that OpenCV does not
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16:
+        raise _Unsupported("has values that are neither of 8 nor of 16 bits")
+    deep = deep.reshape(*deep.shape[:2], -1)
+    alpha = deep[..., 3:] if deep.shape[2] == 4 else None
+    pixels = _to_eight_bits(deep[..., 2::-1] if deep.shape[2] > 2 else deep[..., :1])
+    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    profile = picture.info.get("icc_profile")
+    if profile:
+        pixels = _to_srgb(Image.fromarray(pixels), profile, name)
+    return pixels if alpha is None else _on_white(pixels, _to_eight_bits(alpha))
+
+
+def _to_eight_bits(deep: np.ndarray) -> np.ndarray:
+    """Scale 16-bit values by the bits that they need: 12-bit cameras leave the upper 4 empty."""
+    peak = int(deep.max())
+    bits = next(bits for bits in _DEPTHS if peak < 2**bits)
+    table = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
+    return table[deep]
+
+
+def _flatten(picture: Image.Image, name) -> np.ndarray:
+    """Bring a picture of 8 bits a channel to RGB on white."""
+    picture.load()
+    profile = picture.info.get("icc_profile")
+    if picture.mode in ("I", "F", "I;16", "LAB", "HSV"):
+        raise _Unsupported(f"has the colour mode {picture.mode}")
+    if "A" in picture.mode or "a" in picture.mode or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        alpha = np.asarray(clear.getchannel("A"))[..., np.newaxis]
+        if alpha.min() < 255:
+            return _on_white(_to_srgb(clear.convert("RGB"), profile, name), alpha)
+        picture = clear.convert("RGB")
+    if picture.mode not in _PROFILE_SPACES:
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return _to_srgb(picture, profile, name)
+
+
+def _on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    # In integers, which take half the memory of floats.
+    mixed = pixels.astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha)
+    return ((mixed + np.uint16(127)) // np.uint16(255)).astype(np.uint8)
+
+
+def _space_of(profile: bytes) -> str:
+    """Return the colour space that a profile is for, as its header has it."""
+    return profile[16:20].decode("latin-1").strip()
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None, name) -> np.ndarray:
+    """Convert the colours of an RGB, greyscale or CMYK picture to sRGB."""
+    if profile:
+        try:
+            if _space_of(profile) != _PROFILE_SPACES[picture.mode]:
+                raise ValueError(f"it is for {_space_of(profile)} pictures")
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            picture = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+        except Exception as error:
+            warnings.warn(
+                f"{name} has a colour profile that cannot be applied ({error}), so its colours "
+                "are taken as sRGB.",
+                stacklevel=2,
+            )
+    return np.asarray(picture.convert("RGB"))

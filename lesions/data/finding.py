@@ -1,0 +1,249 @@
+"""Find HAM10000 and its look-alikes, and say what was chosen and why."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesions.data import tables, walking
+from lesions.system.folders import REPOSITORY
+
+KAGGLE_HANDLE = "kmader/skin-cancer-mnist-ham10000"
+KAGGLE_INPUT = Path("/kaggle/input")
+KAGGLE_DEPTH = 4  # datasets are mounted at <name> or at datasets/<owner>/<name>
+TABLE_SUFFIXES = (".csv", ".tab", ".tsv")
+HEADER_BYTES = 4_096
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where one dataset lies.
+
+    Attributes:
+        root: The folder that holds everything.
+        metadata_file: The metadata or ground-truth table.
+        image_folders: Every folder at or below `root` that holds photographs.
+        mask_folder: The folder of lesion masks, or None.
+        source: One sentence: which dataset was chosen and why.
+        is_demo: True for the synthetic demo set.
+    """
+
+    root: Path
+    metadata_file: Path
+    image_folders: tuple[Path, ...]
+    mask_folder: Path | None
+    source: str
+    is_demo: bool = False
+
+
+def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
+    """Find HAM10000, or draw the demo set where there is none.
+
+    The order is: `location`, `$HAM10000_DIR`, `data/` in the repository, the Kaggle input
+    folders, an earlier kagglehub download, a new one if `download`, the demo set.
+
+    Args:
+        location: Folder of a dataset, in any layout that `open_dataset` reads.
+        download: Whether kagglehub may download the public copy (about 5 GB, no login).
+        demo_folder: Where the demo set is drawn; default `build/demo` in the repository.
+
+    Returns:
+        The first `Dataset` found.
+
+    Raises:
+        ValueError: If a folder that was named does not hold a dataset.
+    """
+    found = _find_real(location, download)
+    if found is not None:
+        return found
+    from lesions.data import demo
+
+    folder = demo.make_demo(Path(demo_folder or REPOSITORY / "build" / "demo"))
+    reason = "no HAM10000 was found, so this is the synthetic demo set: no real patient"
+    return open_dataset(folder, reason, is_demo=True)
+
+
+def find_photographs(location=None) -> Dataset:
+    """Find HAM10000 for what must not be measured on drawn pictures.
+
+    Args:
+        location: See `find_dataset`, whose order is followed, without the demo set.
+
+    Returns:
+        The first `Dataset` found.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    found = _find_real(location)
+    if found is None:
+        raise ValueError(
+            "There are no photographs of HAM10000 here, and drawn ones will not do; name their "
+            "folder by --data or HAM10000_DIR."
+        )
+    return found
+
+
+def _find_real(location, download: bool = False) -> Dataset | None:
+    if location is not None:
+        return open_dataset(location, "the folder that was asked for")
+    # Quotes, because they stay when a line of a settings file is copied.
+    named = os.environ.get("HAM10000_DIR", "").strip().strip("'\"")
+    if named:
+        return open_dataset(named, "named by HAM10000_DIR")
+    for folder, reason in _usual_places():
+        if folder.is_dir() and _find_table(walking.list_files(folder)) is not None:
+            return open_dataset(folder, reason)
+    if download:
+        import kagglehub
+
+        return open_dataset(kagglehub.dataset_download(KAGGLE_HANDLE), "downloaded by kagglehub")
+    return None
+
+
+def _usual_places() -> list[tuple[Path, str]]:
+    places = [(REPOSITORY / "data", "found in the repository's data folder")]
+    if KAGGLE_INPUT.is_dir():
+        inside = walking.list_files(KAGGLE_INPUT, KAGGLE_DEPTH)
+        mounted = {path.parent for path in inside if path.name.lower() in tables.HAM_NAMES}
+        shallow = sorted(mounted, key=lambda folder: (len(folder.parts), folder))
+        places += [(folder, "mounted by Kaggle") for folder in shallow]
+    named = os.environ.get("KAGGLEHUB_CACHE")
+    cache = Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "kagglehub"
+    versions = sorted((cache / "datasets" / KAGGLE_HANDLE / "versions").glob("*"), reverse=True)
+    return places + [(folder, "an earlier kagglehub download") for folder in versions]
+
+
+def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
+    """Describe the dataset that lies in one folder.
+
+    Read are HAM10000 as Kaggle (two parts, either case, or merged) and Dataverse publish it,
+    the ground truths of ISIC 2018 Task 3 and ISIC 2019, a `metadata.csv` with HAM10000's columns
+    of any clinic, and the ISIC Archive's own table. The table nearest to `folder` counts.
+
+    Args:
+        folder: A folder in one of these layouts.
+        reason: Why this folder was chosen, for the printed sentence.
+        is_demo: True for the synthetic demo set.
+
+    Raises:
+        ValueError: If the folder, its table or its photographs are missing, or if two tables
+            contradict each other.
+    """
+    root = Path(os.path.expanduser(folder))
+    if root.is_file():
+        raise ValueError(
+            f"{root} is a file; point HAM10000_DIR or --data at the folder that holds it."
+        )
+    if not root.is_dir():
+        raise ValueError(
+            f"The data folder {root} does not exist; "
+            "point HAM10000_DIR at the folder that holds HAM10000_metadata.csv."
+        )
+    files = walking.list_files(root)
+    table = _find_table(files)
+    if table is None:
+        raise ValueError(
+            f"{root} holds neither HAM10000_metadata.csv nor another table of photographs and "
+            "diagnoses (metadata.csv, an ISIC ground truth); point HAM10000_DIR at the unpacked "
+            "download."
+        )
+    photographs = dict.fromkeys(path.parent for path in files if walking.is_photograph(path))
+    if not photographs:
+        raise ValueError(
+            f"{root} holds {table.name} but no .jpg or .png image; "
+            "unpack HAM10000_images_part_1 and HAM10000_images_part_2 beside it."
+        )
+    masks = next((path.parent for path in files if walking.is_mask(path)), None)
+    return Dataset(root, table, tuple(photographs), masks, f"{root} ({reason})", is_demo)
+
+
+def _find_table(files: list[Path]) -> Path | None:
+    """Choose the table nearest to the root; of those at one depth, HAM10000's own first."""
+    ranked = [(rank, path) for path in files if (rank := _rank(path)) is not None]
+    # A table that only its columns tell counts where no table has a known name.
+    known = [(rank, path) for rank, path in ranked if rank < 4] or ranked
+    if not known:
+        return None
+    order = sorted((len(path.parts), rank, str(path), path) for rank, path in known)
+    depth, best, _, chosen = order[0]
+    check_alike(chosen, [path for d, rank, _, path in order if (d, rank) == (depth, best)])
+    return chosen
+
+
+def _rank(path: Path) -> int | None:
+    name = path.name.lower()
+    if name in tables.HAM_NAMES:
+        return 0
+    if path.suffix.lower() not in TABLE_SUFFIXES or _kind(path) is None:
+        return None
+    if name == "metadata.csv":
+        return 1
+    if "groundtruth" in name:
+        # The small official test set may lie at the side of the training set, which is meant.
+        return 2 if "training" in name else 3
+    return 4
+
+
+def _kind(path: Path) -> str | None:
+    """Return what a table's first line says it is; the rest is checked when it is read."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(HEADER_BYTES)
+    except OSError:
+        return None
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    line = next(iter(start.decode(encoding, errors="replace").strip().splitlines()), "")
+    for mark in ";\t|":
+        line = line.replace(mark, ",")
+    return tables.kind_of([cell.strip(' "').lower() for cell in line.split(",")])
+
+
+def check_alike(chosen: Path, others: list[Path]) -> None:
+    """Check that tables which could be meant just as well hold the same rows.
+
+    Raises:
+        ValueError: If they do not; names both files.
+    """
+    for other in others:
+        if other != chosen and not _same_rows(chosen, other):
+            raise ValueError(
+                f"{chosen} and {other} could both be meant and differ; move one of them to "
+                "another place."
+            )
+
+
+def _same_rows(first: Path, second: Path) -> bool:
+    if walking.same_content(first, second):
+        return True
+    rows = [tables.read_cells(path) for path in (first, second)]
+    shared = [column for column in rows[0].columns if column in rows[1].columns]
+    lists = [sorted(table[shared].itertuples(index=False, name=None)) for table in rows]
+    return bool(shared) and lists[0] == lists[1]
+
+
+def find_companion(dataset: Dataset, words: str) -> Path | None:
+    """Find a table that belongs to a ground truth, such as its lesion groupings.
+
+    Args:
+        dataset: From `open_dataset`.
+        words: What its name contains, in lower case and without underscores.
+
+    Returns:
+        The one nearest to the root, or None.
+
+    Raises:
+        ValueError: If two at one depth differ.
+    """
+    found = [
+        path
+        for path in walking.list_files(dataset.root)
+        if path.suffix.lower() in TABLE_SUFFIXES
+        and words in path.name.lower().replace("_", "").replace("-", "")
+    ]
+    if not found:
+        return None
+    chosen = min(found, key=lambda path: (len(path.parts), str(path)))
+    check_alike(chosen, [path for path in found if len(path.parts) == len(chosen.parts)])
+    return chosen

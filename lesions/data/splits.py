@@ -1,0 +1,251 @@
+"""Split photographs so that nobody's lesion is on two sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesions.system.files import replacing
+from lesions.system.folders import REPOSITORY
+
+SPLITS = ("train", "validation", "test")
+FRACTIONS = {"train": 0.70, "validation": 0.15, "test": 0.15}
+FOLDS = 5
+
+
+def split_by_lesion(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
+    """Split 70/15/15 so that all photographs of a lesion are on the same side.
+
+    Lesions, not images, are drawn, stratified by diagnosis, by scikit-learn. They are sorted
+    by id first, so the split does not depend on the order of the rows or on the machine.
+
+    Args:
+        metadata: Table from `read_metadata`.
+        seed: Seed of the shuffle.
+
+    Returns:
+        A copy with a column `split`: "train", "validation" or "test", and a column `fold`, see
+        `assign_folds`.
+
+    Raises:
+        ValueError: If a diagnosis has too few lesions to be on every side.
+    """
+    lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
+    return assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
+
+
+def assign_folds(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
+    """Divide the training and validation rows into five folds by lesion, by scikit-learn.
+
+    A network that is trained on four folds has not seen the fifth, so that five such networks
+    predict every row that is not in the test split out of fold.
+
+    Args:
+        metadata: Table with a column `split`.
+        seed: Seed of the shuffle.
+
+    Returns:
+        A copy with a column `fold`, int: 0 to 4, and -1 in the test split.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # a prediction does without it
+
+    # Sorted, so that the folds do not depend on the order of the rows.
+    rows = metadata[metadata["split"] != "test"].sort_values(["lesion_id", "image_id"])
+    folds = pd.Series(-1, index=metadata.index)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    parts = splitter.split(rows, rows["dx"], rows["lesion_id"])
+    for number, (_, held_out) in enumerate(parts):
+        folds[rows.index[held_out]] = number
+    return metadata.assign(fold=folds)
+
+
+def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
+    """Choose the rows that a network is validated on: the validation split, or one fold.
+
+    Args:
+        metadata: Table with the columns `split` and `fold`.
+        fold: 0 to 4: this fold becomes the validation split and the other four the training
+            split; None leaves the split as it is. The test split is the same for all.
+
+    Returns:
+        A copy with another column `split`.
+
+    Raises:
+        ValueError: If there is no such fold.
+    """
+    if fold is None:
+        return metadata
+    if fold not in range(FOLDS):
+        raise ValueError(f"fold is {fold}; it must be 0 to {FOLDS - 1}, or none.")
+    split = np.where(metadata["fold"] == fold, "validation", "train")
+    return metadata.assign(split=np.where(metadata["split"] == "test", "test", split))
+
+
+def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
+    """Split 70/15/15 by image: the leaky protocol, to measure what it is worth.
+
+    Args:
+        metadata: Table from `read_metadata`.
+        seed: Seed of the shuffle.
+
+    Returns:
+        A copy with a column `split`; photographs of one lesion land on both sides.
+    """
+    return _assign(metadata, "image_id", metadata.sort_values("image_id"), seed)
+
+
+def _assign(metadata, key, units, seed) -> pd.DataFrame:
+    from sklearn.model_selection import train_test_split  # a prediction does without it
+
+    counts = units["dx"].value_counts()
+    if counts.min() < 7:
+        raise ValueError(
+            f"The class {counts.idxmin()!r} has only {counts.min()} lesions, too few to be in "
+            "the training, validation and test split; add data or leave the class out."
+        )
+    train, rest = train_test_split(
+        units, train_size=FRACTIONS["train"], stratify=units["dx"], random_state=seed
+    )
+    validation, test = train_test_split(rest, test_size=0.5, stratify=rest["dx"], random_state=seed)
+    side = {}
+    for name, rows in zip(SPLITS, (train, validation, test), strict=True):
+        side.update(dict.fromkeys(rows[key], name))
+    result = metadata.assign(split=metadata[key].map(side))
+    check_classes_present(result)
+    return result
+
+
+def check_classes_present(metadata: pd.DataFrame) -> None:
+    """Check that every class is in every split.
+
+    Raises:
+        ValueError: If a class that the table holds is absent from a split.
+    """
+    counts = metadata.groupby(["dx", "split"]).size().unstack(fill_value=0)
+    for code in counts.index:
+        for split in SPLITS:
+            if counts.get(split, pd.Series(dtype=int)).get(code, 0) == 0:
+                raise ValueError(
+                    f"The class {code!r} is absent from the {split} split; "
+                    "use more images or another seed."
+                )
+
+
+def write_splits(metadata: pd.DataFrame, path) -> Path:
+    """Write image ids, their split and their fold, sorted by id, as CSV.
+
+    Args:
+        metadata: Table with the columns image_id, split and fold.
+        path: Where the file goes; the fold of test rows is left empty there.
+
+    Returns:
+        The path.
+    """
+    table = metadata.sort_values("image_id")[["image_id", "split", "fold"]]
+    table["fold"] = table["fold"].astype("Int64").mask(table["fold"] < 0)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    return Path(path)
+
+
+def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Add the recorded split and folds to a table.
+
+    Args:
+        path: CSV with the columns image_id, split and fold, from `write_splits`.
+        metadata: Table from `read_metadata`; may hold fewer images than the file.
+
+    Returns:
+        A copy of `metadata` with the columns `split` and `fold` (int, -1 in the test split).
+
+    Raises:
+        ValueError: If an image has no recorded split.
+    """
+    recorded = pd.read_csv(path).set_index("image_id")
+    split = metadata["image_id"].map(recorded["split"])
+    if split.isna().any():
+        raise ValueError(
+            f"{path} has no split for {metadata['image_id'][split.isna()].iloc[0]}; "
+            "make a new split of this dataset by data.split_by_lesion."
+        )
+    fold = metadata["image_id"].map(recorded["fold"]).fillna(-1).astype(int)
+    return metadata.assign(split=split, fold=fold)
+
+
+def with_split(metadata: pd.DataFrame, path=REPOSITORY / "models" / "splits.csv") -> pd.DataFrame:
+    """Add the recorded split where it covers these images, else make one by lesion.
+
+    Args:
+        metadata: Table from `read_metadata`.
+        path: The recorded split.
+
+    Returns:
+        A copy of `metadata` with a column `split`.
+    """
+    path = Path(path)
+    if path.exists() and metadata["image_id"].isin(pd.read_csv(path)["image_id"]).all():
+        return read_splits(path, metadata)
+    return split_by_lesion(metadata)
+
+
+def count_shared_lesions(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str, float]:
+    """Count how much of `rows_b` shows lesions or images that `rows_a` shows too.
+
+    Args:
+        rows_a: Rows with lesion_id and image_id, for example the training rows.
+        rows_b: The other rows, for example the test rows.
+
+    Returns:
+        `lesions`: lesions on both sides; `images`: rows of `rows_b` whose lesion is in
+        `rows_a`; `share`: those as a share of `rows_b`, 0 to 1; `same_images`: image ids on
+        both sides.
+    """
+    seen = rows_b["lesion_id"].isin(rows_a["lesion_id"])
+    return {
+        "lesions": int(rows_b["lesion_id"][seen].nunique()),
+        "images": int(seen.sum()),
+        "share": float(seen.mean()) if len(rows_b) else 0.0,
+        "same_images": int(rows_b["image_id"].isin(rows_a["image_id"]).sum()),
+    }
+
+
+def check_no_leak(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> None:
+    """Check that two sets of rows share neither a lesion nor an image.
+
+    Raises:
+        ValueError: If they do; names the first lesion.
+    """
+    shared = count_shared_lesions(rows_a, rows_b)
+    if shared["images"] or shared["same_images"]:
+        seen = rows_b["lesion_id"].isin(rows_a["lesion_id"])
+        seen |= rows_b["image_id"].isin(rows_a["image_id"])
+        raise ValueError(
+            f"{int(seen.sum())} of {len(rows_b)} images show a lesion that is on the other side "
+            f"too, the first is lesion {rows_b['lesion_id'][seen].iloc[0]}; "
+            "split with data.split_by_lesion and resample only afterwards."
+        )
+
+
+def sample_lesions(metadata: pd.DataFrame, images: int = 1500, seed: int = 42) -> pd.DataFrame:
+    """Draw a stratified sample of whole lesions, for a quick run.
+
+    Args:
+        metadata: Table with a column `split`.
+        images: About how many images to keep.
+        seed: Seed of the draw.
+
+    Returns:
+        The rows of the drawn lesions, index 0 to n-1. At least five lesions of every class
+        stay in every split where there are as many.
+    """
+    if images >= len(metadata):
+        return metadata
+    fraction = images / len(metadata)
+    lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
+    drawn = []
+    for _, group in lesions.groupby(["split", "dx"]):
+        number = min(len(group), max(5, round(len(group) * fraction)))
+        drawn.append(group.sample(number, random_state=seed)["lesion_id"])
+    return metadata[metadata["lesion_id"].isin(pd.concat(drawn))].reset_index(drop=True)

@@ -1,0 +1,178 @@
+"""Decode every photograph once into a memory-mapped store of small squares."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lesions.data.preparing import prepare
+
+CHUNK = 64
+
+
+class ImageStore:
+    """All photographs of a table as one memory-mapped array.
+
+    Built once under a temporary name and renamed when whole; a store that is torn or belongs
+    to other images, another size or other options is rebuilt. Memory stays flat, because
+    images are decoded in small chunks and appended to the file.
+
+    Attributes:
+        images: uint8, (n, size, size, 3), RGB 0-255, read-only; row i is row i of the table.
+        image_ids: list of n image ids.
+        size: Side of the squares in pixels.
+        path: The array's file.
+    """
+
+    def __init__(
+        self,
+        metadata: pd.DataFrame,
+        size: int,
+        folder,
+        hair_removal: bool = False,
+        colour_constancy: str | None = None,
+        progress: bool = True,
+    ):
+        """Open the store in `folder`, building it first where needed.
+
+        Args:
+            metadata: Table with image_id and image_path.
+            size: Side of the squares in pixels.
+            folder: Where stores are kept; several may share it.
+            hair_removal: See `prepare`.
+            colour_constancy: See `prepare`.
+            progress: Whether a terminal shows a progress bar while building.
+
+        Raises:
+            ValueError: If a photograph is faulty or the disk is full.
+        """
+        self.size = size
+        self.image_ids = metadata["image_id"].tolist()
+        self._row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        options = {"size": size, "hair_removal": hair_removal, "colour_constancy": colour_constancy}
+        fingerprint = _fingerprint(metadata, options)
+        self.path = Path(folder) / f"images-{size}px-{fingerprint[:12]}.npy"
+        shape = (len(metadata), size, size, 3)
+        if not _is_current(self.path, fingerprint, shape):
+            _build(
+                metadata["image_path"].tolist(), self.path, shape, fingerprint, options, progress
+            )
+        self.images = np.load(self.path, mmap_mode="r")
+
+    def rows(self, image_ids) -> np.ndarray:
+        """Find the row numbers of image ids.
+
+        Raises:
+            ValueError: If an image is not in the store.
+        """
+        try:
+            return np.array([self._row_of[image_id] for image_id in image_ids], dtype=np.int64)
+        except KeyError as error:
+            raise ValueError(
+                f"The store {self.path.name} has no image {error}; build it from this table."
+            ) from error
+
+
+def _fingerprint(metadata: pd.DataFrame, options: dict) -> str:
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for image_id, path in zip(metadata["image_id"], metadata["image_path"], strict=True):
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error.strerror}); restore it.") from error
+        digest.update(f"{image_id} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_current(path: Path, fingerprint: str, shape) -> bool:
+    manifest = path.with_suffix(".json")
+    try:
+        recorded = json.loads(manifest.read_text())["fingerprint"]
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return False
+    # A torn file is shorter than its header says, which np.load reports as ValueError.
+    return recorded == fingerprint and images.shape == tuple(shape)
+
+
+def _write_manifest(path: Path, manifest: dict) -> None:
+    beside = path.with_suffix(".json.partial")
+    try:
+        beside.write_text(json.dumps(manifest, indent=1))
+        os.replace(beside, path.with_suffix(".json"))
+    except OSError:
+        _remove(beside)
+        raise
+
+
+def _is_running(process: str) -> bool:
+    """Say whether a process with this id lives; on Windows its open file cannot be removed."""
+    if os.name != "posix" or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _build(
+    paths: list[str], path: Path, shape, fingerprint: str, options: dict, progress: bool
+) -> None:
+    needed = int(np.prod(shape)) + 1_000_000
+    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f"{path.name}.*.partial"):
+            # Left over by a build that was killed, unless another process builds it right now.
+            if not _is_running(stale.name.split(".")[-2]):
+                stale.unlink()
+        if shutil.disk_usage(path.parent).free < needed:
+            raise OSError(28, "No space left on device")
+        with open(beside, "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            _append_images(file, paths, options, progress)
+        os.replace(beside, path)
+        _write_manifest(path, {"fingerprint": fingerprint, "shape": shape, **options})
+    except OSError as error:
+        _remove(beside)
+        _remove(path)  # without its manifest it would be space that nobody uses
+        raise ValueError(
+            f"The image store {path} cannot be written ({error.strerror}); it needs "
+            f"{needed / 1e6:.0f} MB, so free space or choose another folder by LESIONS_BUILD."
+        ) from error
+    except BaseException:
+        _remove(beside)
+        raise
+
+
+def _remove(path: Path) -> None:
+    # The folder may be missing or a file: the error that led here says so better.
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _append_images(file, paths: list[str], options: dict, progress: bool) -> None:
+    # None: only on a terminal, so that published notebooks hold no trace of the bar.
+    bar = tqdm(
+        total=len(paths), desc="Image store", unit="images", disable=None if progress else True
+    )
+    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            for image in pool.map(lambda path: prepare(path, **options), chunk):
+                # Written, not mapped: on a full disk a write raises, a mapped page kills.
+                file.write(np.ascontiguousarray(image).data)
+            bar.update(len(chunk))

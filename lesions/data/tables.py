@@ -1,0 +1,355 @@
+"""Read the tables of HAM10000, of ISIC's challenges and of the ISIC Archive into one form."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesions import classes
+from lesions.data import diagnoses, values
+
+COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
+MAXIMUM_BYTES = 200_000_000
+ONE_HOT = {"ak": "akiec", **{code: code for code in classes.CODES}}
+LEFT_OUT = {"scc": "squamous cell carcinoma", "unk": "unknown"}
+HAM_NAMES = ("ham10000_metadata.csv", "ham10000_metadata.tab", "ham10000_metadata")
+
+
+def read_cells(path) -> pd.DataFrame:
+    """Read a table of text, whatever separates its columns.
+
+    Args:
+        path: A file of comma, semicolon, tab or bar separated values, UTF-8 (a byte-order mark
+            is fine) or UTF-16.
+
+    Returns:
+        One column of str for each column of the file, under its name in lower case, indexed by
+        the row's line in the file. Rows and columns without any content are dropped.
+
+    Raises:
+        ValueError: If it is not such a table; names the file and, where it can, the row.
+    """
+    path = Path(path)
+    content = _read_text(path)
+    header = next((line for line in content.splitlines() if line.strip()), "")
+    separator = max(",;\t|", key=header.count)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+    lines, rows = [], []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                lines.append(reader.line_num)
+                rows.append(cells)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path.name}, row {reader.line_num} cannot be read ({error}); correct that row."
+        ) from error
+    if not rows:
+        raise ValueError(f"{path.name} is empty; download it again.")
+    names = [values.text(name).lower() for name in rows[0]]
+    for line, cells in zip(lines[1:], rows[1:], strict=True):
+        if len(cells) != len(names):
+            raise ValueError(
+                f"{path.name}, row {line} has {len(cells)} cells and the header {len(names)}; "
+                "put a cell that holds the separator in quotes, or correct that row."
+            )
+    twice = [name for name, number in Counter(names).items() if name and number > 1]
+    if twice:
+        raise ValueError(f"{path.name} has two columns {twice[0]!r}; remove one of them.")
+    if len(rows) == 1:
+        raise ValueError(f"{path.name} has no rows; download it again.")
+    table = pd.DataFrame(rows[1:], columns=names, index=lines[1:], dtype=object)
+    return table.loc[:, [bool(name) for name in names]]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise ValueError(f"{path.name} has over 200 MB, which no table here has; check it.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); check the file.") from error
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        decoded = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path.name} is not a table in UTF-8 ({error.reason} at byte {error.start}); "
+            "save it as CSV UTF-8 or download it again."
+        ) from error
+    if "\x00" in decoded:
+        raise ValueError(f"{path.name} is damaged (it holds zero bytes); download it again.")
+    return decoded
+
+
+def kind_of(columns, name: str = "") -> str | None:
+    """Return which kind of table has these columns.
+
+    Args:
+        columns: Names in lower case.
+        name: The file's name; HAM10000's own is read strictly.
+
+    Returns:
+        "ham10000", "metadata" (HAM10000's columns, not all needed), "archive" (ISIC Archive),
+        "one_hot" (ISIC challenges), or None.
+    """
+    columns = set(columns)
+    if name.lower() in HAM_NAMES and not {"image", "mel"} <= columns - {"image_id", "dx"}:
+        return "ham10000"
+    # One-hot columns that somebody added to HAM10000's table must not cost its lesion ids.
+    if {"image_id", "dx"} <= columns:
+        return "metadata"
+    if "isic_id" in columns and columns & set(diagnoses.ARCHIVE_COLUMNS):
+        return "archive"
+    return "one_hot" if {"image", "mel", "nv"} <= columns else None
+
+
+def read_table(path, groupings=None, extra=None) -> tuple[pd.DataFrame, list[str]]:
+    """Read and check one table of photographs.
+
+    Args:
+        path: The table.
+        groupings: ISIC 2018's LesionGroupings table, for a one-hot table.
+        extra: ISIC 2019's metadata table, for a one-hot table.
+
+    Returns:
+        The rows that have a class, with the columns `COLUMNS`: text, but age (float, years, NaN
+        where missing); indexed by the row's line in the file. And sentences about what was left
+        out or is not known.
+
+    Raises:
+        ValueError: One sentence that names the file, the row or column and the way out.
+    """
+    cells = read_cells(path)
+    name = Path(path).name
+    kind = kind_of(cells.columns, name)
+    notes: list[str] = []
+    if kind == "ham10000":
+        _check_columns(cells, name)
+    elif kind == "archive":
+        cells = _from_archive(cells, name, notes)
+    elif kind == "one_hot":
+        cells = _from_one_hot(cells, name, notes, groupings, extra)
+    elif kind is None:
+        raise ValueError(
+            f"{name} has the columns {', '.join(cells.columns[:12])}; it needs image_id and dx, "
+            "isic_id and diagnosis, or image and one column for each diagnosis."
+        )
+    return _tidy(cells, name, kind, notes), notes
+
+
+def _check_columns(cells: pd.DataFrame, name: str) -> None:
+    for column in COLUMNS:
+        if column in cells.columns:
+            continue
+        close = difflib.get_close_matches(column, list(cells.columns), n=1)
+        hint = f"; rename {close[0]!r} to {column!r}." if close else "; download the table again."
+        raise ValueError(f"{name} lacks the column {column!r}{hint}")
+
+
+def _from_archive(cells: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+    """Turn the ISIC Archive's metadata into HAM10000's columns, without rows of no class."""
+    if "image_type" in cells.columns:
+        seen = cells["image_type"].map(values.text).str.lower()
+        other = ~(seen.str.startswith("dermoscop") | seen.isin(values.MISSING))
+        cells = _leave_out(
+            cells, other, seen.where(other), name, "is no dermatoscopic image", notes
+        )
+    levels = [column for column in diagnoses.ARCHIVE_COLUMNS if column in cells.columns]
+    found = [
+        diagnoses.code_of_archive([values.text(cell) for cell in row])
+        for row in cells[levels].itertuples(index=False)
+    ]
+    renamed = {
+        "isic_id": "image_id",
+        "age_approx": "age",
+        "anatom_site_general": "localization",
+        "diagnosis_confirm_type": "dx_type",
+    }
+    renamed = {old: new for old, new in renamed.items() if old in cells.columns}
+    cells = cells.drop(columns=list(renamed.values()), errors="ignore").rename(columns=renamed)
+    # An unknown name goes on as it is, and is counted with the others that have no class.
+    return cells.assign(dx=[code or named or "no diagnosis" for code, named in found])
+
+
+def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.DataFrame:
+    """Turn a ground truth of ISIC 2018 or 2019 into HAM10000's columns."""
+    missing = [
+        code.upper()
+        for code in classes.CODES
+        if code not in cells.columns and not (code == "akiec" and "ak" in cells.columns)
+    ]
+    if missing:
+        raise ValueError(
+            f"{name} lacks the column {', '.join(missing)}; an ISIC ground truth has image, MEL, "
+            "NV, BCC, AKIEC or AK, BKL, DF and VASC."
+        )
+    names = {**ONE_HOT, **LEFT_OUT}
+    columns = [column for column in names if column in cells.columns]
+    marks = cells[columns].map(lambda cell: values.text(cell).replace(",", "."))
+    one_hot = marks.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    wrong = ((one_hot == 1).sum(axis=1) != 1) | ((one_hot == 0).sum(axis=1) != len(columns) - 1)
+    if wrong.any():
+        line = cells.index[wrong][0]
+        raise ValueError(
+            f"{name}, row {line} ({cells['image'][line]}) marks not exactly one diagnosis with 1 "
+            "and the others with 0; correct that row."
+        )
+    rows = pd.DataFrame({"image_id": cells["image"].map(values.image_id)}, index=cells.index)
+    rows["dx"] = np.array([names[column] for column in columns])[one_hot.argmax(axis=1)]
+    if extra is not None:
+        rows = _join_extra(rows, extra)
+    if groupings is not None:
+        rows["lesion_id"] = _grouped(rows["image_id"], groupings)
+    return rows
+
+
+def _join_extra(rows: pd.DataFrame, path) -> pd.DataFrame:
+    """Add lesion, age, sex and site from the metadata that come with ISIC 2019."""
+    extra = read_cells(path).rename(
+        columns={"age_approx": "age", "anatom_site_general": "localization"}
+    )
+    if "image" not in extra.columns:
+        raise ValueError(f"{Path(path).name} lacks the column 'image'; download it again.")
+    extra["image"] = extra["image"].map(values.image_id)
+    _check_unique(extra, "image", Path(path).name)
+    extra = extra.set_index("image").reindex(rows["image_id"]).fillna("")
+    for column in ("lesion_id", "age", "sex", "localization"):
+        if column in extra.columns:
+            rows[column] = extra[column].to_numpy()
+    return rows
+
+
+def _grouped(image_ids: pd.Series, path) -> list[str]:
+    """Return the lesion of every image from ISIC 2018's groupings."""
+    name = Path(path).name
+    cells = read_cells(path)
+    for column in ("image", "lesion_id"):
+        if column not in cells.columns:
+            raise ValueError(f"{name} lacks the column {column!r}; download it again.")
+    cells = cells[["image", "lesion_id"]].map(values.text)
+    cells["image"] = cells["image"].map(values.image_id)
+    cells = cells.drop_duplicates()
+    _check_unique(cells, "image", name)
+    lesions = cells.set_index("image")["lesion_id"].to_dict()
+    without = [image_id for image_id in image_ids if not lesions.get(image_id)]
+    if without:
+        raise ValueError(
+            f"{name} names no lesion for {len(without)} of {len(image_ids)} photographs, the "
+            f"first is {without[0]}, so a split would leak; download it again."
+        )
+    return [lesions[image_id] for image_id in image_ids]
+
+
+def _check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
+    twice = cells[cells[column].duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"{name}, row {twice.index[0]} repeats the image id {twice.iloc[0][column]}; "
+            "remove one of the two rows."
+        )
+
+
+def _leave_out(cells, out: pd.Series, reasons: pd.Series, name: str, why: str, notes):
+    if out.any():
+        counts = Counter(reasons[out])
+        listed = ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
+        notes.append(
+            f"{name}: {int(out.sum())} of {len(cells)} rows are left out, because what they show "
+            f"{why} ({listed})."
+        )
+    return cells[~out]
+
+
+def _tidy(cells: pd.DataFrame, name: str, kind: str, notes: list[str]) -> pd.DataFrame:
+    """Check every cell and bring it to one form."""
+    strict = kind == "ham10000"
+    table = pd.DataFrame(index=cells.index)
+    for column in COLUMNS:
+        table[column] = cells[column].map(values.text) if column in cells.columns else ""
+    table["image_id"] = table["image_id"].map(values.image_id)
+    _check_filled(table, name, ("lesion_id", "image_id", "dx") if strict else ("image_id", "dx"))
+    table["dx"] = _coded(table, name, strict)
+    unknown = ~table["dx"].isin(classes.CODES)
+    table = _leave_out(table, unknown, table["dx"], name, "has no class in HAM10000", notes)
+    if table.empty:
+        raise ValueError(f"{name} has no row with one of {', '.join(classes.CODES)}; check it.")
+    _check_unique(table, "image_id", name)
+    for column, convert in (("age", values.age), ("sex", values.sex)):
+        table[column] = _converted(table[column], convert, name)
+    table["localization"] = table["localization"].map(values.site)
+    table["dx_type"] = table["dx_type"].where(table["dx_type"] != "", "unknown")
+    table = _with_lesions(table, name, notes)
+    _note_sites(table, name, notes)
+    return table
+
+
+def _check_filled(table: pd.DataFrame, name: str, columns) -> None:
+    for column in columns:
+        empty = table.index[table[column].str.lower().isin(("", "nan", "null"))]
+        if len(empty):
+            raise ValueError(f"{name}, row {empty[0]} has no {column}; fill it in.")
+
+
+def _coded(table: pd.DataFrame, name: str, strict: bool) -> pd.Series:
+    if not strict:
+        return table["dx"].map(lambda dx: diagnoses.code_of(dx) or dx.lower())
+    codes = table["dx"].str.lower()
+    unknown = table[~codes.isin(classes.CODES)]
+    if len(unknown):
+        row = unknown.iloc[0]
+        raise ValueError(
+            f"{name}, row {unknown.index[0]} ({row['image_id']}) has the unknown diagnosis "
+            f"{row['dx']!r}; it must be one of {', '.join(classes.CODES)}."
+        )
+    return codes
+
+
+def _converted(column: pd.Series, convert, name: str) -> list:
+    known = {}
+    for line, cell in column.items():
+        if cell in known:
+            continue
+        try:
+            known[cell] = convert(cell)
+        except ValueError as error:
+            raise ValueError(
+                f"{name}, row {line} has the {column.name} {cell!r}; {error}."
+            ) from error
+    return [known[cell] for cell in column]
+
+
+def _with_lesions(table: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+    """Give every photograph without a lesion id one of its own, and check the others."""
+    alone = table["lesion_id"].str.lower().isin(values.MISSING)
+    if alone.any():
+        notes.append(
+            f"{name} does not say which lesion {int(alone.sum())} of {len(table)} photographs "
+            "show, so each of these counts as a lesion of its own, and a split may leak; add a "
+            "column lesion_id, or for ISIC 2018 its LesionGroupings table."
+        )
+    table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
+    diagnoses_of = table.groupby("lesion_id")["dx"].unique()
+    torn = diagnoses_of[diagnoses_of.map(len) > 1]
+    if len(torn):
+        raise ValueError(
+            f"{name}: lesion {torn.index[0]} has the diagnoses {' and '.join(torn.iloc[0])}; "
+            "give all its rows the same dx."
+        )
+    return table
+
+
+def _note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
+    unknown = table[~table["localization"].map(values.is_known_site)]
+    if len(unknown):
+        notes.append(
+            f"{name}: {len(unknown)} rows have a localization that HAM10000 does not know (the "
+            f"first is {unknown.iloc[0]['localization']!r}, row {unknown.index[0]}), which a "
+            "network with patient data takes as unknown."
+        )
