@@ -11,8 +11,7 @@ import pandas as pd
 import qrcode
 import streamlit as st
 
-from lesions import classes, inference
-from lesions.explanation import explain
+from lesions import classes, explanation, inference
 from lesions.serving import answers, report
 from lesions.system import hardware
 from lesions.system.console import quiet_tensorflow
@@ -172,7 +171,7 @@ def one(answer: answers.Answer) -> None:
         opacity = st.slider("Opacity of the heat map", 0, 100, 45, format="%d%%") / 100
         shown = heat_map(answer, code)
         st.image(
-            explain.overlay(answer.picture, shown, opacity),
+            explanation.overlay(answer.picture, shown, opacity),
             caption=f"{answer.name}, centre square; Grad-CAM for {code}: where the network looks, "
             "not whether it is right",
             width="stretch",

@@ -26,10 +26,10 @@ def prepared(options):
 
 def grad_cam(options):
     """Makes Grad-CAM of the batch, by an explainer that is kept."""
-    from lesions.explanation import explain
+    from lesions import explanation
 
     model, images = prepared(options)
-    explainer = explain.Explainer(model)
+    explainer = explanation.Explainer(model)
     return lambda: explainer(images, 0)
 
 

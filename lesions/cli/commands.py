@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lesions import classes, data, evaluation, training
+from lesions import classes, data, evaluation, explanation, training
 from lesions.evaluation import predictions
-from lesions.explanation import agreement, benchmark, explain, measurements
+from lesions.explanation import agreement, benchmark, measurements
 from lesions.inference import COLUMNS, Classifier
 from lesions.study import recipes
 from lesions.system import hardware
@@ -227,7 +227,7 @@ def write_heat_maps(
         classifier: The network to look into.
         paths: Files.
         folder: Where the pictures go. Of files with the same stem, the later get a number.
-        method: See `explain.heat_maps`.
+        method: See `explanation.METHODS`.
         target: The class to explain; None for the class that is predicted.
 
     Yields:
@@ -236,7 +236,7 @@ def write_heat_maps(
     Raises:
         ValueError: If the method or class is unknown or a picture cannot be written.
     """
-    taken = set()
+    explainer, taken = explanation.Explainer(classifier.model), set()
     for path, image, error in (one for batch in classifier.read(paths, 8) for one in batch):
         if error:
             yield None, error
@@ -244,8 +244,7 @@ def write_heat_maps(
         probabilities = classifier.probabilities(image[np.newaxis])
         predicted = classifier.decide(probabilities)[0]
         explained = target or predicted
-        maps = explain.heat_maps(
-            classifier.model,
+        maps = explainer(
             image[np.newaxis],
             explained,
             method,
@@ -253,7 +252,7 @@ def write_heat_maps(
         )
         picture = Path(folder) / f"{_free_name(Path(path).stem, taken)}_gradcam.jpg"
         try:
-            explain.save_example(
+            explanation.save_example(
                 picture,
                 image,
                 maps[0],

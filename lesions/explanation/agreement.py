@@ -1,18 +1,15 @@
-"""How well heat maps agree with the outline of the lesion, and the controls that know nothing.
+"""How well heat maps agree with the outline of the lesion.
 
 Lesions stand in the middle of the photograph, so any map that is warm in the middle scores well.
-A score means something only beside those of maps that have learned nothing about lesions.
+A score means something only next to those of `controls`, which know nothing about lesions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import keras
 import numpy as np
 import pandas as pd
-
-from lesions.networks import models
 
 THRESHOLDS = np.arange(0.05, 1.0, 0.05).round(2)
 SCORES = ("energy_inside", "pointing_game", "intersection_over_union", "outside_over_inside")
@@ -32,7 +29,7 @@ def _checked(heat_map: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.nda
 def mask_agreement(
     heat_map: np.ndarray, mask: np.ndarray, threshold: float = 0.5
 ) -> dict[str, float]:
-    """Measures how well a heat map agrees with a lesion's mask.
+    """Measure how well a heat map agrees with a lesion's mask.
 
     Args:
         heat_map: float, (height, width), 0-1.
@@ -44,7 +41,7 @@ def mask_agreement(
         (Wang et al. 2020, Score-CAM); `pointing_game`, 1 if the map's maximum lies on the lesion,
         0 if not, the share of maxima on it where several tie (Zhang et al. 2018);
         `intersection_over_union` of the mask and the hot part of the map; `inside` and
-        `outside`, the map's mean on the lesion and beside it; `outside_over_inside`, the second
+        `outside`, the map's mean on the lesion and off it; `outside_over_inside`, the second
         divided by the first (Tschandl et al. 2020, Nature Medicine 26). NaN where a number is
         undefined (a map of zeros, a mask without an inside or outside), and infinity for the
         last where the map is zero on the lesion and not elsewhere.
@@ -72,7 +69,7 @@ def mask_agreement(
 def table(
     heat_maps: Iterable[np.ndarray], masks: Iterable[np.ndarray], threshold: float = 0.5
 ) -> pd.DataFrame:
-    """Scores many maps.
+    """Score many maps.
 
     Args:
         heat_maps: float, (height, width), 0-1, each.
@@ -96,7 +93,7 @@ def table(
 def overlaps(
     heat_map: np.ndarray, mask: np.ndarray, thresholds: np.ndarray = THRESHOLDS
 ) -> np.ndarray:
-    """Computes the intersection over union of a mask and a map at many thresholds at once.
+    """Compute the intersection over union of a mask and a map at many thresholds at once.
 
     Args:
         heat_map: float, (height, width), 0-1.
@@ -121,7 +118,7 @@ def overlaps(
 def best_threshold(
     overlaps_of_maps: Iterable[np.ndarray], thresholds: np.ndarray = THRESHOLDS
 ) -> float:
-    """Fixes the threshold with the highest mean overlap, for use on other images.
+    """Fix the threshold with the highest mean overlap, for use on other images.
 
     Args:
         overlaps_of_maps: `overlaps` of every validation image.
@@ -137,85 +134,3 @@ def best_threshold(
     if not found:
         raise ValueError("There is no validation image with a mask to fix the threshold on.")
     return float(thresholds[np.argmax(np.mean(found, axis=0))])
-
-
-def centred_gaussian(masks: Iterable[np.ndarray]) -> np.ndarray:
-    """Fits a Gaussian in the middle of the picture to masks.
-
-    Its width and height are the root mean square distances of lesion pixels from the middle.
-
-    Args:
-        masks: bool, (height, width) each, all of one shape; of training images.
-
-    Returns:
-        float32, (height, width), the maximum is 1.
-
-    Raises:
-        ValueError: If no mask holds a pixel of lesion.
-    """
-    total = np.float64(0)
-    for mask in masks:
-        total = total + mask
-    if not np.any(total):
-        raise ValueError("There is no training mask with a lesion to fit the Gaussian to.")
-    result = np.float64(1)
-    for axis, side in enumerate(total.shape):
-        places = np.arange(side) - (side - 1) / 2
-        weights = total.sum(axis=1 - axis)
-        variance = max((weights * places**2).sum() / weights.sum(), 0.25)
-        curve = np.exp(-(places**2) / (2 * variance))
-        result = result * (curve[:, np.newaxis] if axis == 0 else curve)
-    return (result / result.max()).astype(np.float32)
-
-
-def random_network(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Builds the same architecture with random weights.
-
-    Args:
-        model: From `models.build` or `models.load`.
-        seed: Of the weights; sets Keras' global seed.
-
-    Returns:
-        An untrained model with the same inputs.
-    """
-    return models.build(
-        model.name, model.inputs[0].shape[1], "random", len(model.inputs) > 1, seed=seed
-    )
-
-
-def copy(model: keras.Model) -> keras.Model:
-    """Copies a model with its weights."""
-    twin = keras.models.clone_model(model)
-    twin.set_weights(model.get_weights())
-    for layer in twin.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights
-    return twin
-
-
-def draw_anew(layer: keras.Layer, seed: int = 0) -> None:
-    """Replaces a layer's trained weights by a shuffle of themselves, in place.
-
-    Values keep their distribution and lose their order (Adebayo et al. 2018 draw new ones; a
-    shuffle keeps the scale that a trained network expects of its layers). Statistics that
-    normalise the input stay.
-    """
-    if isinstance(layer, keras.layers.Normalization):
-        return
-    rng = np.random.default_rng(seed)
-    layer.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in layer.get_weights()])
-
-
-def randomised_top(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Copies a model and shuffles the weights of its last layer, "logits".
-
-    Args:
-        model: From `models.build` or `models.load`.
-        seed: Of the shuffle.
-
-    Returns:
-        The copy.
-    """
-    twin = copy(model)
-    draw_anew(twin.get_layer("logits"), seed)
-    return twin

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-ROAD_FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # Rong et al. weigh a neighbour beside a pixel by 1/6 and one at its corner by 1/12.
 NEIGHBOURS = np.float32([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
-ROAD_NOISE = 0.01 * 255
+NOISE = 0.01 * 255
 SWEEPS = 24
 RADIUS = 0.98  # spectral radius of what is left to relax after the coarser solution
 RING = 0.06
@@ -24,7 +23,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def hottest(heat_map: np.ndarray, fraction: float, seed: int = 0) -> np.ndarray:
-    """Marks the hottest pixels of a map.
+    """Mark the hottest pixels of a map.
 
     Args:
         heat_map: float, (height, width).
@@ -42,64 +41,13 @@ def hottest(heat_map: np.ndarray, fraction: float, seed: int = 0) -> np.ndarray:
 
 
 def area(fractions: Sequence[float], curve: np.ndarray) -> float:
-    """Computes the mean height of a curve over its fractions, by the trapezoid rule."""
+    """Compute the mean height of a curve over its fractions, by the trapezoid rule."""
     fractions = np.asarray(fractions, float)
     return float(np.trapezoid(curve, fractions) / (fractions[-1] - fractions[0]))
 
 
-def deletion(
-    predict: Predict, image: np.ndarray, heat_map: np.ndarray, fractions=FRACTIONS
-) -> np.ndarray:
-    """Paints the hottest pixels over, more and more of them (Petsiuk et al. 2018, RISE).
-
-    Removed pixels get the image's mean colour. A faithful map makes the probability fall early,
-    so a small area is good.
-
-    Args:
-        predict: See the module.
-        image: uint8, (height, width, 3), RGB.
-        heat_map: float, (height, width).
-        fractions: Shares of pixels to remove, 0-1.
-
-    Returns:
-        float, (fractions,): the probability at each fraction.
-    """
-    colour = image.mean(axis=(0, 1)).round().astype(np.uint8)
-    return predict(_replaced(image, colour, heat_map, fractions, hot=True))
-
-
-def insertion(
-    predict: Predict, image: np.ndarray, heat_map: np.ndarray, fractions=FRACTIONS
-) -> np.ndarray:
-    """Brings the hottest pixels back into a blurred image (Petsiuk et al. 2018, RISE).
-
-    A faithful map makes the probability rise early, so a large area is good. Arguments and
-    result are those of `deletion`.
-    """
-    return predict(_replaced(image, blurred(image), heat_map, 1 - np.array(fractions), hot=False))
-
-
-def blurred(image: np.ndarray) -> np.ndarray:
-    """Blurs an image until a faint smudge is left of the lesion: a Gaussian of a quarter side.
-
-    Args:
-        image: uint8, (height, width, 3).
-
-    Returns:
-        uint8, the same shape.
-    """
-    return cv2.GaussianBlur(image, (0, 0), image.shape[0] / 4)
-
-
-def _replaced(image, other, heat_map, fractions, hot: bool) -> np.ndarray:
-    """Replaces shares of the hottest (or coldest) pixels; uint8, (fractions, h, w, 3)."""
-    ranked = heat_map if hot else -heat_map
-    marks = np.stack([hottest(ranked, fraction) for fraction in fractions])[..., np.newaxis]
-    return np.where(marks, other, image)
-
-
 def impute(image: np.ndarray, removed: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Fills removed pixels from their neighbours (Rong et al. 2022, ROAD, arXiv:2202.00449).
+    """Fill removed pixels from their neighbours (Rong et al. 2022, ROAD, arXiv:2202.00449).
 
     Each removed pixel becomes the weighted mean of its eight neighbours, and a little noise of
     1% of the range is added, so that the fill gives away neither the shape nor the content of
@@ -118,13 +66,13 @@ def impute(image: np.ndarray, removed: np.ndarray, seed: int = 0) -> np.ndarray:
         return image.copy()
     known = (~removed).astype(np.float32)
     filled = _relaxed(image.astype(np.float32) * known[..., np.newaxis], known)
-    noise = np.random.default_rng(seed).normal(0, ROAD_NOISE, image.shape)
+    noise = np.random.default_rng(seed).normal(0, NOISE, image.shape)
     filled = np.where(removed[..., np.newaxis], filled + noise, image)
     return np.clip(np.round(filled), 0, 255).astype(np.uint8)
 
 
 def _relaxed(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Solves for the unknown pixels: first at half the size, then relaxed at this one.
+    """Solve for the unknown pixels: first at half the size, then relaxed at this one.
 
     Args:
         values: float32, (h, w, 3), known pixels, and 0 elsewhere.
@@ -158,7 +106,7 @@ def _relaxed(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _sweep(pixels: np.ndarray, values: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Replaces each unknown pixel by the weighted mean of its neighbours."""
+    """Replace each unknown pixel by the weighted mean of its neighbours."""
     means = cv2.filter2D(pixels, -1, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT)
     return cv2.add(cv2.multiply(means, free), values)
 
@@ -167,9 +115,9 @@ def road(
     predict: Predict,
     image: np.ndarray,
     heat_map: np.ndarray,
-    fractions=ROAD_FRACTIONS,
+    fractions=FRACTIONS,
 ) -> dict[str, np.ndarray]:
-    """Removes and imputes the hottest pixels first, and the coldest first.
+    """Remove and impute the hottest pixels first, and the coldest first.
 
     Rong et al. (2022) report the accuracy left; here it is the probability of the explained
     class, which needs fewer images.
@@ -195,7 +143,7 @@ def road(
 
 
 def without_lesion(image: np.ndarray, mask: np.ndarray, fill: str = "inpainted") -> np.ndarray:
-    """Takes the lesion out of a photograph.
+    """Take the lesion out of a photograph.
 
     Args:
         image: uint8, (height, width, 3), RGB.
@@ -219,7 +167,7 @@ def without_lesion(image: np.ndarray, mask: np.ndarray, fill: str = "inpainted")
 
 
 def only_lesion(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Shows the lesion on a plain ground of the mean colour of the skin around it.
+    """Show the lesion on a plain ground of the mean colour of the skin around it.
 
     Args:
         image: uint8, (height, width, 3), RGB.
@@ -238,7 +186,7 @@ def _widened(mask: np.ndarray, share: float) -> np.ndarray:
 
 
 def _skin_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns the mean colour of a ring around the lesion, uint8 (3,)."""
+    """Return the mean colour of a ring around the lesion, uint8 (3,)."""
     ring = _widened(mask, 1.5 * RING) & ~_widened(mask, RING / 2)
     if not ring.any():  # the lesion fills the picture: its border is the nearest to skin
         ring = np.ones_like(mask)

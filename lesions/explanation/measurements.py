@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lesions import classes, data, evaluation
-from lesions.data import images
-from lesions.explanation import explain
-from lesions.inference import Classifier
+from lesions.system.files import replacing
 
 TABLE = data.REPOSITORY / "models" / "explanations.csv"
 COLUMNS = "run part method class group metric step value low high images seconds_per_image".split()
@@ -21,7 +17,7 @@ PUBLISHED = {"akiec": 0.48, "not akiec": 0.32}
 
 
 def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
-    """Takes photographs of different lesions, the classes in turn, always the same ones.
+    """Take photographs of different lesions, the classes in turn, always the same ones.
 
     Args:
         rows: Table with image_id, lesion_id and dx.
@@ -42,7 +38,7 @@ class Recorder:
     """Gathers scores of single photographs and turns them into rows of the table."""
 
     def __init__(self, run: str):
-        """Starts an empty table for a run."""
+        """Start an empty table for a run."""
         self.run = run
         self.rows: list[dict] = []
 
@@ -57,10 +53,10 @@ class Recorder:
         seconds: float = np.nan,
         by_class: bool = False,
     ) -> None:
-        """Adds means with intervals.
+        """Add means with intervals.
 
         Args:
-            part: Key of `explanation_benchmark.IMAGES`.
+            part: Key of `benchmark.IMAGES`.
             method: What the scores are of.
             scores: One row an image, one column a metric.
             about: lesion_id, dx and right (bool) of the same rows.
@@ -89,12 +85,12 @@ class Recorder:
                 self.rows.append(dict(zip(COLUMNS, key + numbers, strict=True)))
 
     def table(self) -> pd.DataFrame:
-        """Gives the table with the columns `COLUMNS`."""
+        """Return the table with the columns `COLUMNS`."""
         return pd.DataFrame(self.rows, columns=COLUMNS)
 
 
 def write_table(table: pd.DataFrame, path) -> Path:
-    """Writes the table as CSV, six digits a number, beside its place and renamed when whole.
+    """Write the table as CSV, six digits a number.
 
     Returns:
         The path.
@@ -103,22 +99,20 @@ def write_table(table: pd.DataFrame, path) -> Path:
         ValueError: If the file cannot be written.
     """
     path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table[list(COLUMNS)].to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
-        os.replace(beside, path)
+        with replacing(path) as temporary:
+            table[list(COLUMNS)].to_csv(
+                temporary, index=False, float_format="%.6f", lineterminator="\n"
+            )
     except OSError as error:
-        with contextlib.suppress(OSError):  # its folder may be a file
-            beside.unlink()
         raise ValueError(
-            f"{path} cannot be written ({error.strerror}); name another --output."
+            f"{path} cannot be written ({error.strerror or error}); name another --output."
         ) from error
     return path
 
 
 def recorded(run: str | None, path=TABLE) -> pd.DataFrame | None:
-    """Reads the recorded table, where there is one of this run.
+    """Read the recorded table, where there is one of this run.
 
     Args:
         run: The run that the model at hand came from, `details["run"]`.
@@ -142,10 +136,10 @@ def look_up(
     group: str = "all",
     step: float | None = None,
 ) -> pd.Series:
-    """Finds one row of the table.
+    """Find one row of the table.
 
     Args:
-        table: From `explanation_benchmark.measure` or `recorded`.
+        table: From `benchmark.measure` or `recorded`.
         part: As the column of that name; so are method, metric and group.
         method: See part.
         metric: See part.
@@ -165,7 +159,7 @@ def look_up(
 
 
 def quote(table: pd.DataFrame, part: str, method: str, metric: str, **which) -> str:
-    """Writes one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`."""
+    """Write one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`."""
     row = look_up(table, part, method, metric, **which)
     if not np.isfinite(row["value"]):
         return "undefined"
@@ -173,10 +167,10 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, **which) -> 
 
 
 def better_classes(table: pd.DataFrame) -> list[str]:
-    """Lists the classes in which Grad-CAM overlaps with the lesion clearly more than a Gaussian.
+    """List the classes in which Grad-CAM overlaps with the lesion clearly more than a Gaussian.
 
     Args:
-        table: From `explanation_benchmark.measure` or `recorded`.
+        table: From `benchmark.measure` or `recorded`.
 
     Returns:
         Codes of classes whose 95% intervals of intersection over union lie apart.
@@ -188,35 +182,3 @@ def better_classes(table: pd.DataFrame) -> list[str]:
         if look_up(table, "agreement", "grad_cam", score, code)["low"]
         > look_up(table, "agreement", "centred Gaussian", score, code)["high"]
     ]
-
-
-def side_by_side(
-    classifiers: dict[str, Classifier], rows: pd.DataFrame
-) -> tuple[list[np.ndarray], list[str]]:
-    """Shows the same lesions to several networks.
-
-    Args:
-        classifiers: Name to network; their input sizes may differ.
-        rows: Rows of the table, one a lesion.
-
-    Returns:
-        Pictures and titles for `figures.photo_grid` with `columns=1 + len(classifiers)`: a line
-        a lesion, the photograph first, then each network's overlay for the class that it names.
-    """
-    pictures, titles = [[] for _ in range(len(rows))], [[] for _ in range(len(rows))]
-    for place, (path, code) in enumerate(zip(rows["image_path"], rows["dx"], strict=True)):
-        size = max(classifier.image_size for classifier in classifiers.values())
-        pictures[place].append(images.prepare(path, size))
-        titles[place].append(f"true: {code}")
-    for name, classifier in classifiers.items():
-        photographs = np.stack([classifier.prepare(path) for path in rows["image_path"]])
-        patient = classifier.patient_input(len(rows), data.patient_features(rows))
-        probabilities = classifier.probabilities(photographs, patient)
-        codes = classifier.decide(probabilities)
-        maps = explain.heat_maps(classifier.model, photographs, codes, patient=patient)
-        for place, code in enumerate(codes):
-            share = probabilities[place, classes.CODES.index(code)]
-            heading = name.replace("_", "\n") + "\n" if place == 0 else ""
-            pictures[place].append(explain.overlay(photographs[place], maps[place]))
-            titles[place].append(f"{heading}{code}, {share:.0%}")
-    return sum(pictures, []), sum(titles, [])

@@ -1,4 +1,4 @@
-"""Plots of the table of explanations, `lesions.explanations.COLUMNS`."""
+"""Plots of the table of explanations, `lesions.explanation.measurements.COLUMNS`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,7 @@ NAMES = {
     "grad_cam": "Grad-CAM",
     "grad_cam_plus_plus": "Grad-CAM++",
     "hires_cam": "HiResCAM",
-    "occlusion": "Occlusion",
-    "integrated_gradients": "Integrated gradients",
     "road_gap": "ROAD gap",
-    "deletion": "Deletion (lower is better)",
-    "insertion": "Insertion (higher is better)",
     "most_relevant_first": "ROAD, hottest first (lower is better)",
     "least_relevant_first": "ROAD, coldest first (higher is better)",
 }
@@ -58,7 +54,7 @@ def _rows(table: pd.DataFrame, part: str, **wanted) -> pd.DataFrame:
 
 
 def _reach(rows: pd.DataFrame) -> np.ndarray:
-    """How far intervals reach down and up, float (2, n)."""
+    """Return how far intervals reach down and up, float (2, n)."""
     reach = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]], float)
     return np.clip(np.nan_to_num(reach), 0, None)
 
@@ -66,10 +62,10 @@ def _reach(rows: pd.DataFrame) -> np.ndarray:
 def map_scores(
     table: pd.DataFrame, part: str, metrics: Sequence[str], title: str | None = None
 ) -> Figure:
-    """Draws scores of maps with their intervals: a panel a metric, a line a map.
+    """Draw scores of maps with their intervals: a panel a metric, a line a map.
 
     Args:
-        table: From `explanation_benchmark.measure`.
+        table: From `benchmark.measure`.
         part: "agreement", "faithfulness" or "methods".
         metrics: The panels.
         title: Above the figure, or None.
@@ -114,10 +110,10 @@ def map_score_by_class(
     control: str = "centred Gaussian",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one score of a map in every class, and for right and wrong answers, beside a control.
+    """Draw one score of a map in every class, and for right and wrong answers, beside a control.
 
     Args:
-        table: From `explanation_benchmark.measure`, with the part "agreement".
+        table: From `benchmark.measure`, with the part "agreement".
         metric: The score.
         method: The map, in the class colours.
         control: The control, in grey.
@@ -149,30 +145,29 @@ def map_score_by_class(
 
 
 def faithfulness_curves(table: pd.DataFrame) -> Figure:
-    """Draws what is left of the probability while pixels are taken away or brought back.
+    """Draw what is left of the probability while pixels are removed and filled by ROAD.
 
     Args:
-        table: From `explanation_benchmark.measure`, with the part "faithfulness".
+        table: From `benchmark.measure`, with the part "faithfulness".
 
     Returns:
-        The figure: deletion, insertion, and ROAD in both orders.
+        The figure: hottest pixels first, and coldest first.
 
     Raises:
         ValueError: If the table lacks them.
     """
-    metrics = ("deletion", "insertion", "most_relevant_first", "least_relevant_first")
-    figure, grid = plt.subplots(2, 2, figsize=(9.5, 6.4), sharey=True, layout="constrained")
-    for ax, metric in zip(grid.flat, metrics, strict=True):
+    metrics = ("most_relevant_first", "least_relevant_first")
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True, layout="constrained")
+    for ax, metric in zip(axes, metrics, strict=True):
         rows = _rows(table, "faithfulness", metric=metric)
         for number, (method, curve) in enumerate(rows.groupby("method", sort=False)):
             curve = curve.sort_values("step")
             style = {"color": SERIES[number], "linestyle": LINE_STYLES[number % 3]}
             style |= {"marker": MARKERS[number], "markersize": 4, "linewidth": 2 - (number > 0)}
             ax.plot(curve["step"], curve["value"], label=_named(method), **style)
-        share = "inserted" if metric == "insertion" else "removed"
-        finish(ax, _named(metric), f"Share of pixels {share}", "Probability")
+        finish(ax, _named(metric), "Share of pixels removed", "Probability")
         ax.title.set_fontsize(10)
-    legend_beside(grid[0, 1])
+    legend_beside(axes[1])
     figure.suptitle(
         "Probability of the explained class while pixels go", fontsize=12, fontweight="bold"
     )
@@ -180,10 +175,10 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
 
 
 def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how alike maps stay while the network's layers are randomised, last one first.
+    """Draw how alike maps stay while the network's layers are randomised, last one first.
 
     Args:
-        table: From `explanation_benchmark.measure`, with the part "sanity".
+        table: From `benchmark.measure`, with the part "sanity".
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -192,33 +187,24 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises:
         ValueError: If the table lacks the part.
     """
-    rows = _rows(table, "sanity")
+    curve = _rows(table, "sanity", metric="rank_correlation").sort_values("step")
     ax = axes_or_new(ax, 8.5, 4)
-    shares = sorted(rows["step"].unique())
-    for number, (metric, curve) in enumerate(rows.groupby("metric")):
-        curve = curve.set_index("step").loc[shares].reset_index()
-        style = {"color": SERIES[2 * number], "marker": MARKERS[number], "capsize": 3}
-        # The untouched network agrees with itself.
-        ax.errorbar(
-            range(len(shares) + 1),
-            [1.0, *curve["value"]],
-            yerr=np.insert(_reach(curve), 0, 0, axis=1),
-            label=_named(metric),
-            **style,
-        )
+    shares = list(curve["step"])
+    # The untouched network agrees with itself.
+    values, reach = [1.0, *curve["value"]], np.insert(_reach(curve), 0, 0, axis=1)
+    ax.errorbar(range(len(values)), values, yerr=reach, color=SERIES[0], marker="o", capsize=3)
     labels = ["last layer" if share == 0 else f"{share:.0%}" for share in shares]
-    ax.set_xticks(range(len(shares) + 1), ["none", *labels])
+    ax.set_xticks(range(len(values)), ["none", *labels])
     ax.axhline(0, color="black", linewidth=1)
-    legend_beside(ax)
     title = "Grad-CAM of a network that forgets, against the trained one"
-    return finish(ax, title, "Layers randomised, from the last", "Similarity of the maps")
+    return finish(ax, title, "Layers randomised, from the last", "Rank correlation")
 
 
 def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None = None) -> Axes:
-    """Draws how often each change of the photograph flips the predicted class, by true class.
+    """Draw how often each change of the photograph flips the predicted class, by true class.
 
     Args:
-        table: From `explanation_benchmark.measure`.
+        table: From `benchmark.measure`.
         part: "perturbations" or "lesion".
         ax: Axes to draw on, or None for a new figure.
 

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from lesions import classes, inference
+from lesions import classes, explanation, inference
 from lesions.data import images
-from lesions.explanation import explain
 from lesions.inference import familiarity
 from lesions.serving import track_record
 
@@ -74,12 +73,13 @@ class AnswerDesk:
             ValueError: As `inference.Classifier`, for a `.tflite` file, and on another backend
                 than TensorFlow.
         """
-        explain.require_tensorflow()
+        explanation.require_tensorflow()
         self.classifier = inference.Classifier(model_path, tta)
         if not isinstance(self.classifier.model, keras.Model):
             raise ValueError(
                 f"{model_path} gives neither features nor gradients; name the .h5 it came from."
             )
+        self._explainer = explanation.Explainer(self.classifier.model)
         self.familiarity, self.unjudged = familiarity.beside(self.classifier)
         self.record = track_record.read(self.classifier)
         # Keras traces a function at its first call, which two threads must not do at once.
@@ -123,8 +123,7 @@ class AnswerDesk:
             ValueError: If the class is unknown.
         """
         with self._one_at_a_time:
-            return explain.heat_maps(
-                self.classifier.model,
+            return self._explainer(
                 answer.prepared[np.newaxis],
                 code or answer.predicted,
                 patient=self.classifier.patient_input(1),

@@ -8,8 +8,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from lesions import classes, figures
-from lesions.explanation import explain
+from lesions import classes, explanation, figures
 from lesions.serving.answers import Answer
 
 PAGE = (8.27, 11.69)  # A4 in inches
@@ -52,7 +51,7 @@ def one_page(
         size=11,
     )
     page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")
-    shown = explain.overlay(answer.picture, heat_map, opacity)
+    shown = explanation.overlay(answer.picture, heat_map, opacity)
     titles = ("The picture's centre square", f"Evidence for {explained} (Grad-CAM)")
     for left, picture, title in zip((0.08, 0.52), (answer.picture, shown), titles, strict=True):
         axes = page.add_axes((left, 0.527, 0.40, 0.283))

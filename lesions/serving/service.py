@@ -18,8 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartParser
 
-from lesions import classes
-from lesions.explanation import explain
+from lesions import classes, explanation
 from lesions.serving.answers import MAXIMUM_BYTES, Answer, AnswerDesk
 
 # A picture, and what the form around it adds.
@@ -200,7 +199,7 @@ def _answer(desk: AnswerDesk, content: bytes, name: str) -> Answer:
 
 def _overlay(desk: AnswerDesk, content: bytes, name: str, target, opacity: float) -> bytes:
     answer = _answer(desk, content, name)
-    picture = explain.overlay(answer.picture, desk.heat_map(answer, target), opacity)
+    picture = explanation.overlay(answer.picture, desk.heat_map(answer, target), opacity)
     return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
 
 

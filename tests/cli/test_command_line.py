@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesions import evaluation, export, inference
+from lesions import evaluation, explanation, export, inference
 from lesions.classes import CODES
 from lesions.cli import commands
 from lesions.cli import parser as command_line
 from lesions.data import demo, images
 from lesions.evaluation import predictions
-from lesions.explanation import explain
 from lesions.networks import models, views
 from lesions.study import recipes
 
@@ -381,7 +380,7 @@ def test_export_is_checked_and_described(folder, tmp_path, capsys, format):
 
 def test_lists_in_the_help_are_those_of_the_package():
     assert command_line.ARCHITECTURES == models.ARCHITECTURES
-    assert command_line.METHODS == tuple(explain.METHODS)
+    assert command_line.METHODS == tuple(explanation.METHODS)
     assert command_line.FORMATS == export.FORMATS
     assert command_line.PRECISIONS == export.PRECISIONS
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lesions import evaluation
-from lesions.explanation import agreement
+from lesions.explanation import agreement, controls
 from lesions.networks import models
 
 MASK = np.zeros((4, 4), bool)
@@ -76,7 +76,7 @@ def test_overlaps_are_those_of_each_threshold_and_the_best_is_kept():
 def test_the_gaussian_has_the_middle_and_the_spread_of_the_masks():
     mask = np.zeros((60, 80), bool)
     mask[20:40, 10:70] = True
-    found = agreement.centred_gaussian([mask, mask])
+    found = controls.centred_gaussian([mask, mask])
     assert found.shape == mask.shape and found.dtype == np.float32 and found.max() == 1
     np.testing.assert_allclose(found, found[::-1, ::-1], atol=1e-6)
     weights = found.astype(float) / found.sum()
@@ -85,18 +85,18 @@ def test_the_gaussian_has_the_middle_and_the_spread_of_the_masks():
     assert (weights.sum(0) * across**2).sum() < (60**2 - 1) / 12  # cut off by the frame
     assert weights.sum(0)[39] > weights.sum(0)[10]
     with pytest.raises(ValueError, match="no training mask"):
-        agreement.centred_gaussian([np.zeros((3, 3), bool)])
+        controls.centred_gaussian([np.zeros((3, 3), bool)])
 
 
 def test_controls_keep_the_network_and_lose_what_it_learned():
     model = models.build("cnn", 64, "random")
-    top = agreement.randomised_top(model)
+    top = controls.randomised_top(model)
     np.testing.assert_array_equal(top.layers[1].get_weights(), model.layers[1].get_weights())
     for one, other in zip(top.weights, model.weights, strict=True):
         same = np.array_equal(one, other)
         assert same == ("logits" not in one.path or "bias" in one.path)
         assert sorted(np.ravel(one)) == sorted(np.ravel(other))
-    untrained = agreement.random_network(model, seed=3)
+    untrained = controls.random_network(model, seed=3)
     assert untrained.name == "cnn" and untrained.input_shape == model.input_shape
     kernel = "cnn_block1_1_conv"
     assert not np.allclose(

@@ -7,22 +7,27 @@ import keras
 import numpy as np
 import pytest
 
+from lesions import explanation
 from lesions.classes import CODES
-from lesions.explanation import explain
-from lesions.networks import models
+from lesions.explanation import explainer
 
 needs_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="heat maps need the TensorFlow backend"
 )
 
 
+def heat_maps(model, images, target_classes=None, method="grad_cam", layers=None, patient=None):
+    """Explain by an explainer made for this call alone."""
+    return explanation.Explainer(model, layers)(images, target_classes, method, patient)
+
+
 def pictures(number=3, size=32, seed=0):
-    """Returns noise, uint8 (number, size, size, 3)."""
+    """Return noise, uint8 (number, size, size, 3)."""
     return np.random.default_rng(seed).integers(0, 256, (number, size, size, 3), dtype=np.uint8)
 
 
 def ending(features):
-    """Adds the two last layers that all models of this study share."""
+    """Add the two last layers that all models of this study share."""
     logits = keras.layers.Dense(7, name="logits")(features)
     return keras.layers.Softmax(name="probabilities")(logits)
 
@@ -85,7 +90,7 @@ def test_grad_cam_of_a_pooled_model_is_the_sum_weighted_by_the_dense_kernel():
     kernel = np.asarray(model.get_layer("logits").kernel)
     activations = values_of(model, "last", images)
     by_hand = np.einsum("nhwk,kn->nhw", activations, kernel[:, labels])
-    maps = explain.heat_maps(model, images, labels, layers=["last"])
+    maps = heat_maps(model, images, labels, layers=["last"])
     assert maps.shape == (3, 32, 32) and maps.dtype == np.float32
     np.testing.assert_allclose(maps, enlarged(by_hand), atol=1e-5)
 
@@ -100,18 +105,18 @@ def test_a_bright_square_that_alone_speaks_for_melanoma_is_found_in_its_place():
     model.get_layer("logits").set_weights([kernel, np.zeros(7, np.float32)])
     images = np.zeros((1, 8, 8, 3), np.uint8)
     images[0, 1:3, 4:7] = 200
-    for method in explain.METHODS:
-        found = explain.heat_maps(model, images, "mel", method, "last")[0]
+    for method in explanation.METHODS:
+        found = heat_maps(model, images, "mel", method, "last")[0]
         np.testing.assert_allclose(found, images[0, ..., 0] / 200, atol=1e-6)
-        assert not explain.heat_maps(model, images, "nv", method, "last").any()
+        assert not heat_maps(model, images, "nv", method, "last").any()
 
 
 @needs_tensorflow
 def test_hires_cam_equals_grad_cam_after_global_pooling_and_differs_without():
     images = pictures()
     for model, same in ((pooled_model(), True), (spatial_model(), False)):
-        plain = explain.heat_maps(model, images, 4, "grad_cam", ["last"])
-        hires = explain.heat_maps(model, images, 4, "hires_cam", ["last"])
+        plain = heat_maps(model, images, 4, "grad_cam", ["last"])
+        hires = heat_maps(model, images, 4, "hires_cam", ["last"])
         assert np.allclose(plain, hires, atol=1e-5) == same
 
 
@@ -121,7 +126,7 @@ def test_hires_cam_and_grad_cam_plus_plus_follow_the_papers():
     activations = values_of(model, "last", images)
     kernel = np.asarray(model.get_layer("logits").kernel)[:, label]
     gradients = np.broadcast_to(kernel.reshape(activations.shape[1:]), activations.shape)
-    maps = explain.heat_maps(model, images, label, "hires_cam", "last")
+    maps = heat_maps(model, images, label, "hires_cam", "last")
     np.testing.assert_allclose(maps, enlarged((gradients * activations).sum(-1)), atol=1e-5)
 
     # The paper's three derivatives of exp(logit), written out.
@@ -130,7 +135,7 @@ def test_hires_cam_and_grad_cam_plus_plus_follow_the_papers():
     total = activations.sum(axis=(1, 2), keepdims=True)
     weights = (second / (2 * second + total * third) * np.maximum(first, 0)).sum(axis=(1, 2))
     expected = np.einsum("nhwk,nk->nhw", activations, weights)
-    maps = explain.heat_maps(model, images, label, "grad_cam_plus_plus", "last")
+    maps = heat_maps(model, images, label, "grad_cam_plus_plus", "last")
     np.testing.assert_allclose(maps, enlarged(expected), atol=1e-5)
 
 
@@ -150,7 +155,7 @@ def test_agrees_with_tf_keras_vis():
         expand_cam=False,
         normalize_cam=False,
     )
-    maps = explain.heat_maps(model, images, labels, layers="last")
+    maps = heat_maps(model, images, labels, layers="last")
     np.testing.assert_allclose(maps, enlarged(np.asarray(oracle)), atol=1e-5)
 
 
@@ -158,38 +163,35 @@ def test_agrees_with_tf_keras_vis():
 def test_the_target_class_is_the_predicted_one_unless_named():
     model, images = pooled_model(), pictures(4)
     predicted = np.asarray(model(images.astype("float32"))).argmax(axis=1)
-    default = explain.heat_maps(model, images, layers="last")
-    np.testing.assert_array_equal(
-        default, explain.heat_maps(model, images, predicted, layers="last")
-    )
+    default = heat_maps(model, images, layers="last")
+    np.testing.assert_array_equal(default, heat_maps(model, images, predicted, layers="last"))
     codes = [CODES[label] for label in predicted]
-    np.testing.assert_array_equal(default, explain.heat_maps(model, images, codes, layers="last"))
+    np.testing.assert_array_equal(default, heat_maps(model, images, codes, layers="last"))
     other = (predicted[0] + 1) % 7
-    assert np.abs(default - explain.heat_maps(model, images, int(other), layers="last")).max() > 0.1
+    assert np.abs(default - heat_maps(model, images, int(other), layers="last")).max() > 0.1
 
 
 @needs_tensorflow
 def test_chunks_and_compilation_change_nothing(monkeypatch):
     model, images = two_branch_model(), pictures(7)
     names = ["left_last", "right_last"]
-    whole = explain.heat_maps(model, images, layers=names)
-    monkeypatch.setattr(explain, "CHUNK", 3)
-    np.testing.assert_allclose(explain.heat_maps(model, images, layers=names), whole, atol=1e-5)
-    monkeypatch.setattr(explain, "COMPILE_ABOVE", 7)
-    np.testing.assert_allclose(explain.heat_maps(model, images, layers=names), whole, atol=1e-5)
-    assert explain.heat_maps(model, images[:0], layers=names).shape == (0, 32, 32)
+    whole = heat_maps(model, images, layers=names)
+    monkeypatch.setattr(explainer, "CHUNK", 3)
+    np.testing.assert_allclose(heat_maps(model, images, layers=names), whole, atol=1e-5)
+    monkeypatch.setattr(explainer, "COMPILE_ABOVE", 7)
+    np.testing.assert_allclose(heat_maps(model, images, layers=names), whole, atol=1e-5)
+    assert heat_maps(model, images[:0], layers=names).shape == (0, 32, 32)
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("method", explain.METHODS)
+@pytest.mark.parametrize("method", explanation.METHODS)
 def test_two_branches_a_patient_input_and_frozen_weights(method):
     model = two_branch_model(patient=True)
     model.trainable = False
     images, patient = pictures(), np.random.default_rng(2).random((3, 4))
-    both = explain.heat_maps(model, images, 4, method, ["left_last", "right_last"], patient)
+    both = heat_maps(model, images, 4, method, ["left_last", "right_last"], patient)
     left, right = (
-        explain.heat_maps(model, images, 4, method, name, patient)
-        for name in ("left_last", "right_last")
+        heat_maps(model, images, 4, method, name, patient) for name in ("left_last", "right_last")
     )
     assert np.isfinite(both).all() and both.min() >= 0
     assert left.any() and right.any() and not np.allclose(left, right, atol=0.1)
@@ -219,80 +221,63 @@ def test_two_branches_a_patient_input_and_frozen_weights(method):
 def test_what_does_not_fit_is_named(change, message):
     arguments = {"images": pictures(), "layers": "last", **change}
     with pytest.raises(ValueError, match=message):
-        explain.heat_maps(pooled_model(), **arguments)
+        heat_maps(pooled_model(), **arguments)
 
 
 def test_another_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="set KERAS_BACKEND=tensorflow"):
-        explain.heat_maps(None, pictures())
-
-
-def check_fresh_and_reloaded(name, folder, size=64):
-    """Checks that maps are finite, not empty, and the same after a round trip through .h5."""
-    model = models.build(name, size, weights="random")
-    images = pictures(2, size)
-    # In an untrained network nothing may speak for a class, so take the first that has maps.
-    for target in CODES:
-        fresh = explain.heat_maps(model, images, target)
-        assert fresh.shape == (2, size, size) and np.isfinite(fresh).all()
-        if fresh.any(axis=(1, 2)).all():
-            break
-    assert fresh.any(axis=(1, 2)).all(), f"{name}: every class has an empty map"
-    path = models.save(model, folder / f"{name}.h5", {"architecture": name, "image_size": size})
-    again = explain.heat_maps(models.load(path)[0], images, target)
-    np.testing.assert_allclose(again, fresh, atol=1e-3)
+        heat_maps(None, pictures())
 
 
 @needs_tensorflow
-@pytest.mark.parametrize("name", ["cnn", "cnn_densenet121"])
-def test_maps_survive_the_round_trip_through_h5(name, tmp_path):
-    check_fresh_and_reloaded(name, tmp_path)
-
-
-@needs_tensorflow
-@pytest.mark.slow
-def test_every_architecture_has_heat_maps(tmp_path):
-    for name in models.ARCHITECTURES:
-        check_fresh_and_reloaded(name, tmp_path)
-        keras.backend.clear_session()
+def test_an_explainer_is_compiled_once_and_kept():
+    model, images = pooled_model(), pictures(6)
+    kept = explanation.Explainer(model, "last")
+    one_by_one = np.concatenate([kept(images[[row]], 4) for row in range(6)])
+    np.testing.assert_allclose(one_by_one, heat_maps(model, images, 4, layers="last"), atol=1e-5)
+    # Pictures that come one at a time, as in the app, count together.
+    function = kept._compiled
+    assert function is not None
+    kept(images, 2)
+    assert kept._compiled is function
 
 
 def test_overlay_shows_the_picture_where_the_map_is_cold():
     image = np.full((4, 6, 3), 100, np.uint8)
     heat = np.zeros((4, 6), np.float32)
     heat[1, 2] = 1.0
-    laid = explain.overlay(image, heat)
+    laid = explanation.overlay(image, heat)
     assert laid.dtype == np.uint8 and laid.shape == image.shape
     changed = (laid != image).any(axis=-1)
     assert changed[1, 2] and changed.sum() == 1
     yellow = np.array([253, 231, 37])  # the upper end of viridis, in RGB order
     np.testing.assert_allclose(laid[1, 2], 0.55 * 100 + 0.45 * yellow, atol=3)
-    np.testing.assert_array_equal(explain.overlay(image, heat, opacity=0), image)
-    assert explain.overlay(image, heat[:2, :3]).shape == image.shape
+    np.testing.assert_array_equal(explanation.overlay(image, heat, opacity=0), image)
+    assert explanation.overlay(image, heat[:2, :3]).shape == image.shape
     with pytest.raises(ValueError, match="opacity is 2"):
-        explain.overlay(image, heat, opacity=2)
+        explanation.overlay(image, heat, opacity=2)
     with pytest.raises(ValueError, match="float64"):
-        explain.overlay(image / 255, heat)
+        explanation.overlay(image / 255, heat)
 
 
 def test_three_panels_name_the_classes_and_give_credit():
     import matplotlib.pyplot as plt
 
     image, heat = pictures(1)[0], np.eye(32, dtype=np.float32)
-    figure = explain.three_panels(image, heat, "mel", "nv", 0.62, credit="Synthetic demo image")
+    figure = explanation.three_panels(image, heat, "mel", "nv", 0.62, credit="Synthetic demo image")
     assert figure.get_suptitle() == (
         "True: melanoma (mel) · Predicted: melanocytic nevus (nv), 62%"
     )
     assert figure.get_supxlabel().startswith("Synthetic demo image. ")
     assert "Not for clinical use" in figure.get_supxlabel()
     grid, axes = plt.subplots(2, 3)
-    assert explain.three_panels(image, heat, None, "nv", 1.0, axes=axes[0]) is grid
+    assert explanation.three_panels(image, heat, None, "nv", 1.0, axes=axes[0]) is grid
     assert axes[0, 1].get_title() == "Predicted: melanocytic nevus (nv), 100%"
     plt.close(figure)
     plt.close(grid)
     with pytest.raises(ValueError, match="'NV'"):
-        explain.three_panels(image, heat, "mel", "NV", 0.6, axes=axes[1])
+        explanation.three_panels(image, heat, "mel", "NV", 0.6, axes=axes[1])
 
 
 def test_save_example_writes_a_whole_jpeg_and_nothing_else(tmp_path):
@@ -300,9 +285,9 @@ def test_save_example_writes_a_whole_jpeg_and_nothing_else(tmp_path):
 
     open_before = plt.get_fignums()
     arguments = (pictures(1)[0], np.eye(32, dtype=np.float32), "akiec", "bkl", 0.5)
-    path = explain.save_example(tmp_path / "new" / "akiec_gradcam.jpg", *arguments)
+    path = explanation.save_example(tmp_path / "new" / "akiec_gradcam.jpg", *arguments)
     assert cv2.imread(str(path)).shape == (390, 1000, 3)
     assert [file.name for file in path.parent.iterdir()] == ["akiec_gradcam.jpg"]
     assert plt.get_fignums() == open_before
     with pytest.raises(ValueError, match="end in .jpg"):
-        explain.save_example(tmp_path / "akiec.png", *arguments)
+        explanation.save_example(tmp_path / "akiec.png", *arguments)

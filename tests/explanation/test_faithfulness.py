@@ -1,4 +1,4 @@
-"""Deletion, insertion, ROAD and lesion removal, on a predictor whose answer is known by hand."""
+"""ROAD and lesion removal, on a predictor whose answer is known by hand."""
 
 import numpy as np
 import pytest
@@ -32,22 +32,6 @@ def test_area_by_hand():
     assert faithfulness.area([0.2, 0.4], [3, 3]) == pytest.approx(3)
 
 
-def test_the_map_that_is_the_spot_beats_a_constant_and_the_complement():
-    maps = {"spot": SPOT, "constant": np.ones_like(SPOT), "complement": ~SPOT}
-    areas = {}
-    for name, heat in maps.items():
-        heat = heat.astype(float)
-        deleted = faithfulness.deletion(darkness, IMAGE, heat)
-        inserted = faithfulness.insertion(darkness, IMAGE, heat)
-        assert deleted[0] == inserted[-1] == 1 and deleted[-1] == inserted[0] == 0
-        areas[name] = [
-            faithfulness.area(faithfulness.FRACTIONS, curve) for curve in (deleted, inserted)
-        ]
-    deletions, insertions = zip(*areas.values(), strict=True)
-    assert deletions[0] < 0.1 < 0.4 < deletions[1] < 0.6 < 0.9 < deletions[2]
-    assert insertions[0] > 0.9 > 0.6 > insertions[1] > 0.4 > 0.1 > insertions[2]
-
-
 def test_road_orders_the_same_maps():
     for heat, sign in ((SPOT, 1), (~SPOT, -1)):
         curves = faithfulness.road(darkness, IMAGE, heat.astype(float))
@@ -79,7 +63,7 @@ def exactly_imputed(image, removed):
 
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.9])
 def test_imputation_is_what_the_sparse_solver_finds(share, monkeypatch):
-    monkeypatch.setattr(faithfulness, "ROAD_NOISE", 0)
+    monkeypatch.setattr(faithfulness, "NOISE", 0)
     rng = np.random.default_rng(0)
     across = np.linspace(0, 1, SIZE)
     image = (60 + 120 * across[:, None, None] + 40 * rng.random((SIZE, SIZE, 3))).astype(np.uint8)

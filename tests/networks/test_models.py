@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from lesions import classes, data
+from lesions import classes, data, explanation
 from lesions.networks import initial_weights, models
 
 QUICK = ("cnn", "resnet18")
@@ -103,6 +103,18 @@ def test_architecture(name, tmp_path):
     assert details["architecture"] == name and details["image_size"] == SIZE
     assert details["classes"] == list(classes.CODES) and details["temperature"] == 1.5
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    if keras.backend.backend() == "tensorflow":
+        same_heat_maps(model, again)
+
+
+def same_heat_maps(model, again):
+    """Check that heat maps are whole, not empty, and the same of a network that was read back."""
+    explainers = explanation.Explainer(model), explanation.Explainer(again)
+    # In an untrained network nothing may speak for a class, so take the first that has a map.
+    maps = (explainers[0](pictures(1), code) for code in classes.CODES)
+    code, fresh = next(found for found in zip(classes.CODES, maps, strict=True) if found[1].any())
+    assert fresh.shape == (1, SIZE, SIZE) and np.isfinite(fresh).all()
+    np.testing.assert_allclose(explainers[1](pictures(1), code), fresh, atol=1e-3)
 
 
 def test_same_seed_gives_the_same_network():

@@ -1,0 +1,117 @@
+"""Maps that know nothing about lesions, and networks that have lost what they learned.
+
+A heat map's score means something only next to theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import cv2
+import keras
+import numpy as np
+
+from lesions.explanation.explainer import normalised
+from lesions.networks import models
+
+
+def centred_gaussian(masks: Iterable[np.ndarray]) -> np.ndarray:
+    """Fit a Gaussian in the middle of the picture to masks.
+
+    Its width and height are the root mean square distances of lesion pixels from the middle.
+
+    Args:
+        masks: bool, (height, width) each, all of one shape; of training images.
+
+    Returns:
+        float32, (height, width), the maximum is 1.
+
+    Raises:
+        ValueError: If no mask holds a pixel of lesion.
+    """
+    total = np.float64(0)
+    for mask in masks:
+        total = total + mask
+    if not np.any(total):
+        raise ValueError("There is no training mask with a lesion to fit the Gaussian to.")
+    result = np.float64(1)
+    for axis, side in enumerate(total.shape):
+        places = np.arange(side) - (side - 1) / 2
+        weights = total.sum(axis=1 - axis)
+        variance = max((weights * places**2).sum() / weights.sum(), 0.25)
+        curve = np.exp(-(places**2) / (2 * variance))
+        result = result * (curve[:, np.newaxis] if axis == 0 else curve)
+    return (result / result.max()).astype(np.float32)
+
+
+def random_network(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Build the same architecture with random weights.
+
+    Args:
+        model: From `models.build` or `models.load`.
+        seed: Of the weights; sets Keras' global seed.
+
+    Returns:
+        An untrained model with the same inputs.
+    """
+    return models.build(
+        model.name, model.inputs[0].shape[1], "random", len(model.inputs) > 1, seed=seed
+    )
+
+
+def copy(model: keras.Model) -> keras.Model:
+    """Copy a model with its weights."""
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights
+    return twin
+
+
+def shuffle_weights(layer: keras.Layer, seed: int = 0) -> None:
+    """Shuffle a layer's trained weights, in place.
+
+    Values keep their distribution and lose their order (Adebayo et al. 2018 draw new ones; a
+    shuffle keeps the scale that a trained network expects of its layers). Statistics that
+    normalise the input stay.
+    """
+    if isinstance(layer, keras.layers.Normalization):
+        return
+    rng = np.random.default_rng(seed)
+    layer.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in layer.get_weights()])
+
+
+def randomised_top(model: keras.Model, seed: int = 0) -> keras.Model:
+    """Copy a model and shuffle the weights of its last layer, "logits".
+
+    Args:
+        model: From `models.build` or `models.load`.
+        seed: Of the shuffle.
+
+    Returns:
+        The copy.
+    """
+    twin = copy(model)
+    shuffle_weights(twin.get_layer("logits"), seed)
+    return twin
+
+
+def smooth_noise(cells: tuple[int, int], seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """Make random maps as smooth as those of a layer, another one for every image.
+
+    Args:
+        cells: Height and width of the layer's output.
+        seed: Of the noise.
+
+    Returns:
+        A function from images (n, height, width, 3) to maps, float32 (n, height, width), 0-1.
+    """
+    random = np.random.default_rng(seed)
+
+    def maps(images: np.ndarray) -> np.ndarray:
+        size = images.shape[2:0:-1]
+        drawn = random.random((len(images), *cells), dtype=np.float32)
+        return normalised(np.stack([cv2.resize(small, size) for small in drawn]))
+
+    return maps

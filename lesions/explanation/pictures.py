@@ -1,0 +1,203 @@
+"""Pictures of heat maps: laid over the photograph, and in three panels with title and credit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from lesions import data
+from lesions.classes import CODES, CREDIT, NAMES, NOTICE
+from lesions.data import images
+from lesions.explanation.explainer import Explainer
+from lesions.inference import Classifier
+from lesions.system.files import replacing
+
+# Viridis is perceptual, safe for colour-blind readers, and its green and yellow stand out from
+# skin; inferno and turbo have reds and browns that cannot be told from the lesion beneath.
+COLOUR_MAP = "viridis"
+
+
+def _fitted(heat_map: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return the heat map, clipped to 0-1, at the image's size, after checking both."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"image is {image.dtype} of shape {image.shape}: pass uint8 (height, width, 3) RGB."
+        )
+    if heat_map.ndim != 2 or not np.isfinite(heat_map).all():
+        raise ValueError(f"heat_map has shape {heat_map.shape}: pass one finite map (h, w).")
+    heat_map = np.clip(heat_map, 0.0, 1.0).astype(np.float32)
+    return cv2.resize(heat_map, image.shape[1::-1])
+
+
+def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.45) -> np.ndarray:
+    """Lay a heat map over its image, so that only what is hot is tinted.
+
+    Args:
+        image: uint8, (height, width, 3), RGB.
+        heat_map: float, (h, w), 0-1; resized to the image where the sizes differ.
+        opacity: Share of colour, 0-1, where the map is 0.5 or more; it fades to 0 below that.
+
+    Returns:
+        uint8, (height, width, 3), RGB.
+
+    Raises:
+        ValueError: If the image is not uint8 RGB, the map not two-dimensional and finite, or the
+            opacity outside 0-1.
+    """
+    heat_map = _fitted(heat_map, image)
+    if not 0.0 <= opacity <= 1.0:
+        raise ValueError(f"opacity is {opacity}: pass a share from 0 to 1.")
+    levels = np.round(heat_map * 255).astype(np.uint8)
+    colours = cv2.applyColorMap(levels, getattr(cv2, f"COLORMAP_{COLOUR_MAP.upper()}"))
+    colours = cv2.cvtColor(colours, cv2.COLOR_BGR2RGB)
+    share = opacity * np.minimum(heat_map / 0.5, 1.0)[..., np.newaxis]
+    return np.round(image * (1.0 - share) + colours * share).astype(np.uint8)
+
+
+def _class_name(code: str) -> str:
+    """Return a class as running text, for example "melanoma (mel)"."""
+    if code not in NAMES:
+        raise ValueError(f"The class code is {code!r}: use one of {', '.join(CODES)}.")
+    return f"{NAMES[code][0].lower()}{NAMES[code][1:]} ({code})"
+
+
+def _draw(axes, image, heat_map, true_code, predicted_code, probability, explained) -> str:
+    """Draw the three panels and return the sentence that belongs above them."""
+    if len(axes) != 3:
+        raise ValueError(f"axes has {len(axes)} entries: pass three, one for each panel.")
+    if not 0.0 <= probability <= 1.0:
+        raise ValueError(f"probability is {probability}: pass a share from 0 to 1.")
+    heat_map = _fitted(heat_map, image)
+    axes[0].imshow(image)
+    colours = axes[1].imshow(heat_map, cmap=COLOUR_MAP, vmin=0, vmax=1)
+    axes[2].imshow(overlay(image, heat_map))
+    for axis, label in zip(axes, ("Image", "Heat map", "Overlay"), strict=True):
+        axis.set(xticks=[], yticks=[])
+        axis.set_xlabel(label)
+        axis.grid(False)
+    # An inset beside the panel keeps all three panels the same size.
+    bar = axes[1].figure.colorbar(colours, cax=axes[1].inset_axes([1.03, 0, 0.05, 1]))
+    bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
+    bar.outline.set_visible(False)
+    truth = "" if true_code is None else f"True: {_class_name(true_code)} · "
+    title = f"{truth}Predicted: {_class_name(predicted_code)}, {probability:.0%}"
+    if explained in (None, predicted_code):
+        return title
+    return f"{title} · Heat map for: {explained}"
+
+
+def three_panels(
+    image: np.ndarray,
+    heat_map: np.ndarray,
+    true_code: str | None,
+    predicted_code: str,
+    probability: float,
+    axes=None,
+    credit: str = CREDIT,
+    explained_code: str | None = None,
+):
+    """Show an image, its heat map and the overlay side by side.
+
+    Args:
+        image: uint8, (height, width, 3), RGB.
+        heat_map: float, (h, w), 0-1.
+        true_code: The diagnosis, for example "mel"; None where nobody knows it.
+        predicted_code: The model's answer.
+        probability: The probability of that answer, 0-1.
+        axes: Three Matplotlib axes to draw into, for one row of a larger figure; then the title
+            stands over the middle one and the credit belongs to the caller. None makes a figure.
+        credit: Where the image is from; "Synthetic demo image" for the demo set.
+        explained_code: The class that the heat map explains; None for the model's answer.
+
+    Returns:
+        The Matplotlib figure, not shown.
+
+    Raises:
+        ValueError: If a code is unknown, a value out of range or an array of the wrong shape.
+    """
+    if axes is not None:
+        title = _draw(axes, image, heat_map, true_code, predicted_code, probability, explained_code)
+        axes[1].set_title(title, fontsize=11)
+        return axes[1].figure
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.9), dpi=100, layout="constrained")
+    title = _draw(axes, image, heat_map, true_code, predicted_code, probability, explained_code)
+    figure.get_layout_engine().set(w_pad=0.1)
+    figure.suptitle(title, fontsize=11)
+    # As the figure's x label the footer has its own room in the layout and cannot be overlapped.
+    figure.supxlabel(f"{credit}. {NOTICE}", fontsize=8, color="dimgrey")
+    return figure
+
+
+def save_example(
+    path: str | Path,
+    image: np.ndarray,
+    heat_map: np.ndarray,
+    true_code: str | None,
+    predicted_code: str,
+    probability: float,
+    credit: str = CREDIT,
+    explained_code: str | None = None,
+) -> Path:
+    """Write the three panels as a JPEG of 1000 x 390 pixels.
+
+    Arguments other than `path`
+    (which ends in .jpg) are those of `three_panels`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: As `three_panels`, and if the name does not end in .jpg.
+    """
+    import matplotlib.pyplot as plt
+
+    path = Path(path)
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ValueError(f"The example's file name is {path.name!r}: let it end in .jpg.")
+    figure = three_panels(
+        image, heat_map, true_code, predicted_code, probability, None, credit, explained_code
+    )
+    try:
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="jpeg", dpi=100, pil_kwargs={"quality": 90})
+    finally:
+        plt.close(figure)
+    return path
+
+
+def side_by_side(
+    classifiers: dict[str, Classifier], rows: pd.DataFrame
+) -> tuple[list[np.ndarray], list[str]]:
+    """Show the same lesions to several networks.
+
+    Args:
+        classifiers: Name to network; their input sizes may differ.
+        rows: Rows of the table, one a lesion.
+
+    Returns:
+        Pictures and titles for `figures.photo_grid` with `columns=1 + len(classifiers)`: a row of
+        pictures for each lesion, the photograph first, then each network's overlay for the class
+        that it names.
+    """
+    pictures, titles = [[] for _ in range(len(rows))], [[] for _ in range(len(rows))]
+    for place, (path, code) in enumerate(zip(rows["image_path"], rows["dx"], strict=True)):
+        size = max(classifier.image_size for classifier in classifiers.values())
+        pictures[place].append(images.prepare(path, size))
+        titles[place].append(f"true: {code}")
+    for name, classifier in classifiers.items():
+        photographs = np.stack([classifier.prepare(path) for path in rows["image_path"]])
+        patient = classifier.patient_input(len(rows), data.patient_features(rows))
+        probabilities = classifier.probabilities(photographs, patient)
+        codes = classifier.decide(probabilities)
+        maps = Explainer(classifier.model)(photographs, codes, patient=patient)
+        for place, code in enumerate(codes):
+            share = probabilities[place, CODES.index(code)]
+            heading = name.replace("_", "\n") + "\n" if place == 0 else ""
+            pictures[place].append(overlay(photographs[place], maps[place]))
+            titles[place].append(f"{heading}{code}, {share:.0%}")
+    return sum(pictures, []), sum(titles, [])

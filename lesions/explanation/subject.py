@@ -1,0 +1,90 @@
+"""The network whose explanations are measured, and its photographs in batches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lesions import classes, data
+from lesions.data import images
+from lesions.explanation.explainer import Explainer
+from lesions.explanation.faithfulness import Predict
+from lesions.inference import Classifier
+
+BATCH = 32
+
+
+@dataclass
+class Batch:
+    """Some photographs with all that belongs to them.
+
+    Attributes:
+        rows: Their rows of the table.
+        images: uint8, (n, size, size, 3).
+        masks: bool, (n, size, size).
+        patient: float32, (n, features), or None.
+        labels: int, (n,), the predicted classes, which the maps explain.
+        shares: float, (n,), their calibrated probabilities.
+    """
+
+    rows: pd.DataFrame
+    images: np.ndarray
+    masks: np.ndarray
+    patient: np.ndarray | None
+    labels: np.ndarray
+    shares: np.ndarray
+
+
+class Subject:
+    """The network that is measured, with one explainer for all parts."""
+
+    def __init__(self, classifier: Classifier):
+        """Prepare a classifier's network; each photograph is seen in one view only."""
+        self.classifier = copy.copy(classifier)
+        self.classifier.tta = False
+        self.explainer = Explainer(classifier.model)
+
+    def maps(self, batch: Batch, method: str = "grad_cam") -> np.ndarray:
+        """Explain the predicted classes of a batch; float32 (n, size, size), 0-1."""
+        return self.explainer(batch.images, batch.labels, method, batch.patient)
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Choose a class for each row as `Classifier.decide` does; int (n,)."""
+        return np.array([classes.CODES.index(c) for c in self.classifier.decide(probabilities)])
+
+    def probability_of(self, batch: Batch, number: int) -> Predict:
+        """Make the function that `faithfulness` asks: the probability of the explained class."""
+        label = batch.labels[number]
+
+        def predict(photographs: np.ndarray) -> np.ndarray:
+            patient = batch.patient
+            if patient is not None:
+                patient = np.repeat(patient[[number]], len(photographs), axis=0)
+            return self.classifier.probabilities(photographs, patient)[:, label]
+
+        return predict
+
+    def batches(self, rows: pd.DataFrame, part: str, progress: bool) -> Iterator[Batch]:
+        """Read, predict and yield photographs, in flat memory."""
+        size = self.classifier.image_size
+        with tqdm(total=len(rows), desc=part, unit="images", disable=not progress) as bar:
+            start = 0
+            for read in self.classifier.read(rows["image_path"], BATCH):
+                some = rows.iloc[start : start + len(read)]
+                start += len(read)
+                for _, _, error in read:
+                    if error:
+                        raise ValueError(error)
+                photographs = np.stack([image for _, image, _ in read])
+                masks = np.stack([images.read_mask(path, size) for path in some["mask_path"]])
+                patient = self.classifier.patient_input(len(some), data.patient_features(some))
+                probabilities = self.classifier.probabilities(photographs, patient)
+                labels = self.decide(probabilities)
+                shares = probabilities[np.arange(len(labels)), labels]
+                yield Batch(some, photographs, masks, patient, labels, shares)
+                bar.update(len(read))
