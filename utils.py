@@ -1,50 +1,141 @@
-"""The notebooks' front door: where am I, where is the data, which profile."""
+"""The notebooks' front door: install what is missing, find the data, choose the recipes."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
+import re
 import shutil
+import socket
+import subprocess
+import sys
+import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata as installed
 from pathlib import Path
 
 # TensorFlow reads this once, when it is first imported: no C++ chatter in notebooks.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+REPOSITORY = Path(__file__).resolve().parent
+sys.path.insert(0, str(REPOSITORY))  # the setup cell may have found it by a relative path
+
+from lesions.system import console, environment
+
+# What a notebook imports, and the package that has it. Jupyter is there already.
+NEEDED = {
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "cv2": "opencv-python-headless",
+    "sklearn": "scikit-learn",
+    "imblearn": "imbalanced-learn",
+    "matplotlib": "matplotlib",
+    "seaborn": "seaborn",
+    "kagglehub": "kagglehub",
+    "tqdm": "tqdm",
+}
+
+
+def install_missing(needed: dict[str, str] = NEEDED) -> list[str]:
+    """Install what Colab's or Kaggle's image lacks, without touching what it has.
+
+    What is imported already stays at its version, so the kernel need not be restarted.
+
+    Args:
+        needed: Package by the name under which it is imported.
+
+    Returns:
+        The packages that were installed.
+
+    Raises:
+        ImportError: If a package is missing and cannot be installed.
+    """
+    missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
+    if not missing:
+        return []
+    names = ", ".join(missing)
+    if environment.platform_name() == "local":
+        raise ImportError(
+            f"{names} cannot be imported; run `pip install -r requirements.txt` in {REPOSITORY}."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("\n".join(_versions(needed)))
+        options = ["--quiet", "--retries", "0", "--timeout", "10", "--constraint", str(constraints)]
+        command = [sys.executable, "-m", "pip", "install", *options, *missing]
+        done = subprocess.run(command, capture_output=True, text=True)
+    importlib.invalidate_caches()
+    if done.returncode:
+        raise ImportError(
+            f"{names} cannot be imported and pip cannot install it; switch the internet on (on "
+            "Kaggle under Settings) and run this cell again."
+        )
+    return missing
+
+
+def _versions(needed: dict[str, str]) -> list[str]:
+    """Pin what is installed of `needed`, and whatever else this process has imported."""
+    packages = installed.packages_distributions()
+    names = {name for module in set(sys.modules) for name in packages.get(module, ())}
+    pins = []
+    for name in sorted(names | set(needed.values())):
+        try:
+            pins.append(f"{name}=={installed.version(name)}")
+        except installed.PackageNotFoundError:
+            continue
+    return pins
+
+
+install_missing()
+environment.check_keras()
+
 import pandas as pd
-import sklearn
-
-from lesions.system import console
-
-if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8):
-    raise ImportError(
-        f"scikit-learn {sklearn.__version__} is installed and 1.8 is needed; run "
-        "`pip install -r requirements.txt` (on Kaggle, switch the internet on) and start again."
-    )
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
 with console.quiet_stderr():
     from lesions import classes, data, figures, training
     from lesions.data import images
     from lesions.evaluation import comparison
-    from lesions.study import recipes
+    from lesions.study import durations, recipes
     from lesions.system import hardware
-
-REPOSITORY = Path(__file__).resolve().parent
-
-
-def where_am_i() -> str:
-    """Name the place: "colab", "kaggle" or "local"."""
-    if "COLAB_RELEASE_TAG" in os.environ:
-        return "colab"
-    return "kaggle" if "KAGGLE_KERNEL_RUN_TYPE" in os.environ else "local"
+    from lesions.system.files import replacing
+    from lesions.system.folders import build_folder
 
 
-def build_folder() -> Path:
-    """Give the folder for everything made here: `$LESIONS_BUILD`, else `build/`."""
-    kaggle = where_am_i() == "kaggle"
-    return data.build_folder("/kaggle/working/build" if kaggle else REPOSITORY / "build")
+def results_folder() -> Path:
+    """Return the folder for what is kept: `$LESIONS_BUILD`, else `build/`.
+
+    It lies in the repository, or in the current folder where the repository is read-only or a
+    temporary clone: on Kaggle and Colab that is the folder that a session shows.
+    """
+    temporary = REPOSITORY == Path("/tmp/study").resolve()
+    own = os.access(REPOSITORY, os.W_OK) and not temporary
+    return build_folder((REPOSITORY if own else Path.cwd()) / "build")
+
+
+def scratch_folder() -> Path:
+    """Return the folder for what can be made again: image stores and the demo set.
+
+    On Kaggle it lies outside /kaggle/working, whose 20 GB are saved with the notebook.
+    """
+    if environment.platform_name() == "kaggle" and not os.environ.get("LESIONS_BUILD"):
+        return Path(tempfile.gettempdir()) / "lesions"
+    return results_folder()
+
+
+def attached_runs(name: str) -> list[Path]:
+    """List the run folders of earlier notebooks that are attached on Kaggle.
+
+    Args:
+        name: The profile's folder, see `Study.runs`.
+    """
+    return sorted(Path("/kaggle/input").glob(f"**/build/runs/{name}"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +148,8 @@ class Study:
         profile: "demo", "cpu" or "gpu".
         quick: Whether only a sample of lesions is used, for two epochs.
         retrain: Whether recorded runs are left aside.
-        build: Folder for everything made here.
+        build: Folder for runs and results.
+        scratch: Folder for image stores, which can be made again.
     """
 
     dataset: data.Dataset
@@ -66,16 +158,26 @@ class Study:
     quick: bool
     retrain: bool
     build: Path
+    scratch: Path
 
     @property
     def runs(self) -> Path:
         """Folder of the runs that are trained here, one for each profile."""
-        return self.build / "runs" / (self.profile + ("-quick" if self.quick else ""))
+        return self.build / "runs" / self._runs_name
+
+    @property
+    def _runs_name(self) -> str:
+        return self.profile + ("-quick" if self.quick else "")
 
     @property
     def recorded(self) -> Path:
         """Folder of the runs that came with the repository."""
         return REPOSITORY / "models"
+
+    @cached_property
+    def run_folders(self) -> list[Path]:
+        """Every folder that may hold a run: this study's own, attached ones, the repository's."""
+        return [self.runs, *attached_runs(self._runs_name), self.recorded]
 
     @property
     def credit(self) -> str:
@@ -88,20 +190,20 @@ class Study:
         return recipes.PROFILES[self.profile]["image_size"]
 
     def rows(self, split: str) -> pd.DataFrame:
-        """Give the rows of one split, index 0 to n-1."""
+        """Return the rows of one split, index 0 to n-1."""
         return self.metadata[self.metadata["split"] == split].reset_index(drop=True)
 
     def store(self, image_size: int | None = None, **options) -> images.ImageStore:
         """Open the image store of all rows, building it where needed."""
         size = image_size or self.image_size
-        return images.ImageStore(self.metadata, size, self.build / "stores", **options)
+        return images.ImageStore(self.metadata, size, self.scratch / "stores", **options)
 
     def config(self, architecture: str, **changes) -> training.Config:
-        """Give the recorded recipe of an architecture under this profile."""
+        """Return the recorded recipe of an architecture under this profile."""
         return recipes.config(architecture, self.profile, self.quick, **changes)
 
     def run(self, architecture: str, metadata: pd.DataFrame | None = None, **changes):
-        """Load the recorded run of a recipe, or train it.
+        """Load the recorded run of a recipe, or train it; see `train`.
 
         Args:
             architecture: A name of `models.ARCHITECTURES`.
@@ -116,54 +218,79 @@ class Study:
     def train(self, config: training.Config, metadata: pd.DataFrame | None = None):
         """Load the recorded run of a config, or train it.
 
+        Pictures are decoded only where something is trained.
+
         Args:
             config: What to train.
             metadata: Rows with another split; default this study's.
 
         Returns:
             A `training.Run`.
+
+        Raises:
+            ValueError: If no run is recorded for real photographs and nobody asked for training.
         """
-        store = training.open_store(config, self.metadata, self.build)
         rows = self.metadata if metadata is None else metadata
-        return training.train_or_load(config, rows, store, self.runs, self.recorded, self.retrain)
+        found = None if self.retrain else training.find_run(config, rows, self.run_folders)
+        if found is None and not self.trains:
+            raise ValueError(
+                f"No run of {config.architecture} at {config.image_size} px with these settings is "
+                "recorded for these photographs; set RETRAIN = True to train it, which takes "
+                f"{durations.describe([config], rows)}, or QUICK = True to see everything work."
+            )
+        store = None if found else training.open_store(config, self.metadata, self.scratch)
+        recorded = found.parent if found else self.recorded
+        return training.train_or_load(config, rows, store, self.runs, recorded, self.retrain)
+
+    @property
+    def trains(self) -> bool:
+        """Whether a notebook may train what is not recorded: drawn pictures, or when asked."""
+        return self.retrain or self.quick or self.dataset.is_demo
+
+    def announce(self, configs) -> None:
+        """Print how long the trainings of a notebook take on this machine, if they are trained.
+
+        Args:
+            configs: `training.Config` objects.
+        """
+        if self.retrain and not self.dataset.is_demo:
+            print(f"Training here takes {durations.describe(configs, self.metadata)}.")
 
     def all_runs(self) -> list[Path]:
         """List the finished run folders on these rows, without the notebooks' experiments."""
         fingerprint = data.data_fingerprint(self.metadata)
         found = {}
-        for folder in (*comparison.run_folders(self.recorded), *comparison.run_folders(self.runs)):
-            if fingerprint in (folder / "config.json").read_text():
-                found[folder.name] = folder
+        for place in reversed(self.run_folders):  # this study's own last, so that they win
+            for folder in comparison.run_folders(place):
+                if fingerprint in (folder / "config.json").read_text(encoding="utf-8"):
+                    found[folder.name] = folder
         return list(found.values())
 
     @property
     def best_model(self) -> Path:
-        """The best model: this study's own, else the one that came with the repository."""
-        own = self.runs / "best_model.h5"
-        if own.exists() or self.dataset.is_demo or self.quick:
-            return own
-        return self.recorded / "best_model.h5"
+        """The best model: this study's own, an attached one, or the repository's.
+
+        With drawn pictures and with QUICK, the repository's model stands aside.
+        """
+        own = [folder / "best_model.h5" for folder in self.run_folders]
+        if self.dataset.is_demo or self.quick:
+            own.pop()
+        return next((path for path in own if path.exists()), own[0])
 
     def keep_best(self, run_folder: Path) -> Path:
-        """Copy a run's model to where `best_model` finds it, and give the path."""
+        """Copy a run's model to where `best_model` finds it, and return the path."""
         target = self.runs / "best_model.h5"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name("best_model.partial")
-        shutil.copyfile(run_folder / "model.h5", beside)
-        os.replace(beside, target)
+        with replacing(target) as temporary:
+            shutil.copyfile(run_folder / "model.h5", temporary)
         return target
 
 
-def _flag(value: bool, name: str) -> bool:
-    return value or os.environ.get(name, "").lower() in ("1", "true", "yes")
-
-
 def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False) -> Study:
-    """Find the data, choose the profile, set the figures' style and say so in print.
+    """Find the data, choose the profile, set the figures' style and print what was found.
 
     Args:
-        profile: "auto", "demo", "cpu" or "gpu"; "auto" heeds $PROFILE, else takes what the
-            data and the machine allow.
+        profile: "auto", "demo", "cpu" or "gpu"; "auto" heeds $PROFILE, else takes the recorded
+            profile, or, where something is to be trained, what the hardware allows.
         quick: Whether a sample of lesions is enough; $QUICK=1 sets it too.
         retrain: Whether to train where a recorded run is at hand; $RETRAIN=1 sets it too.
 
@@ -174,16 +301,59 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         ValueError: If the profile is unknown or the data cannot be used.
     """
     profile = os.environ.get("PROFILE") or "auto" if profile == "auto" else profile
-    quick, retrain, build = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN"), build_folder()
-    on_colab = where_am_i() == "colab"
-    dataset, profile, metadata = recipes.open_data(profile, quick, build=build, download=on_colab)
+    quick, retrain = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN")
+    build, scratch = results_folder(), scratch_folder()
+    dataset, profile, metadata = recipes.open_data(
+        profile, quick, build=scratch, download=_can_download(), show=not (quick or retrain)
+    )
     figures.use_style()
     console.quiet_tensorflow()
     warnings.filterwarnings("ignore", category=FutureWarning)
+    if dataset.is_demo:
+        _show_demo_box()
     print(f"Data: {_short(dataset.source)}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
     print(classes.NOTICE)
-    return Study(dataset, metadata, profile, quick, retrain, build)
+    return Study(dataset, metadata, profile, quick, retrain, build, scratch)
+
+
+def _flag(value: bool, name: str) -> bool:
+    return value or os.environ.get(name, "").lower() in ("1", "true", "yes")
+
+
+def _can_download() -> bool:
+    """Tell whether this is Colab or Kaggle and kagglehub can be reached from here."""
+    if environment.platform_name() == "local":
+        return False
+    try:
+        with socket.create_connection(("www.kaggle.com", 443), timeout=3):
+            return True
+    except OSError:
+        return False
+
+
+WAYS_OUT = {
+    "kaggle": "choose <i>Add Input</i> at the right, add the dataset "
+    "<b>Skin Cancer MNIST: HAM10000</b> by K Scott Mader, and run the notebook again",
+    "colab": "see that the internet can be reached, so that the photographs can be downloaded, "
+    "and run the notebook again",
+    "local": "download HAM10000 and name its folder by <code>HAM10000_DIR</code>, as the README "
+    "describes, and run the notebook again",
+}
+
+
+def _show_demo_box() -> None:
+    """Show a box that nobody overlooks: these pictures are drawn."""
+    from IPython.display import display
+
+    text = "These are drawn pictures, not photographs of skin. Every number below is about them."
+    way_out = f"For the real study, {WAYS_OUT[environment.platform_name()]}."
+    box = (
+        '<div style="border:4px solid #d55e00;background:#fff3e6;color:#222;padding:12px 16px;'
+        f'font-size:16px"><b>{text}</b><br>{way_out}</div>'
+    )
+    plain = re.sub("<.+?>", "", f"{text} {way_out}")
+    display({"text/html": box, "text/plain": plain}, raw=True)
 
 
 def _short(source: str) -> str:

@@ -156,6 +156,7 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
             "unpack HAM10000_images_part_1 and HAM10000_images_part_2 beside it."
         )
     masks = next((path.parent for path in files if walking.is_mask(path)), None)
+    is_demo = is_demo or (root / "demo.json").is_file()  # drawn earlier, and named or mounted now
     return Dataset(root, table, tuple(photographs), masks, f"{root} ({reason})", is_demo)
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from lesions import data
 from lesions.networks.models import ARCHITECTURES, BRANCHES
 from lesions.system import hardware
-from lesions.training import Config, run_name
+from lesions.system.folders import REPOSITORY
+from lesions.training import Config, find_run, run_name
 
 PROFILES = {
     # Synthetic images, minutes on a laptop. ImageNet weights would be a download for nothing.
@@ -89,7 +90,12 @@ TRIALS = {
 
 
 def open_data(
-    profile: str = "auto", quick: bool = False, folder=None, build="build", download: bool = False
+    profile: str = "auto",
+    quick: bool = False,
+    folder=None,
+    build="build",
+    download: bool = False,
+    show: bool = False,
 ) -> tuple[data.Dataset, str, pd.DataFrame]:
     """Find the photographs, choose the profile that fits them, and split them by lesion.
 
@@ -99,6 +105,8 @@ def open_data(
         folder: Folder of the data; None for the usual places, see `data.find_dataset`.
         build: Folder under which a demo set is drawn.
         download: See `data.find_dataset`.
+        show: Whether recorded runs are shown rather than trained: "auto" then is the profile
+            that most of them were trained under, whatever the hardware.
 
     Returns:
         The dataset, the profile, and one row a photograph with its `split`.
@@ -116,12 +124,34 @@ def open_data(
         dataset = data.open_dataset(demo.make_demo(drawn), reason, is_demo=True)
     else:
         dataset = data.find_dataset(folder, download=download, demo_folder=drawn)
-    if profile == "auto" or dataset.is_demo:
-        profile = "demo" if dataset.is_demo else "gpu" if hardware.gpus() else "cpu"
     metadata = data.with_split(data.read_metadata(dataset))
+    if dataset.is_demo:
+        profile = "demo"
+    elif profile == "auto":
+        profile = recorded_profile(metadata) if show else None
+        profile = profile or ("gpu" if hardware.gpus() else "cpu")
     if quick and not dataset.is_demo:
         metadata = data.sample_lesions(metadata)
     return dataset, profile, metadata
+
+
+def recorded_profile(metadata: pd.DataFrame) -> str | None:
+    """Return the profile under which most recorded runs on these rows were trained.
+
+    Args:
+        metadata: Table with a column `split`.
+
+    Returns:
+        "cpu" or "gpu"; None where no run on these rows is recorded.
+    """
+    counts = {}
+    for profile in ("gpu", "cpu"):
+        found = [
+            find_run(one, metadata, [REPOSITORY / "models"]) for one in queue(profile, metadata)
+        ]
+        counts[profile] = sum(folder is not None for folder in found)
+    best = max(counts, key=counts.get)
+    return best if counts[best] else None
 
 
 def config(architecture: str, profile: str, quick: bool = False, **changes) -> Config:

@@ -1,0 +1,73 @@
+"""Estimate how long a training takes here, from the time that the recorded runs took."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import pandas as pd
+
+from lesions.system import hardware
+from lesions.system.folders import REPOSITORY
+from lesions.training import Config
+
+# One T4 in mixed precision against the processor cores of the recorded runs: an estimate from
+# published throughputs of DenseNet121, not a measurement.
+GPU_SPEEDUP = 40
+
+
+def estimate(configs, metadata: pd.DataFrame, recorded: Path = REPOSITORY / "models") -> float:
+    """Estimate the seconds that trainings take on this machine.
+
+    The time of a recorded run of the same architecture is scaled by photographs, epochs and
+    pixels; where none is recorded, the median over all architectures serves.
+
+    Args:
+        configs: `training.Config` objects.
+        metadata: Table with a column `split`.
+        recorded: Folder of the recorded runs.
+
+    Returns:
+        Seconds.
+    """
+    rates = _pixels_a_second(recorded)
+    seconds = 0.0
+    photographs = (metadata["split"] == "train").sum()
+    for config in configs:
+        rate = rates.get(config.architecture) or statistics.median(rates.values())
+        epochs = config.head_epochs + config.epochs
+        seconds += photographs * epochs * config.image_size**2 / rate
+    return seconds / (GPU_SPEEDUP if hardware.gpus() else 1)
+
+
+def describe(configs: list[Config], metadata: pd.DataFrame) -> str:
+    """Return how long trainings take on this machine, and what the figure rests on."""
+    basis = (
+        "an estimate for one T4, not a measurement"
+        if hardware.gpus()
+        else "estimated from the recorded runs; a processor without bfloat16 takes longer"
+    )
+    spent = round_duration(estimate(configs, metadata))
+    return f"about {spent} on {hardware.describe()} ({basis})"
+
+
+def round_duration(seconds: float) -> str:
+    """Return a duration in words: "a minute", "25 minutes", "3 hours"."""
+    minutes = max(1, round(seconds / 60))
+    if minutes == 1:
+        return "a minute"
+    if minutes < 90:
+        return f"{minutes if minutes < 10 else 5 * round(minutes / 5)} minutes"
+    return f"{round(minutes / 60)} hours"
+
+
+def _pixels_a_second(recorded: Path) -> dict[str, float]:
+    """Return, by architecture, the median of the pixels that its recorded runs trained on."""
+    rates: dict[str, list[float]] = {}
+    for path in sorted(Path(recorded).glob("*/config.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        pixels = run["images"]["train"] * run["epochs_trained"] * run["config"]["image_size"] ** 2
+        if pixels and run["seconds"]:
+            rates.setdefault(run["config"]["architecture"], []).append(pixels / run["seconds"])
+    return {name: statistics.median(values) for name, values in rates.items()}
