@@ -1,6 +1,6 @@
 """The study's network in the browser: `make app`, or `streamlit run app.py`.
 
-The screen only; what is said comes from `lesions.answers`. $LESIONS_MODEL names another network.
+The screen only; what it shows comes from `lesions.serving`. $LESIONS_MODEL names another network.
 """
 
 import io
@@ -11,8 +11,10 @@ import pandas as pd
 import qrcode
 import streamlit as st
 
-from lesions import classes, explanation, inference
-from lesions.serving import answers, report
+from lesions import classes, inference
+from lesions.explanation import explain
+from lesions.serving import Assessment, Assessor, report, table
+from lesions.serving.texts import TEXTS
 from lesions.system import hardware
 from lesions.system.console import quiet_tensorflow
 
@@ -24,13 +26,13 @@ NOTICE_STYLE = """<style>
 
 
 @st.cache_resource(show_spinner="Reading the network …")
-def desk() -> answers.AnswerDesk:
+def assessor() -> Assessor:
     quiet_tensorflow()
-    return answers.AnswerDesk(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL)
+    return Assessor(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL)
 
 
 def model_name() -> str:
-    details = desk().classifier.details
+    details = assessor().classifier.details
     return f"{details['architecture']}, {details['image_size']} px"
 
 
@@ -53,12 +55,13 @@ def sidebar() -> None:
     with st.sidebar:
         phone()
         st.subheader("The network")
-        st.markdown(f"{model_name()}, trained on HAM10000 (Tschandl et al. 2018, CC BY-NC 4.0).")
-        if desk().record and desk().record.headline:
-            st.markdown(desk().record.headline)
-        if desk().unjudged:
-            st.warning(desk().unjudged)
-        st.caption("Pictures stay in this computer's memory and are never written to disk.")
+        st.markdown(f"{model_name()}. {TEXTS['credit']}")
+        record = assessor().record
+        if record and record.headline:
+            st.markdown(record.headline)
+        if assessor().familiarity_problem:
+            st.warning(assessor().familiarity_problem)
+        st.caption(TEXTS["privacy"])
 
 
 def uploads() -> list:
@@ -73,52 +76,52 @@ def uploads() -> list:
         st.caption("Browsers give the camera to this page on this computer or over https only.")
         return [taken] if taken else []
     return st.file_uploader(
-        "Dermatoscopic photographs, one lesion in the middle (.jpg or .png, up to 20 MB each)",
+        TEXTS["upload"],
         ["jpg", "jpeg", "png"],
         accept_multiple_files=True,
     )
 
 
-def answered(files: list) -> list[answers.Answer]:
-    """Answer what is new; what was removed from the page is forgotten."""
-    known = st.session_state.get("answers", {})
+def assessed(files: list) -> list[Assessment]:
+    """Assess what is new; what was removed from the page is forgotten."""
+    known = st.session_state.get("assessments", {})
     kept = {}
     for file in files:
         if file.file_id not in known:
-            with st.spinner(f"Looking at {file.name} …"):
+            with st.spinner(f"Assessing {file.name} …"):
                 try:
-                    known[file.file_id] = desk().answer(file.getvalue(), file.name)
+                    known[file.file_id] = assessor().assess(file.getvalue(), file.name)
                 except ValueError as error:
                     known[file.file_id] = str(error)
         kept[file.file_id] = known[file.file_id]
-    st.session_state["answers"] = kept
-    for faulty in (answer for answer in kept.values() if isinstance(answer, str)):
-        st.error(faulty)
-    return [answer for answer in kept.values() if isinstance(answer, answers.Answer)]
+    st.session_state["assessments"] = kept
+    for problem in (one for one in kept.values() if isinstance(one, str)):
+        st.error(problem)
+    return [one for one in kept.values() if not isinstance(one, str)]
 
 
-def several(found: list[answers.Answer]) -> answers.Answer:
-    """Show the table of all answers and let one be chosen."""
-    table = answers.table(found)
+def choose(found: list[Assessment]) -> Assessment:
+    """Show the table of all assessments and let one be chosen."""
+    rows = table(found)
     shares = ["malignant", *classes.CODES]
-    st.dataframe(table.style.format("{:.1%}", subset=shares), hide_index=True)
-    csv = table.to_csv(index=False, float_format="%.6f")
+    st.dataframe(rows.style.format("{:.1%}", subset=shares), hide_index=True)
+    csv = rows.to_csv(index=False, float_format="%.6f")
     st.download_button("Download the table (CSV)", csv, "answers.csv", "text/csv")
     numbers = range(len(found))
-    names = [f"{number + 1}: {answer.name}" for number, answer in enumerate(found)]
+    names = [f"{number + 1}: {one.name}" for number, one in enumerate(found)]
     return found[st.selectbox("Picture", numbers, format_func=names.__getitem__)]
 
 
-def bars(answer: answers.Answer) -> None:
-    table = pd.DataFrame(
+def bars(assessment: Assessment) -> None:
+    rows = pd.DataFrame(
         {
             "class": [f"{classes.NAMES[code]} ({code})" for code in classes.CODES],
-            "probability": answer.probabilities,
+            "probability": assessment.probabilities,
             "colour": [classes.COLOURS[code] for code in classes.CODES],
         }
     )
-    chart = altair.Chart(table).encode(
-        altair.X("probability", title="Calibrated probability", axis=altair.Axis(format="%")).scale(
+    chart = altair.Chart(rows).encode(
+        altair.X("probability", title=TEXTS["probability"], axis=altair.Axis(format="%")).scale(
             domain=[0, 1.12]
         ),
         altair.Y("class", sort=None, title=None, axis=altair.Axis(labelLimit=320)),
@@ -130,76 +133,69 @@ def bars(answer: answers.Answer) -> None:
     st.altair_chart((coloured + numbers).properties(height=250))
 
 
-def heat_map(answer: answers.Answer, code: str):
-    """Give the heat map, drawn once for each class of a picture."""
+def heat_map(assessment: Assessment, code: str):
+    """Return the heat map, computed once for each class of a picture."""
     maps = st.session_state.setdefault("maps", {})
-    if maps.get("of") is not answer:
+    if maps.get("of") is not assessment:
         maps.clear()
-        maps["of"] = answer
+        maps["of"] = assessment
     if code not in maps:
-        maps[code] = desk().heat_map(answer, code)
+        maps[code] = assessor().heat_map(assessment, code)
     return maps[code]
 
 
-def one(answer: answers.Answer) -> None:
-    """Show all that is said about one picture."""
-    lesion_class = classes.CLASSES[classes.CODES.index(answer.predicted)]
-    # The answer comes first, so that on a phone it stands above the picture.
+def show(assessment: Assessment) -> None:
+    """Show the whole assessment of one picture."""
+    lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
+    # The prediction comes first, so that on a phone it stands above the picture.
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader(f"{lesion_class.name} ({lesion_class.code})")
         st.markdown(lesion_class.description)
-        for sentence in answer.warnings:
+        for sentence in assessment.warnings:
             st.warning(sentence)
-        if answer.probability < answer.probabilities.max():
-            st.caption(
-                "Another class is more probable, but this one most exceeds its frequency among "
-                "such photographs: the rule by which rare classes are not overlooked."
-            )
-        named, malignant, benign = st.columns(3)
-        named.metric("This class", f"{answer.probability:.0%}")
-        malignant.metric("Malignant", f"{answer.malignant:.0%}")
-        benign.metric("Benign", f"{1 - answer.malignant:.0%}")
-        bars(answer)
+        if assessment.probability < assessment.probabilities.max():
+            st.caption(TEXTS["decision_rule"])
+        predicted, malignant, benign = st.columns(3)
+        predicted.metric("This class", f"{assessment.probability:.0%}")
+        malignant.metric("Malignant", f"{assessment.malignant:.0%}")
+        benign.metric("Benign", f"{1 - assessment.malignant:.0%}")
+        bars(assessment)
     with right:
         code = st.selectbox(
             "Show the evidence for",
             classes.CODES,
-            classes.CODES.index(answer.predicted),
+            classes.CODES.index(assessment.predicted),
             format_func=lambda code: f"{classes.NAMES[code]} ({code})",
         )
         opacity = st.slider("Opacity of the heat map", 0, 100, 45, format="%d%%") / 100
-        shown = heat_map(answer, code)
+        shown = heat_map(assessment, code)
         st.image(
-            explanation.overlay(answer.picture, shown, opacity),
-            caption=f"{answer.name}, centre square; Grad-CAM for {code}: where the network looks, "
-            "not whether it is right",
+            explain.overlay(assessment.picture.shown, shown, opacity),
+            caption=f"{assessment.name}, centre square; {TEXTS['heat_map'].format(code=code)}",
             width="stretch",
         )
-    record = desk().record
-    sentences = record.sentences(answer.predicted, answer.probability) if record else []
-    st.subheader("What that was worth in testing")
-    st.markdown("\n".join(f"- {sentence}" for sentence in sentences) or "No test is recorded.")
-    page = report.one_page(answer, shown, code, sentences, model_name(), opacity)
+    record = assessor().record
+    sentences = record.sentences(assessment.predicted, assessment.probability) if record else []
+    st.subheader(TEXTS["record"])
+    st.markdown("\n".join(f"- {sentence}" for sentence in sentences) or TEXTS["no_record"])
+    page = report.one_page(assessment, shown, code, sentences, model_name(), opacity)
     st.download_button("Download the report (PNG)", page, "report.png", "image/png")
 
 
 def main() -> None:
-    st.set_page_config("Skin lesions: what a network says", "🔬", layout="wide")
+    st.set_page_config(TEXTS["title"], "🔬", layout="wide")
     st.html(f"{NOTICE_STYLE}<div class='notice'>{classes.NOTICE}</div>")
-    st.header("What a network says to a picture of a skin lesion")
-    st.markdown(
-        "It names one of seven diagnoses, even for a picture of a cup. A benign answer is no "
-        "reason to wait: show a lesion that worries you to a doctor."
-    )
+    st.header(TEXTS["title"])
+    st.markdown(TEXTS["introduction"])
     try:
         sidebar()
     except ValueError as error:
         st.error(str(error))
         st.stop()
-    found = answered(uploads())
+    found = assessed(uploads())
     if found:
-        one(several(found) if len(found) > 1 else found[0])
+        show(choose(found) if len(found) > 1 else found[0])
 
 
 main()

@@ -1,7 +1,3 @@
-"""python -m lesions."""
+from lesions.cli import main
 
-import sys
-
-from lesions.cli.parser import main
-
-sys.exit(main())
+raise SystemExit(main())

@@ -19,8 +19,6 @@ from lesions.networks import models, views
 
 BEST_MODEL = data.REPOSITORY / "models" / "best_model.h5"
 COLUMNS = ("image", "predicted", *classes.CODES, "warning", "error")
-# Thumbnails and metadata that other systems leave among photographs.
-OTHER_SYSTEMS = ("@eaDir", "__MACOSX")
 
 
 class Classifier:
@@ -45,7 +43,7 @@ class Classifier:
         Raises:
             ValueError: If the file is missing or is not a model of this project.
         """
-        self.path = Path(model_path).expanduser()
+        self.path = Path(os.path.expanduser(model_path))  # which needs no home folder
         if self.path.is_dir():
             self.path = self.path / "model.h5"
         if not self.path.is_file():
@@ -265,31 +263,9 @@ def find_images(paths: Iterable) -> list[str]:
         if not os.path.isdir(path):
             found.append(path)
             continue
-        inside = _images_below(path)
+        inside = [os.fspath(one) for one in data.list_photographs(path)]
         if not inside:
             raise ValueError(f"The folder {path} holds no .jpg, .jpeg or .png image; name another.")
         found += sorted(inside, key=lambda one: one.split(os.sep))
     return found
 
-
-def _images_below(top: str) -> list[str]:
-    # Strings, not Path objects: of 100,000 files these take 200 MB.
-    found, seen = [], set()
-    for folder, folders, names in os.walk(top, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = [one for one in folders if one[0] != "." and one not in OTHER_SYSTEMS]
-        for name in names:
-            path = os.path.join(folder, name)
-            if _is_image_name(name) and os.path.isfile(path):  # a named pipe would never end
-                found.append(path)
-    return found
-
-
-def _is_image_name(name: str) -> bool:
-    suffix = os.path.splitext(name)[1].lower()
-    hidden = name.startswith(".") or name.endswith("_segmentation.png")
-    return suffix in data.IMAGE_SUFFIXES and not hidden

@@ -8,8 +8,10 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from lesions import classes, explanation, figures
-from lesions.serving.answers import Answer
+from lesions import classes, figures
+from lesions.explanation import explain
+from lesions.serving.assessment import Assessment
+from lesions.serving.texts import TEXTS
 
 PAGE = (8.27, 11.69)  # A4 in inches
 DPI = 120
@@ -17,21 +19,21 @@ LINE = 98
 
 
 def one_page(
-    answer: Answer,
+    assessment: Assessment,
     heat_map: np.ndarray,
     explained: str,
     record: list[str],
     model: str,
     opacity: float = 0.45,
 ) -> bytes:
-    """Draw picture, heat map, probabilities and what testing says on one A4 page.
+    """Draw picture, heat map, probabilities and the record in testing on one A4 page.
 
     Args:
-        answer: From `answers.AnswerDesk.answer`.
+        assessment: From `Assessor.assess`.
         heat_map: float, (h, w), 0-1.
         explained: Code of the class that the heat map explains.
         record: Sentences from `track_record.TrackRecord.sentences`; may be empty.
-        model: What answered, in a few words.
+        model: The network, in a few words.
         opacity: Of the heat map over the picture, 0-1.
 
     Returns:
@@ -39,33 +41,40 @@ def one_page(
     """
     # Not by pyplot, whose list of open figures threads would share.
     page = Figure(PAGE, dpi=DPI, facecolor="white")
-    lesion_class = classes.CLASSES[classes.CODES.index(answer.predicted)]
-    page.text(0.08, 0.955, "What a network says to a picture", size=17, weight="bold")
-    page.text(0.08, 0.935, f"{answer.name[:70]} · {model}", size=9, color="dimgrey")
+    lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
+    page.text(0.08, 0.955, TEXTS["title"], size=17, weight="bold")
+    page.text(
+        0.08,
+        0.935,
+        f"{_file_name(assessment)} · {model}",
+        size=9,
+        color="dimgrey",
+        parse_math=False,
+    )
     page.text(0.08, 0.898, f"{lesion_class.name} ({lesion_class.code})", size=15)
     page.text(
         0.08,
         0.875,
-        f"probability {answer.probability:.0%} · malignant {answer.malignant:.0%}, "
-        f"benign {1 - answer.malignant:.0%}",
+        f"probability {assessment.probability:.0%} · malignant {assessment.malignant:.0%}, "
+        f"benign {1 - assessment.malignant:.0%}",
         size=11,
     )
     page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")
-    shown = explanation.overlay(answer.picture, heat_map, opacity)
+    square = assessment.picture.shown
+    overlay = explain.overlay(square, heat_map, opacity)
     titles = ("The picture's centre square", f"Evidence for {explained} (Grad-CAM)")
-    for left, picture, title in zip((0.08, 0.52), (answer.picture, shown), titles, strict=True):
+    for left, picture, title in zip((0.08, 0.52), (square, overlay), titles, strict=True):
         axes = page.add_axes((left, 0.527, 0.40, 0.283))
         axes.imshow(picture)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
     bars = page.add_axes((0.14, 0.335, 0.76, 0.165))
-    figures.probability_bars(answer.probabilities, answer.predicted, ax=bars)
-    bars.set_title("Calibrated probabilities", fontsize=10)
-    warned = [f"Warning: {sentence}" for sentence in answer.warnings]
+    figures.probability_bars(assessment.probabilities, assessment.predicted, ax=bars)
+    bars.set_title(TEXTS["probability"], fontsize=10)
+    warned = [f"Warning: {sentence}" for sentence in assessment.warnings]
     page.text(0.08, 0.275, _wrapped([*warned, *record]), size=9, va="top", linespacing=1.35)
     page.text(0.08, 0.055, classes.NOTICE, size=12, weight="bold")
-    footer = "A benign answer is no reason to wait: show a lesion that worries you to a doctor."
-    page.text(0.08, 0.037, footer, size=9, color="dimgrey")
+    page.text(0.08, 0.037, TEXTS["advice"], size=9, color="dimgrey")
     buffer = io.BytesIO()
     page.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -73,3 +82,7 @@ def one_page(
 
 def _wrapped(sentences: list[str]) -> str:
     return "\n".join(textwrap.fill(sentence, LINE) for sentence in sentences)
+
+
+def _file_name(assessment: Assessment) -> str:
+    return "".join(one if one.isprintable() else "?" for one in assessment.name[:70])

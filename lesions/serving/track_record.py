@@ -1,4 +1,4 @@
-"""What a network was right and wrong about in testing, in sentences beside its answers."""
+"""What a network was right and wrong about in testing, in sentences for its answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import classes, data, evaluation
+from lesions import classes, data
 from lesions.evaluation import predictions
 
 MODELS = data.REPOSITORY / "models"
-# Photographs that a share is worth being told of.
+# Fewer photographs than this make no share.
 ENOUGH = 20
 BAND = 0.1
 
@@ -23,7 +23,7 @@ class TrackRecord:
     Attributes:
         run: Name of the run folder.
         rows: One row a test photograph: dx, predicted (codes) and probability, the calibrated
-            one of the class that was named, 0 to 1.
+            one of the predicted class, 0 to 1.
         headline: A sentence on the whole, from comparison.csv; "" where the run is not in it.
     """
 
@@ -32,20 +32,20 @@ class TrackRecord:
     headline: str
 
     def when_named(self, code: str) -> str:
-        """Say how often the network was right when it named a class."""
+        """Describe how often the network was right when it predicted a class."""
         named = self.rows[self.rows["predicted"] == code]
         if named.empty:
-            return f"In testing the network never said {_short(code)}."
+            return f"In testing the network never predicted {_short(code)}."
         right = (named["dx"] == code).sum()
         text = (
-            f"In testing it said {_short(code)} of {len(named):,} photographs, and "
-            f"{right:,} of them were ({right / len(named):.0%})"
+            f"In testing it predicted {_short(code)} for {len(named):,} photographs, and "
+            f"{right:,} of them showed it ({right / len(named):.0%})"
         )
         wrong = named.loc[named["dx"] != code, "dx"]
         return f"{text}; {_mostly(wrong, 'the others were {}')}." if len(wrong) else f"{text}."
 
     def when_true(self, code: str) -> str:
-        """Say how much of a class the network found."""
+        """Describe how much of a class the network found."""
         true = self.rows[self.rows["dx"] == code]
         if true.empty:
             return f"No test photograph shows {_short(code)}."
@@ -57,26 +57,26 @@ class TrackRecord:
         missed = true.loc[true["predicted"] != code, "predicted"]
         if missed.empty:
             return f"{text}."
-        return f"{text}; {_mostly(missed, 'it took the others {}for ')}."
+        return f"{text}; {_mostly(missed, 'it classified the others {}as ')}."
 
     def when_as_sure(self, probability: float) -> str:
-        """Say how often the network was right where it was about as sure; "" for too few."""
+        """Describe how often it was right where it was about as sure; "" for too few."""
         near = self.rows[(self.rows["probability"] - probability).abs() <= BAND]
         if len(near) < ENOUGH:
             return ""
         right = (near["dx"] == near["predicted"]).sum()
         low, high = max(probability - BAND, 0), min(probability + BAND, 1)
         return (
-            f"Whatever class it named, where it gave that class {low:.0%} to {high:.0%}, it was "
+            f"Where it predicted any class with a probability of {low:.0%} to {high:.0%}, it was "
             f"right in {right / len(near):.0%} ({right:,} of {len(near):,} photographs)."
         )
 
     def sentences(self, code: str, probability: float) -> list[str]:
-        """Say all that testing tells about one answer.
+        """Describe all that testing tells about one answer.
 
         Args:
-            code: The class that was named.
-            probability: Its calibrated probability, 0 to 1.
+            code: The predicted class.
+            probability: Its probability, 0 to 1.
 
         Returns:
             Two to four sentences.
@@ -104,9 +104,7 @@ def read(classifier) -> TrackRecord | None:
         return None
     table = predictions.read_predictions(folder / "predictions.csv")
     table = table[table["split"] == "test"].reset_index(drop=True)
-    probabilities = evaluation.apply_temperature(
-        table[list(classes.CODES)].to_numpy(), classifier.details["temperature"]
-    )
+    probabilities = classifier.calibrate(table[list(classes.CODES)].to_numpy())
     rows = table[["dx"]].assign(predicted=classifier.decide(probabilities))
     labels = rows["predicted"].map(classes.CODES.index).to_numpy()
     rows["probability"] = probabilities[range(len(rows)), labels]

@@ -44,3 +44,27 @@ def quiet_tensorflow() -> None:
 def _flush() -> None:
     if sys.stderr is not None:
         sys.stderr.flush()
+
+
+def print_any_text() -> None:
+    """Let `print` escape what the terminal's encoding cannot show, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's or a test's stream has none
+            stream.reconfigure(errors="backslashreplace")
+
+
+def forget_stdout() -> None:
+    """Send stdout to nowhere, once whoever read it has gone, as after `| head`.
+
+    Python flushes stdout once more when it ends, and would report the closed pipe again.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def printable(text: str) -> str:
+    """Escape line ends, control characters and undecodable bytes, such as file names may hold."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )

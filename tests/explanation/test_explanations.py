@@ -6,7 +6,7 @@ import pytest
 
 from lesions import figures, inference
 from lesions.classes import CODES
-from lesions.cli import parser as command_line
+from lesions.cli import command_line
 from lesions.explanation import benchmark, explainer, faithfulness, measurements, sanity
 from lesions.networks import models, views
 

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from lesions import data, export, inference
-from lesions.cli import commands
+from lesions.cli import export as export_command
 from lesions.export import int8
 from lesions.inference import lite
 from lesions.networks import models
@@ -66,7 +66,7 @@ def test_network_of_other_layers_is_left_alone(architecture, photographs):
 def test_published_network_keeps_its_answers(ham10000, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     original = inference.Classifier(inference.BEST_MODEL)
-    calibration = commands.calibration_images(original, number=70)
+    calibration = export_command.calibration_images(original, number=70)
     path, checked = export.export(
         original.model, original.details, "tflite", tmp_path / "a.tflite", "int8", calibration
     )

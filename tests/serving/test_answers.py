@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesions import classes, export, inference
 from lesions.classes import CODES
-from lesions.cli import parser as command_line
+from lesions.cli import command_line
 from lesions.evaluation import predictions
 from lesions.networks import views
 from lesions.serving import answers, report, track_record

@@ -1,0 +1,199 @@
+"""The table that `predict` writes: safe cells, and rows that outlive a stopped command."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lesions.inference import COLUMNS, Classifier
+from lesions.inference.familiarity import FILE
+from lesions.system import files
+
+
+def to_cell(text: str) -> str:
+    """Write a text, such as a file name, so that no reader of the table misreads it.
+
+    Line ends, control characters, bytes that are no text, `%` itself, and a first character that
+    spreadsheets take for a formula are percent-encoded, as in web addresses.
+    `urllib.parse.unquote(cell, errors="surrogateescape")` returns the file name.
+    """
+    text = "".join(_encoded(one) if one == "%" or not one.isprintable() else one for one in text)
+    return _encoded(text[0]) + text[1:] if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _encoded(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def write_answers(
+    classifier: Classifier,
+    paths: list[str],
+    output,
+    batch_size: int = 32,
+    resume: bool = False,
+    progress: bool = False,
+) -> tuple[int, int]:
+    """Write the answers to photographs as CSV, six digits a probability.
+
+    Rows go into `<output>.<digest>.partial` as they come, where the digest is of the network and
+    its views. If the command is stopped, that file stays; else the table is made from it.
+
+    Args:
+        classifier: The network.
+        paths: Files.
+        output: The table.
+        batch_size: Photographs a step.
+        resume: Whether rows that a stopped command left are kept, where they are undamaged and
+            their photographs unchanged.
+        progress: Whether a bar on stderr shows how far it is.
+
+    Returns:
+        How many rows the table has, and how many of them have an error.
+
+    Raises:
+        ValueError: If the file cannot be written.
+    """
+    output = Path(output)
+    partial = output.with_name(f"{output.name}.{_digest(classifier)}.partial")
+    try:
+        if output.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with _Log(partial, resume) as log:
+            missing = [path for path in paths if not log.holds(path)]
+            rows = classifier.classify(log.with_states(missing), batch_size)
+            done = len(paths) - len(missing)
+            for row in tqdm(
+                rows, total=len(paths), initial=done, unit="images", disable=not progress
+            ):
+                log.append(row)
+            unreadable = _write_table(log.rows(paths), output)
+        partial.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"{output} cannot be written ({error.strerror or error}); name another --output."
+        ) from error
+    return len(paths), unreadable
+
+
+def _write_table(rows: Iterable[list[str]], output: Path) -> int:
+    unreadable = 0
+    with (
+        files.replacing(output) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for row in rows:
+            table.writerow(row)
+            unreadable += bool(row[-1])
+    return unreadable
+
+
+def _digest(classifier: Classifier) -> str:
+    """Tell networks, what they warn by, and one view from eight, apart."""
+    digest = hashlib.sha256(str(classifier.tta).encode())
+    for path in (classifier.path, classifier.path.with_name(FILE)):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:8]
+
+
+class _Log:
+    """Rows as they come, each with the state of its photograph and a check of its own.
+
+    A row is one line: the cells of the table, the photograph's size and time of change, and a
+    digest of all that. Lines that a power cut damaged, and those of photographs that changed
+    since, count as not there. Only places of rows are held in memory.
+    """
+
+    def __init__(self, path: Path, resume: bool):
+        self.path = path
+        self._file = open(path, "a+b" if resume else "w+b")
+        self._places: dict[str, int] = {}
+        self._states: dict[str, str] = {}
+        self._file.seek(0)
+        place = 0
+        for line in iter(self._file.readline, b""):
+            row = _checked(line)
+            if row and row[-1] == _state(_name(row[0])):
+                self._places[row[0]] = place
+            place += len(line)
+        if place and not line.endswith(b"\n"):
+            self._file.write(b"\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.close()
+        if not self._places:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def holds(self, path: str) -> bool:
+        """Return whether there is a row for a photograph as it is now."""
+        return to_cell(path) in self._places
+
+    def with_states(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield paths, noting the state of each photograph before it is read."""
+        for path in paths:
+            self._states[path] = _state(path)
+            yield path
+
+    def append(self, row: dict) -> None:
+        """Append a row of `Classifier.classify`."""
+        cells = [
+            f"{value:.6f}" if isinstance(value, float) else to_cell(value) for value in row.values()
+        ]
+        cells.append(self._states.pop(row["image"], ""))
+        place = self._file.seek(0, os.SEEK_END)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow([*cells, _check(cells)])
+        self._file.write(text.getvalue().encode("utf-8"))
+        self._file.flush()  # what is answered outlives the process
+        self._places[cells[0]] = place
+
+    def rows(self, paths: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the cells of the table for each path."""
+        for path in paths:
+            self._file.seek(self._places[to_cell(path)])
+            yield _checked(self._file.readline())[: len(COLUMNS)]
+
+
+def _checked(line: bytes) -> list[str]:
+    """Return the cells of a whole line, and [] for a damaged one."""
+    line = line.lstrip(b"\0")  # a power cut may have left these in place of the rows before
+    try:
+        (row,) = csv.reader([line.decode("utf-8")], strict=True)
+    except (ValueError, csv.Error):
+        return []
+    *cells, check = row or [""]
+    whole = len(cells) == len(COLUMNS) + 1 and check == _check(cells) and line.endswith(b"\n")
+    return cells if whole else []
+
+
+def _check(cells: list[str]) -> str:
+    return hashlib.sha256("\n".join(cells).encode()).hexdigest()[:16]
+
+
+def _name(cell: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(cell, errors="surrogateescape")
+
+
+def _state(path: str) -> str:
+    """Return the size and time of change of a file, and what no log holds for a missing one."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"

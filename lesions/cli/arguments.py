@@ -1,0 +1,65 @@
+"""Arguments that several commands take, and what they print in the same words."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+DEFAULT_MODEL = "models/best_model.h5 of this repository"
+
+
+def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: What `add_subparsers` returned.
+        name: The command.
+        run: Called with the parsed arguments; returns the exit code.
+        summary: One sentence for both helps.
+        epilog: Examples and what else the help says.
+
+    Returns:
+        The parser of the command.
+    """
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def add_model(command) -> None:
+    """Add `--model`."""
+    command.add_argument(
+        "--model", metavar="FILE.h5", help=f"or a run folder; default: {DEFAULT_MODEL}"
+    )
+
+
+def add_paths(command, nargs: str = "+") -> None:
+    """Add the photographs."""
+    command.add_argument(
+        "paths",
+        nargs=nargs,
+        metavar="PATH",
+        help="a photograph, or a folder that is searched with all folders below it for .jpg, "
+        ".jpeg and .png files",
+    )
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    number = int(text) if text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def report_unreadable(unreadable: int, total: int, where: str) -> int:
+    """Print how many images could not be read, and return the exit code."""
+    if unreadable:
+        print(f"{unreadable} of {total} images could not be read; {where}.", file=sys.stderr)
+    return 1 if unreadable else 0

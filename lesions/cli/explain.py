@@ -1,0 +1,253 @@
+"""python -m lesions explain: heat maps of photographs, or a measurement of the maps."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lesions import classes
+from lesions.cli.arguments import add_command, add_model, add_paths, positive, report_unreadable
+from lesions.cli.outputs import model_files, refuse_overwriting
+from lesions.system.console import printable, quiet_stderr
+
+# The module that owns this list imports Keras, which takes seconds; a test compares them.
+METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
+ENDING = "_gradcam.jpg"
+# Most file systems allow 255 bytes for a name; the rest is for the ending and a number.
+STEM_BYTES = 255 - len(ENDING) - 8
+CREDIT_CHARACTERS = 60
+SUMMARY = "Draw heat maps of what in a photograph speaks for a diagnosis."
+EPILOG = f"""examples:
+  python -m lesions explain photo.jpg --output heat_maps
+  python -m lesions explain photos/ --output heat_maps --method hires_cam --class mel
+  python -m lesions explain --measure --images 40 --output explanations.csv
+
+For photo.jpg it writes photo_gradcam.jpg: the image, the heat map, and both together.
+A heat map shows where the network looks, not whether it is right.
+
+With --measure it writes a table instead, from HAM10000's test photographs and lesion masks: how
+well maps agree with the lesion, whether the answer rests on the pixels they name, whether they
+depend on what was learned, and what else flips an answer. All test photographs take about a
+quarter of an hour on two cores; --images limits every part.
+{classes.NOTICE}"""
+
+
+def add_parser(commands) -> None:
+    """Describe the command."""
+    command = add_command(commands, "explain", run, SUMMARY, EPILOG)
+    add_paths(command, "*")
+    add = command.add_argument
+    add(
+        "--output",
+        metavar="PATH",
+        help="the folder of the pictures; with --measure the table, default: "
+        "models/explanations.csv of this repository",
+    )
+    add_model(command)
+    add("--method", choices=METHODS, default=METHODS[0], help=f"default: {METHODS[0]}")
+    add(
+        "--class",
+        dest="target",
+        choices=classes.CODES,
+        help="the diagnosis to explain; default: the predicted one",
+    )
+    add("--measure", action="store_true", help="measure the maps on the test split instead")
+    add("--images", type=positive, metavar="N", help="with --measure: at most N test photographs")
+    add("--data", metavar="FOLDER", help="with --measure: HAM10000; default: the usual places")
+
+
+def run(arguments) -> int:
+    """Run the command; returns the exit code."""
+    if arguments.measure:
+        return _run_measure(arguments)
+    if not arguments.paths or not arguments.output:
+        raise ValueError(
+            "explain needs photographs and --output FOLDER; name both, or measure by --measure."
+        )
+    if arguments.images or arguments.data:
+        raise ValueError("--images and --data belong to --measure; add it or leave them out.")
+    with quiet_stderr():
+        from lesions import inference
+
+    paths, skipped = _without_own_pictures(
+        inference.find_images(arguments.paths), arguments.paths, arguments.output
+    )
+    if skipped:
+        print(f"Skipped {skipped} heat maps that an earlier explain wrote to the same folder.")
+    pictures = picture_paths(paths, arguments.output)
+    model = arguments.model or inference.BEST_MODEL
+    refuse_overwriting(pictures, [*paths, *model_files(model)])
+    classifier = inference.Classifier(model)
+    classifier.require_keras("Heat maps")
+    unreadable = 0
+    for picture, error in write_heat_maps(
+        classifier, paths, pictures, arguments.method, arguments.target
+    ):
+        text = printable(error or f"Wrote {picture}")
+        print(text, file=sys.stderr if error else sys.stdout)
+        unreadable += bool(error)
+    print(classes.NOTICE)
+    return report_unreadable(unreadable, len(paths), "see above")
+
+
+def _without_own_pictures(found: list[str], named: list[str], folder) -> tuple[list[str], int]:
+    """Leave out what this command wrote before, unless it is named; also return how many."""
+    place = os.path.realpath(folder)
+    kept = [
+        path
+        for path in found
+        if path in named
+        or not path.endswith(ENDING)
+        or os.path.realpath(os.path.dirname(path)) != place
+    ]
+    return kept, len(found) - len(kept)
+
+
+def picture_paths(paths: list[str], folder) -> list[Path]:
+    """Choose a name for the picture of each photograph.
+
+    Args:
+        paths: Photographs.
+        folder: Where the pictures go.
+
+    Returns:
+        `<folder>/<stem>_gradcam.jpg` for each path. Of photographs with the same stem, the later
+        get a number; long stems are cut.
+    """
+    taken: set[str] = set()
+    return [Path(folder) / f"{_free_name(Path(path).stem, taken)}{ENDING}" for path in paths]
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """Number a name that is taken; to some systems A and a are one file."""
+    while len(os.fsencode(stem)) > STEM_BYTES:
+        stem = stem[:-1]
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(name.casefold())
+    return name
+
+
+def write_heat_maps(
+    classifier,
+    paths: list[str],
+    pictures: list[Path],
+    method: str = METHODS[0],
+    target: str | None = None,
+) -> Iterator[tuple[Path | None, str]]:
+    """Write a picture for each photograph: image, heat map and overlay.
+
+    Args:
+        classifier: The network to look into.
+        paths: Photographs.
+        pictures: Where each picture goes, from `picture_paths`.
+        method: One of `METHODS`.
+        target: The class to explain; None for the class that is predicted.
+
+    Yields:
+        One pair a path, in their order: the picture and "", or None and what is wrong.
+
+    Raises:
+        ValueError: If the method or class is unknown or a picture cannot be written.
+    """
+    import numpy as np
+
+    from lesions.explanation import explain
+
+    explainer = explain.Explainer(classifier.model)  # once, because building it takes seconds
+    read = (one for batch in classifier.read(paths, 8) for one in batch)
+    for picture, (path, image, error) in zip(pictures, read, strict=True):
+        if error:
+            yield None, error
+            continue
+        probabilities = classifier.probabilities(image[np.newaxis])
+        predicted = classifier.decide(probabilities)[0]
+        explained = target or predicted
+        patient = classifier.patient_input(1)
+        maps = explainer(image[np.newaxis], explained, method, patient=patient)
+        probability = float(probabilities[0, classes.CODES.index(predicted)])
+        credit = f"Image: {_text_for_figures(Path(path).name)}"
+        try:
+            explain.save_example(
+                picture, image, maps[0], None, predicted, probability, credit, explained
+            )
+        except OSError as error:
+            raise ValueError(
+                f"{picture} cannot be written ({error.strerror}); name another --output."
+            ) from error
+        yield picture, ""
+
+
+def _text_for_figures(name: str) -> str:
+    """Return a file name as Matplotlib draws it plainly: short, without formulas, in its font."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    name = printable(name)
+    if len(name) > CREDIT_CHARACTERS:
+        half = CREDIT_CHARACTERS // 2
+        name = f"{name[:half]}…{name[-half:]}"
+    drawn = "".join(one if font.get_char_index(ord(one)) else "?" for one in name)
+    return drawn.replace("$", r"\$")
+
+
+def _run_measure(arguments) -> int:
+    if arguments.paths or arguments.target or arguments.method != METHODS[0]:
+        raise ValueError(
+            "explain --measure takes HAM10000's test photographs and all methods; leave the "
+            "paths, --class and --method out."
+        )
+    with quiet_stderr():
+        from lesions import inference
+    path = measure_explanations(
+        arguments.model or inference.BEST_MODEL, arguments.output, arguments.images, arguments.data
+    )
+    print(f"Wrote {path}. {classes.NOTICE}")
+    return 0
+
+
+def measure_explanations(model, output=None, number: int | None = None, folder=None) -> Path:
+    """Measure a network's explanations and write the table, see `benchmark.measure`.
+
+    Args:
+        model: An `.h5` file from `models.save`.
+        output: The table; default `models/explanations.csv` of this repository.
+        number: At most so many test photographs a part; None for the usual numbers.
+        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If the model, the data or the output cannot be used.
+    """
+    from lesions import data, inference
+    from lesions.explanation import benchmark, measurements
+
+    output = output or measurements.TABLE
+    refuse_overwriting([output], model_files(model))
+    dataset = data.find_photographs(folder)
+    metadata = data.with_split(data.read_metadata(dataset))
+    refuse_overwriting([output], [dataset.metadata_file, *metadata["image_path"]])
+    classifier = inference.Classifier(model, tta=False)
+    classifier.require_keras("Heat maps")
+    print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
+    table = benchmark.measure(classifier, metadata, number, progress=sys.stderr.isatty())
+    _print_summary(table)
+    return measurements.write_table(table, output)
+
+
+def _print_summary(table) -> None:
+    """Print the agreement of all maps with the lesion, as the shortest useful answer."""
+    from lesions.explanation import agreement
+
+    rows = table[(table["part"] == "agreement") & (table["class"] == "all")]
+    rows = rows[(rows["group"] == "all") & rows["metric"].isin(agreement.SCORES)]
+    shown = rows.assign(
+        text=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in rows[["value", "low", "high"]].values]
+    )
+    print(shown.pivot(index="method", columns="metric", values="text").to_string())

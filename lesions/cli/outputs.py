@@ -1,0 +1,99 @@
+"""Refuse to write over what a command reads, before it does any work."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
+    """Refuse outputs that are one of the inputs, or a folder that holds one.
+
+    Two paths are the same file where they lead to the same place, by links or by names that some
+    systems do not tell apart (A.jpg and a.jpg), or where both are hard links to one file.
+
+    Args:
+        outputs: Files and folders that will be written or replaced.
+        inputs: Files that are read.
+
+    Raises:
+        ValueError: If one would be replaced.
+    """
+    places = {_place(output): output for output in outputs}
+    numbers = {_number(output): output for output in outputs} if places else {}
+    numbers.pop(None, None)
+    names = {os.path.basename(place) for place in places}
+    folders = [place + os.sep for place, output in places.items() if os.path.isdir(output)]
+    for path in map(os.fspath, inputs):
+        if numbers and _number(path) in numbers:
+            _refuse(numbers[_number(path)], path)
+        # Looking up where a path leads costs more than comparing its last part.
+        if folders or os.path.islink(path) or _plain(os.path.basename(path)) in names:
+            place = _place(path)
+            if place in places:
+                _refuse(places[place], path)
+            for folder in folders:
+                if place.startswith(folder):
+                    _refuse(places[folder.removesuffix(os.sep)], path)
+
+
+def refuse_image_in(output, folders: Iterable) -> None:
+    """Refuse a table that the next search of these folders would take for a photograph.
+
+    Raises:
+        ValueError: If `output` has the suffix of an image and lies in one of the folders.
+    """
+    from lesions.data import IMAGE_SUFFIXES
+
+    if Path(output).suffix.lower() not in IMAGE_SUFFIXES:
+        return
+    for folder in folders:
+        if os.path.isdir(folder) and _place(output).startswith(_place(folder) + os.sep):
+            raise ValueError(
+                f"{output} has the suffix of a photograph and lies in {folder}, whose photographs "
+                "are read; give --output the suffix .csv."
+            )
+
+
+def refuse_inside(output, folder, option: str) -> None:
+    """Refuse to write into a folder that is only read.
+
+    Raises:
+        ValueError: If `output` is the folder or lies in it.
+    """
+    inside = _place(output) + os.sep
+    if inside.startswith(_place(folder) + os.sep):
+        raise ValueError(
+            f"{output} lies in {folder}, which holds the photographs; name another {option}."
+        )
+
+
+def model_files(model) -> list[Path]:
+    """List the files that `inference.Classifier` reads with a network."""
+    path = Path(os.path.expanduser(model))
+    path = path / "model.h5" if path.is_dir() else path
+    return [path, path.with_name(f"{path.name}.json"), path.with_name("familiarity.npz")]
+
+
+def _refuse(output, path) -> None:
+    raise ValueError(
+        f"{output} would replace {path}, which this command reads; name another --output."
+    )
+
+
+def _place(path) -> str:
+    return _plain(os.path.realpath(os.path.expanduser(path)))
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _number(path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(os.path.expanduser(path))
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

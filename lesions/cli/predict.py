@@ -1,0 +1,82 @@
+"""python -m lesions predict: photographs to a table of answers."""
+
+from __future__ import annotations
+
+import sys
+
+from lesions import classes
+from lesions.cli.arguments import add_command, add_model, add_paths, positive, report_unreadable
+from lesions.cli.outputs import model_files, refuse_image_in, refuse_overwriting
+from lesions.system.console import printable, quiet_stderr
+
+SUMMARY = "Write the probabilities of the seven diagnoses for photographs as a CSV table."
+EPILOG = f"""examples:
+  python -m lesions predict photo.jpg --output answer.csv
+  python -m lesions predict ward_3/ ward_4/ --output answers.csv --no-tta
+
+Columns of the file: image (a file as you named it; an image in a folder as the folder you
+named and the path inside it), predicted, the probabilities of akiec, bcc, bkl, df, mel, nv
+and vasc, warning (what speaks against believing the answer: a photograph that is tiny, blurred
+or unlike those of the training), and error. An image that cannot be read keeps its row, with the
+reason in the last column, and the command then ends with exit code 1.
+
+Characters in file names that a table would misread (line ends, undecodable bytes, %, a leading
+= + - @) are percent-encoded; Python's urllib.parse.unquote(cell, errors="surrogateescape")
+returns the name.
+
+A command that was stopped leaves its rows as FILE.csv.<digest>.partial, and --resume goes on from
+there; the digest is of the network. Photographs that changed since are predicted again.
+{classes.NOTICE}"""
+
+
+def add_parser(commands) -> None:
+    """Describe the command."""
+    command = add_command(commands, "predict", run, SUMMARY, EPILOG)
+    add_paths(command)
+    command.add_argument("--output", required=True, metavar="FILE.csv", help="the table to write")
+    add_model(command)
+    command.add_argument(
+        "--no-tta",
+        action="store_true",
+        help="predict each photograph once, not in eight flips and turns: eight times faster and "
+        "slightly less accurate",
+    )
+    command.add_argument(
+        "--batch-size",
+        type=positive,
+        default=32,
+        metavar="N",
+        help="photographs a step (default 32); smaller needs less memory",
+    )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where the same command was stopped, by Ctrl-C or a power cut",
+    )
+
+
+def run(arguments) -> int:
+    """Run the command; returns the exit code."""
+    with quiet_stderr():
+        from lesions import inference
+        from lesions.cli import answers_table
+
+    paths = inference.find_images(arguments.paths)
+    model = arguments.model or inference.BEST_MODEL
+    refuse_overwriting([arguments.output], [*paths, *model_files(model)])
+    refuse_image_in(arguments.output, arguments.paths)
+    classifier = inference.Classifier(model, tta=not arguments.no_tta)
+    try:
+        written, unreadable = answers_table.write_answers(
+            classifier,
+            paths,
+            arguments.output,
+            arguments.batch_size,
+            arguments.resume,
+            progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        print("Stopped; the same command with --resume goes on from there.", file=sys.stderr)
+        raise
+    print(f"Wrote {printable(arguments.output)}, {written} images. {classes.NOTICE}")
+    return report_unreadable(unreadable, written, "see the column error")

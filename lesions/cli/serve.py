@@ -1,0 +1,54 @@
+"""python -m lesions serve: answers over the network."""
+
+from __future__ import annotations
+
+from lesions import classes
+from lesions.cli.arguments import add_command, add_model, positive
+from lesions.system.console import quiet_stderr
+
+SUMMARY = "Answer pictures that are sent over the network."
+EPILOG = f"""examples:
+  python -m lesions serve
+  curl -F file=@photo.jpg http://127.0.0.1:8000/predict
+  curl -F file=@photo.jpg "http://127.0.0.1:8000/explain?target=mel" --output overlay.png
+
+http://127.0.0.1:8000/docs describes and tries all addresses. Pictures of up to 20 MB are held
+in memory only. Beyond --queue pictures the answer is 503. Ctrl-C or SIGTERM finishes what waits.
+It needs `pip install -r requirements-app.txt`.
+{classes.NOTICE}"""
+
+
+def add_parser(commands) -> None:
+    """Describe the command."""
+    command = add_command(commands, "serve", run, SUMMARY, EPILOG)
+    add = command.add_argument
+    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this computer only")
+    add("--port", type=positive, default=8000, metavar="N", help="default: 8000")
+    add(
+        "--queue",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="pictures that may be answered and wait at a time (default 64)",
+    )
+    add_model(command)
+
+
+def run(arguments) -> int:
+    """Run the command; returns the exit code."""
+    with quiet_stderr():
+        from lesions import inference, serving
+    try:
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+
+        from lesions.serving import service
+    except ImportError as error:
+        raise ValueError(
+            f"The service needs the package {error.name}; get it by "
+            "`pip install -r requirements-app.txt`."
+        ) from error
+    assessor = serving.Assessor(arguments.model or inference.BEST_MODEL)
+    print(f"Serving on http://{arguments.host}:{arguments.port}/docs. {classes.NOTICE}", flush=True)
+    service.serve(assessor, arguments.host, arguments.port, arguments.queue)
+    return 0

@@ -1,0 +1,196 @@
+"""From an uploaded picture to its assessment: what the app and the service share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lesions import classes, data, inference
+from lesions.data import images
+from lesions.explanation import explain
+from lesions.inference import familiarity
+from lesions.serving import track_record
+
+MAXIMUM_BYTES = 20_000_000
+# For decoding alone; photographs take a tenth of a second, a file made to be slow minutes.
+DECODING_SECONDS = 10
+# Side of the picture that is shown: enough for a screen, little in memory.
+SHOWN_SIDE = 480
+MALIGNANT = [classes.CODES.index(code) for code in classes.MALIGNANT]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture once it is decoded and made small.
+
+    Attributes:
+        name: Of the file.
+        shown: uint8, (side, side, 3), RGB 0-255, the centre square, at most 480 px.
+        prepared: uint8, (image_size, image_size, 3), RGB 0-255, the input of the network.
+        quality: What was judged of it at full size.
+    """
+
+    name: str
+    shown: np.ndarray
+    prepared: np.ndarray
+    quality: familiarity.Quality
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the network predicts for one picture.
+
+    Attributes:
+        picture: What was assessed.
+        probabilities: float, (7,), in the order of `classes.CODES`, sum 1.
+        predicted: Code of the class by the decision rule.
+        warnings: Sentences on what speaks against believing it.
+    """
+
+    picture: Picture
+    probabilities: np.ndarray
+    predicted: str
+    warnings: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return self.picture.name
+
+    @property
+    def probability(self) -> float:
+        """The probability of the predicted class, 0 to 1."""
+        return float(self.probabilities[classes.CODES.index(self.predicted)])
+
+    @property
+    def malignant(self) -> float:
+        """The summed probability of the malignant classes, 0 to 1."""
+        return float(self.probabilities[MALIGNANT].sum())
+
+
+class Assessor:
+    """A network with all that goes with its answers, for several threads at a time.
+
+    Attributes:
+        classifier: The network.
+        familiarity_problem: Why photographs cannot be compared with those of the training; ""
+            where they can.
+        record: What it was right and wrong about in testing; None where that is not at hand.
+    """
+
+    def __init__(self, model_path=inference.BEST_MODEL, tta: bool = True):
+        """Read the network and what lies in its folder.
+
+        Args:
+            model_path: As for `inference.Classifier`.
+            tta: Whether the mean over eight flips and turns is taken, at eight times the time.
+
+        Raises:
+            ValueError: As `inference.Classifier`, for a `.tflite` file, and on another backend
+                than TensorFlow.
+        """
+        explain.require_tensorflow()
+        self.classifier = inference.Classifier(model_path, tta)
+        self.classifier.require_keras("Heat maps")
+        self.familiarity_problem = self.classifier.familiarity()[1]
+        self.record = track_record.read(self.classifier)
+        self._explainer = explain.Explainer(self.classifier.model)
+        # Keras traces a function at its first call, which two threads must not do at once.
+        self._one_at_a_time = threading.Lock()
+
+    def assess(self, content: bytes, name: str = "the picture") -> Assessment:
+        """Assess one picture, which is held in memory only; see `read` and `predict`."""
+        return self.predict(self.read(content, name))
+
+    def read(self, content: bytes, name: str = "the picture") -> Picture:
+        """Decode one picture and make it small; several threads may do this at a time.
+
+        Args:
+            content: Of a .jpg or .png file.
+            name: How an error message calls it.
+
+        Returns:
+            The picture.
+
+        Raises:
+            ValueError: If it is above 20 MB, not a whole picture or too slow to decode, in one
+                sentence.
+        """
+        check_size(len(content), name)
+        photograph = data.decode_bounded(content, DECODING_SECONDS, name)
+        square = images.centre_square(photograph)
+        return Picture(
+            name,
+            images.resize(square, min(len(square), SHOWN_SIDE)),
+            self.classifier.prepare(photograph),
+            familiarity.quality_of(photograph),
+        )
+
+    def predict(self, picture: Picture) -> Assessment:
+        """Assess a picture from `read`."""
+        prepared = picture.prepared[np.newaxis]
+        with self._one_at_a_time:
+            probabilities = self.classifier.probabilities(prepared)
+            warned = familiarity.batch_warnings(
+                self.classifier.familiarity()[0], self.classifier, [picture.quality], prepared
+            )
+        predicted = self.classifier.decide(probabilities)[0]
+        return Assessment(picture, probabilities[0], predicted, tuple(warned[0]))
+
+    def heat_map(self, assessment: Assessment, code: str | None = None) -> np.ndarray:
+        """Compute where the network sees what speaks for a class, by Grad-CAM.
+
+        Args:
+            assessment: From `assess`.
+            code: The class; None for the predicted one.
+
+        Returns:
+            float32, (image_size, image_size), 0 to 1.
+
+        Raises:
+            ValueError: If the class is unknown.
+        """
+        prepared = assessment.picture.prepared[np.newaxis]
+        with self._one_at_a_time:
+            patient = self.classifier.patient_input(1)
+            return self._explainer(prepared, code or assessment.predicted, patient=patient)[0]
+
+
+def check_size(size: int, name: str) -> None:
+    """Refuse a file that is too large to be held in memory with others.
+
+    Raises:
+        ValueError: If it has more than 20 MB.
+    """
+    if size > MAXIMUM_BYTES:
+        raise ValueError(
+            f"{name} has {size / 1e6:.0f} MB, over the limit of {MAXIMUM_BYTES / 1e6:.0f} MB; "
+            "reduce it first."
+        )
+
+
+def table(assessments: Iterable[Assessment]) -> pd.DataFrame:
+    """Lay assessments out as a table.
+
+    Returns:
+        One row an assessment: image, predicted, name, malignant (0 to 1), a probability for each
+        code, and warnings.
+    """
+    codes = list(classes.CODES)
+    columns = ["image", "predicted", "name", "malignant", *codes, "warnings"]
+    rows = [
+        (
+            one.name,
+            one.predicted,
+            classes.NAMES[one.predicted],
+            one.malignant,
+            *one.probabilities.tolist(),
+            " ".join(one.warnings),
+        )
+        for one in assessments
+    ]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,42 @@
+"""Texts that the app, the report and the page in the browser show alike, kept as data."""
+
+from __future__ import annotations
+
+import json
+
+from lesions import classes
+from lesions.inference import familiarity
+
+TEXTS = {
+    "title": "What a network sees in a picture of a skin lesion",
+    "introduction": "It names one of seven diagnoses, even for a picture of a cup. A benign answer "
+    "is no reason to wait: show a lesion that worries you to a doctor.",
+    "advice": "A benign answer is no reason to wait: show a lesion that worries you to a doctor.",
+    "notice": classes.NOTICE,
+    "credit": "Trained on HAM10000 (Tschandl et al. 2018, CC BY-NC 4.0).",
+    "upload": "Dermatoscopic photographs, one lesion in the middle (.jpg or .png, up to 20 MB "
+    "each)",
+    "privacy": "Pictures stay in this computer's memory and are never written to disk.",
+    "probability": "Probability at the class frequencies of HAM10000",
+    "decision_rule": "Another class is more probable. The decision rule divides each probability "
+    "by a power of the class's frequency and takes the largest, so that rare classes are not "
+    "overlooked.",
+    "heat_map": "Grad-CAM for {code}: where the network looks, not whether it is right",
+    "record": "How such answers did in testing",
+    "no_record": "No test of this network is recorded here.",
+    "warnings": familiarity.WARNINGS,
+}
+
+
+def as_json() -> str:
+    """Return the texts and the seven classes as JSON, for a page that is not Python."""
+    table = {
+        one.code: {
+            "name": one.name,
+            "malignant": one.malignant,
+            "colour": one.colour,
+            "description": one.description,
+        }
+        for one in classes.CLASSES
+    }
+    return json.dumps({**TEXTS, "classes": table}, indent=1, ensure_ascii=False) + "\n"

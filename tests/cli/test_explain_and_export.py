@@ -1,0 +1,82 @@
+"""The commands explain and export: what they write, and under which names."""
+
+import json
+import os
+import shutil
+
+import pytest
+from PIL import Image
+
+from lesions import export
+from lesions.classes import CODES
+from lesions.cli import command_line, explain
+
+
+@pytest.fixture
+def photograph(demo_metadata):
+    return demo_metadata["image_path"].iloc[0]
+
+
+@pytest.fixture
+def explained(tiny_model, tmp_path):
+    """Explain melanoma in photographs; returns the exit code."""
+
+    def run(*paths, output=tmp_path / "maps"):
+        arguments = ["explain", *map(os.fspath, paths), "--class", "mel", "--output", str(output)]
+        return command_line.main([*arguments, "--model", str(tiny_model)])
+
+    return run
+
+
+def test_explain_writes_three_panels(explained, photograph, tmp_path, capsys):
+    (tmp_path / "zero.jpg").touch()
+    assert explained(photograph, photograph, tmp_path / "zero.jpg") == 1
+    stem = os.path.basename(photograph).removesuffix(".jpg")
+    written = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert written == [f"{stem}_2_gradcam.jpg", f"{stem}_gradcam.jpg"]
+    assert Image.open(tmp_path / "maps" / written[1]).size == (1000, 390)
+    assert "1 of 3 images could not be read" in capsys.readouterr().err
+
+
+def test_no_heat_map_takes_the_place_of_another(tmp_path):
+    paths = ["a/x.jpg", "a/x_2.jpg", "b/x.jpg", "b/X.jpg", "c/" + "皮" * 83 + ".jpg"]
+    pictures = explain.picture_paths(paths, tmp_path)
+    assert len({str(picture).casefold() for picture in pictures}) == len(paths)
+    assert all(len(os.fsencode(picture.name)) <= 255 for picture in pictures)
+
+
+NAMES = (b"a$b_{c$.jpg", "皮肤.jpg".encode(), b"return\r\n.jpg", b"latin-\xe4.jpg")
+
+
+def test_any_name_is_drawn(explained, photograph, tmp_path, recwarn):
+    long = b"x" * 251 + b".jpg"
+    paths = [os.path.join(os.fsencode(tmp_path), name) for name in (*NAMES, long)]
+    for path in paths:
+        shutil.copy(photograph, path)
+    assert explained(*map(os.fsdecode, paths)) == 0
+    assert len(list((tmp_path / "maps").iterdir())) == len(paths)
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_explain_skips_what_it_wrote_into_the_folder_that_it_reads(
+    explained, photograph, tmp_path, capsys
+):
+    shutil.copy(photograph, tmp_path / "photo.jpg")
+    for _ in range(2):
+        assert explained(tmp_path, output=tmp_path) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["photo.jpg", "photo_gradcam.jpg"]
+    assert "Skipped 1 heat map" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_export_is_checked_and_described(tiny_model, tmp_path, capsys, format):
+    if format == "onnx":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    path = tmp_path / f"model.{format}"
+    arguments = ["export", "--format", format, "--output", str(path)]
+    assert command_line.main([*arguments, "--model", str(tiny_model)]) == 0
+    assert "Checked: the same probabilities" in capsys.readouterr().out
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / f"model.{format}.json"]
+    description = json.loads((tmp_path / f"model.{format}.json").read_text())
+    assert description["classes"] == list(CODES) and description["temperature"] == 0.25

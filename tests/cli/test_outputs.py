@@ -1,0 +1,110 @@
+"""No command writes over what it reads: refused before any work, whatever the path is called."""
+
+import os
+
+import pytest
+
+from lesions.cli import command_line, outputs
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder with one file that a command reads."""
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "own.jpg"
+    path.write_text("a photograph")
+    return path
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch):
+    """Check that a command ends with 2 and a sentence, before it reads a network."""
+    from lesions import inference
+
+    def never(*_):
+        raise AssertionError("the network was read before the output was checked")
+
+    monkeypatch.setattr(inference.Classifier, "__init__", never)
+
+    def check(*arguments):
+        assert command_line.main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "another --output" in error, error
+
+    return check
+
+
+def hard_link(own):
+    path = own.parents[1] / "linked.csv"
+    os.link(own, path)
+    return path
+
+
+def symbolic_link(own):
+    path = own.parents[1] / "symbolic.csv"
+    path.symlink_to(own)
+    return path
+
+
+def folder_link(own):
+    path = own.parents[1] / "elsewhere"
+    path.symlink_to(own.parent)
+    return path / own.name
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        lambda own: own,
+        lambda own: own.with_name("OWN.jpg"),
+        lambda own: own.parent / ".." / "in" / "own.jpg",
+        hard_link,
+        symbolic_link,
+        folder_link,
+    ],
+    ids=["itself", "other case", "by a parent", "hard link", "symbolic link", "linked folder"],
+)
+def test_predict_never_replaces_a_photograph(own, refused, output):
+    for paths in (own, own.parent):
+        refused("predict", paths, "--output", output(own))
+        for path in own.parents[1].glob("*.csv"):
+            path.unlink()
+        (own.parents[1] / "elsewhere").unlink(missing_ok=True)
+    assert own.read_text() == "a photograph"
+
+
+def test_predict_writes_no_table_that_looks_like_a_photograph(own, capsys):
+    output = own.with_name("answers.jpg")
+    assert command_line.main(["predict", str(own.parent), "--output", str(output)]) == 2
+    assert "suffix of a photograph" in capsys.readouterr().err and not output.exists()
+
+
+def test_no_command_replaces_the_network(own, refused, tmp_path):
+    model = tmp_path / "model.h5"
+    model.write_text("a network")
+    refused("predict", own, "--output", model, "--model", model)
+    refused("predict", own, "--output", model, "--model", tmp_path)
+    refused("export", "--format", "tflite", "--output", model, "--model", model)
+    refused("export", "--format", "savedmodel", "--output", tmp_path, "--model", model)
+    refused("explain", "--measure", "--output", model, "--model", model)
+    assert model.read_text() == "a network"
+
+
+def test_explain_never_replaces_a_photograph(own, refused):
+    taken = own.with_name("own_gradcam.jpg")
+    taken.write_text("a photograph of this very name")
+    refused("explain", own, taken, "--output", own.parent)
+    assert taken.read_text() == "a photograph of this very name"
+
+
+def test_training_writes_nothing_into_the_photographs(tmp_path, one_sentence):
+    with pytest.raises(ValueError) as error:
+        outputs.refuse_inside(tmp_path / "HAM" / "runs", tmp_path / "HAM", "--runs")
+    one_sentence(error, "another --runs")
+    outputs.refuse_inside(tmp_path / "HAM-runs", tmp_path / "HAM", "--runs")
+
+
+def test_other_places_are_allowed(own, tmp_path):
+    outputs.refuse_overwriting([tmp_path / "answers.csv", own.with_name("a.csv")], [own])
+    outputs.refuse_image_in(tmp_path / "answers.jpg", [own.parent])
+    outputs.refuse_image_in(own.with_name("answers.csv"), [own.parent])
