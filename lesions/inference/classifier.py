@@ -268,4 +268,3 @@ def find_images(paths: Iterable) -> list[str]:
             raise ValueError(f"The folder {path} holds no .jpg, .jpeg or .png image; name another.")
         found += sorted(inside, key=lambda one: one.split(os.sep))
     return found
-

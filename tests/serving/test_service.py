@@ -18,18 +18,18 @@ from conftest import REPOSITORY
 from PIL import Image
 
 from lesions import classes
-from lesions.serving import answers
+from lesions.serving import Assessor
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed; see requirements-dev.txt")
 for package in ("fastapi", "uvicorn", "python_multipart"):
     pytest.importorskip(package, reason=f"{package} is not installed; see requirements-app.txt")
 
-from lesions.serving import service  # noqa: E402
+from lesions.serving import limits, service  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def desk(tiny_model):
-    return answers.AnswerDesk(tiny_model, tta=False)
+def assessor(tiny_model):
+    return Assessor(tiny_model, tta=False)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,14 @@ def get(app, address):
 
 
 @pytest.fixture(scope="module")
-def app(desk):
-    return service.make_service(desk)
+def app(assessor):
+    return service.make_service(assessor)
 
 
-def test_prediction_is_the_desks(app, desk, content):
+def test_prediction_is_the_assessors(app, assessor, content):
     reply = post(app, "/predict", content)
     assert reply.status_code == 200
-    found, expected = reply.json(), desk.answer(content, "photo.jpg")
+    found, expected = reply.json(), assessor.assess(content, "photo.jpg")
     assert found["predicted"] == expected.predicted
     assert found["name"] == classes.NAMES[expected.predicted]
     assert list(found["probabilities"]) == list(classes.CODES)
@@ -87,10 +87,10 @@ def test_explanation_is_an_overlay_of_the_class_asked_for(app, content):
     assert post(app, "/explain?target=wart", content).status_code == 422
 
 
-def test_health_names_the_network(app, desk):
+def test_health_names_the_network(app, assessor):
     found = get(app, "/health").json()
     assert (found["status"], found["run"], found["waiting"]) == ("ok", "tiny", 0)
-    assert found["image_size"] == desk.classifier.image_size
+    assert found["image_size"] == assessor.classifier.image_size
 
 
 def bomb():
@@ -134,18 +134,19 @@ def test_a_body_of_unknown_length_is_cut_off(app):
     assert asyncio.run(asyncio.wait_for(send(), 60)).status_code == 413
 
 
-def test_pictures_are_never_written(app, monkeypatch, tmp_path):
+def test_pictures_are_never_written(app, content, monkeypatch, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
     large = cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
     assert len(large) > 4_000_000
+    post(app, "/predict", content)  # starts the process that decodes
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     assert post(app, "/predict", large).status_code == 200
 
 
-def test_beyond_the_queue_is_503_and_the_others_are_answered(desk, content, monkeypatch):
-    app = service.make_service(desk, queue_length=2)
-    go, answer = threading.Event(), desk.answer
-    monkeypatch.setattr(desk, "answer", lambda *given: (go.wait(60), answer(*given))[1])
+def test_beyond_the_queue_is_503_and_the_others_are_answered(assessor, content, monkeypatch):
+    app = service.make_service(assessor, queue_length=2)
+    go, predict = threading.Event(), assessor.predict
+    monkeypatch.setattr(assessor, "predict", lambda picture: (go.wait(60), predict(picture))[1])
 
     async def send():
         transport = httpx.ASGITransport(app)
@@ -219,6 +220,76 @@ async def load(address, content, clients, requests):
     async with httpx.AsyncClient(timeout=300, limits=limits) as client:
         await asyncio.gather(*(work(client) for _ in range(clients)))
     return codes
+
+
+def connect(url):
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def seconds_until_closed(connection):
+    """How long the service keeps a connection on which nothing more is sent."""
+    started = time.monotonic()
+    while connection.recv(65_536):
+        pass
+    return time.monotonic() - started
+
+
+HALF_BODY = (
+    b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    b"Content-Length: 100000\r\n\r\n--x\r\n"
+)
+
+
+@pytest.mark.slow
+def test_half_requests_hold_nobody_and_are_dropped(address, content):
+    _, url = address
+    sent = (HALF_BODY, b"POST /predict HTTP/1.1\r\nHost: a\r\n", b"", b"\x16\x03\x01garbage")
+    connections = [connect(url) for _ in range(64)]
+    for number, connection in enumerate(connections):
+        connection.sendall(sent[number % len(sent)])
+    started = time.monotonic()
+    reply = httpx.post(f"{url}/predict", files={"file": ("a.jpg", content)}, timeout=60)
+    assert reply.status_code == 200 and time.monotonic() - started < limits.SILENT_SECONDS
+    assert httpx.get(f"{url}/health").json()["waiting"] == 0
+    for connection in connections:
+        assert seconds_until_closed(connection) < 10
+        connection.close()
+    assert time.monotonic() - started < 20
+
+
+def progressive_bomb(sides=(65_000, 1_500)):
+    """A small file that a decoder works on for a long time: a wide picture in many scans."""
+    buffer = io.BytesIO()
+    Image.new("L", sides, 128).save(buffer, "jpeg", progressive=True)
+    whole = buffer.getvalue()
+    scan = whole.rindex(b"\xff\xda")
+    return whole[:-2] + whole[scan:-2] * 4000 + whole[-2:]
+
+
+@pytest.mark.slow
+def test_a_picture_made_to_be_slow_holds_neither_others_nor_the_end(tiny_model, content):
+    process, url = start(tiny_model)
+    replies = []
+
+    def send(picture):
+        reply = httpx.post(f"{url}/predict", files={"file": ("a.jpg", picture)}, timeout=120)
+        replies.append(reply.status_code)
+
+    try:
+        send(content)  # starts a process that decodes
+        slow = threading.Thread(target=send, args=(progressive_bomb(),))
+        slow.start()
+        time.sleep(1)
+        send(content)
+        assert replies == [200, 200] or replies == [200, 415, 200]
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        process.wait(60)
+        slow.join(60)
+        assert time.monotonic() - started < 30 and sorted(replies) == [200, 200, 415]
+    finally:
+        process.kill()
 
 
 @pytest.mark.slow

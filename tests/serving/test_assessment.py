@@ -1,4 +1,4 @@
-"""What is said about a picture, the same by every way of asking."""
+"""The assessment of a picture, the same by every way of asking."""
 
 import asyncio
 import io
@@ -14,12 +14,12 @@ from lesions.classes import CODES
 from lesions.cli import command_line
 from lesions.evaluation import predictions
 from lesions.networks import views
-from lesions.serving import answers, report, track_record
+from lesions.serving import Assessor, report, table, texts, track_record
 
 
 @pytest.fixture(scope="module")
-def desk(tiny_model):
-    return answers.AnswerDesk(tiny_model)
+def assessor(tiny_model):
+    return Assessor(tiny_model)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def paths(demo_metadata):
 
 @pytest.fixture(scope="module")
 def expected(tiny_model, paths):
-    """What the classifier says to three photographs, looking eight times."""
+    """What the classifier predicts for three photographs, by eight views."""
     rows = list(inference.Classifier(tiny_model).classify(paths))
     return np.array([[row[code] for code in CODES] for row in rows])
 
@@ -60,24 +60,24 @@ def read(path):
         return file.read()
 
 
-def test_the_desk_says_what_the_classifier_says(desk, paths, expected):
-    found = [desk.answer(read(path), "a.jpg").probabilities for path in paths]
+def test_the_assessor_predicts_what_the_classifier_predicts(assessor, paths, expected):
+    found = [assessor.assess(read(path), "a.jpg").probabilities for path in paths]
     assert np.abs(found - expected).max() < 1e-4
 
 
-def test_the_command_line_says_it(tiny_model, paths, expected, tmp_path):
+def test_the_command_line_predicts_it(tiny_model, paths, expected, tmp_path):
     arguments = ["predict", *paths, "--output", str(tmp_path / "a.csv")]
     assert command_line.main([*arguments, "--model", str(tiny_model)]) == 0
     found = pd.read_csv(tmp_path / "a.csv")[list(CODES)].to_numpy()
     assert np.abs(found - expected).max() < 1e-4
 
 
-def test_the_service_says_it(desk, paths, expected):
+def test_the_service_predicts_it(assessor, paths, expected):
     httpx = pytest.importorskip("httpx", reason="httpx is not installed")
     pytest.importorskip("fastapi", reason="fastapi is not installed; see requirements-app.txt")
     from lesions.serving import service
 
-    app = service.make_service(desk)
+    app = service.make_service(assessor)
 
     async def send(path):
         transport = httpx.ASGITransport(app)
@@ -92,7 +92,7 @@ def test_the_service_says_it(desk, paths, expected):
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [("float32", 1e-4), ("float16", 1e-2), ("int8", 2e-2)]
 )
-def test_tensorflow_lite_says_it(lite_files, paths, expected, precision, tolerance):
+def test_tensorflow_lite_predicts_it(lite_files, paths, expected, precision, tolerance):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     rows = list(inference.Classifier(lite_files[precision]).classify(paths))
     found = np.array([[row[code] for code in CODES] for row in rows])
@@ -100,7 +100,7 @@ def test_tensorflow_lite_says_it(lite_files, paths, expected, precision, toleran
     assert np.abs(found.sum(axis=1) - 1).max() < 1e-6
 
 
-def test_onnx_says_it(tiny_model, paths, expected, tmp_path):
+def test_onnx_predicts_it(tiny_model, paths, expected, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
     classifier = inference.Classifier(tiny_model)
@@ -172,34 +172,34 @@ def test_a_run_folder_is_a_model(tiny_model):
     assert inference.Classifier(tiny_model.parent).path == tiny_model
 
 
-def test_too_large_a_picture_is_refused_unread(desk, one_sentence):
+def test_too_large_a_picture_is_refused_unread(assessor, one_sentence):
     with pytest.raises(ValueError) as error:
-        desk.answer(bytes(40_000_000), "large")
+        assessor.assess(bytes(40_000_000), "large")
     one_sentence(error, "large has 40 MB, over the limit of 20 MB")
 
 
-def test_table_has_one_row_an_answer(desk, paths):
-    found = [desk.answer(read(path), f"{number}.jpg") for number, path in enumerate(paths)]
-    table = answers.table(found)
-    assert table["image"].tolist() == ["0.jpg", "1.jpg", "2.jpg"]
-    malignant = table[list(classes.MALIGNANT)].sum(axis=1)
-    assert np.allclose(table["malignant"], malignant)
+def test_table_has_one_row_a_picture(assessor, paths):
+    found = [assessor.assess(read(path), f"{number}.jpg") for number, path in enumerate(paths)]
+    rows = table(found)
+    assert rows["image"].tolist() == ["0.jpg", "1.jpg", "2.jpg"]
+    malignant = rows[list(classes.MALIGNANT)].sum(axis=1)
+    assert np.allclose(rows["malignant"], malignant)
 
 
-def test_report_is_one_page_with_the_picture_in_it(desk, paths):
-    answer = desk.answer(read(paths[0]), "a.jpg")
-    heat_map = desk.heat_map(answer)
+def test_report_is_one_page_with_the_picture_in_it(assessor, paths):
+    assessment = assessor.assess(read(paths[0]), "a$b_{c\ud800\n.jpg")
+    heat_map = assessor.heat_map(assessment)
     pages = [
         np.asarray(
-            Image.open(io.BytesIO(report.one_page(answer, heat_map, "mel", said, "cnn"))).convert(
-                "RGB"
-            )
+            Image.open(
+                io.BytesIO(report.one_page(assessment, heat_map, "mel", said, "cnn"))
+            ).convert("RGB")
         )
         for said in ([], ["A sentence on testing."])
     ]
     assert pages[0].shape == (1402, 992, 3)
     assert (pages[0] != pages[1]).any()
-    red, blue = answer.picture.reshape(-1, 3).mean(axis=0)[[0, 2]]
+    red, blue = assessment.picture.shown.reshape(-1, 3).mean(axis=0)[[0, 2]]
     left = pages[0][450:560, 130:420].reshape(-1, 3).mean(axis=0)
     assert abs(left[0] - red) < 60 and abs(left[2] - blue) < 60
 
@@ -223,11 +223,14 @@ def recorded(tiny_model, tmp_path):
 
 def test_record_counts_what_was_right_and_wrong(recorded):
     found = track_record.read(recorded)
-    assert "said melanoma of 17 photographs, and 15 of them were (88%)" in found.when_named("mel")
+    assert (
+        "predicted melanoma for 17 photographs, and 15 of them showed it (88%)"
+        in found.when_named("mel")
+    )
     assert "the others were melanocytic nevus (2)" in found.when_named("mel")
     assert "found 15 (75%)" in found.when_true("mel")
-    assert "it took the others for melanocytic nevus (5)" in found.when_true("mel")
-    assert found.when_named("df") == "In testing the network never said dermatofibroma."
+    assert "it classified the others as melanocytic nevus (5)" in found.when_true("mel")
+    assert found.when_named("df") == "In testing the network never predicted dermatofibroma."
     sure = found.rows["probability"].iloc[0]
     assert "right in 82% (33 of 40 photographs)" in found.when_as_sure(sure)
     assert found.when_as_sure(0.2) == ""
@@ -245,3 +248,34 @@ def test_best_models_record_is_what_the_comparison_says():
     recall = (record.rows["dx"] == record.rows["predicted"]).groupby(record.rows["dx"]).mean()
     assert recall.mean() == pytest.approx(row["test_decided_balanced_accuracy"], abs=2e-3)
     assert f"{row['test_decided_balanced_accuracy']:.0%} by the decision rule" in record.headline
+
+
+def test_an_explainer_is_built_once(assessor, paths):
+    """Building one takes seconds, so every heat map comes from the same one."""
+    explainer = assessor._explainer
+    assessments = [assessor.assess(read(path), "a.jpg") for path in paths[:2]]
+    maps = [assessor.heat_map(assessment, "mel") for assessment in assessments]
+    assert assessor._explainer is explainer and (maps[0] != maps[1]).any()
+
+
+def test_a_file_that_is_slow_to_decode_ends_in_a_sentence(assessor, monkeypatch):
+    from lesions.serving import assessment
+
+    monkeypatch.setattr(assessment, "DECODING_SECONDS", 0.001)
+    noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "jpeg", quality=95)
+    with pytest.raises(ValueError, match="takes longer than 0.001 s"):
+        assessor.read(buffer.getvalue(), "slow.jpg")
+
+
+def test_a_lite_file_cannot_be_assessed_with(lite_files, one_sentence):
+    with pytest.raises(ValueError) as error:
+        Assessor(lite_files["float32"])
+    one_sentence(str(error.value).replace(".tflite", "").replace(".h5 ", ""), "float32")
+
+
+def test_texts_are_data(tmp_path):
+    found = json.loads(texts.as_json())
+    assert found["notice"] == classes.NOTICE and list(found["classes"]) == list(CODES)
+    assert found["title"] == texts.TEXTS["title"] and set(found["warnings"]) >= {"tiny", "unlike"}
