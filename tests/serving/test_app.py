@@ -1,234 +1,119 @@
-"""The app, driven in a real browser."""
-
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+"""The app, by Streamlit's own test: what it shows for good, several and broken pictures."""
 
 import cv2
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from PIL import Image
 
 from lesions import classes
 from lesions.inference import familiarity
+from lesions.serving.texts import TEXTS
 
-pytest.importorskip("streamlit", reason="streamlit is not installed; see requirements-app.txt")
-pytest.importorskip("qrcode", reason="qrcode is not installed; see requirements-app.txt")
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="selenium is not installed; see requirements-dev.txt"
+testing = pytest.importorskip(
+    "streamlit.testing.v1", reason="streamlit is not installed; see requirements-app.txt"
 )
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-
-pytestmark = pytest.mark.slow
-PATIENCE = 300
+pytest.importorskip("qrcode", reason="qrcode is not installed; see requirements-app.txt")
+if not hasattr(testing.AppTest, "file_uploader"):
+    pytest.skip("this Streamlit cannot upload files in a test", allow_module_level=True)
+SECONDS = 300
 
 
 @pytest.fixture(scope="module")
-def address(tiny_model, tmp_path_factory):
-    """The running app, on a tiny network; whatever it writes would show in its folder."""
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "temporary").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
-    environment = {
-        **os.environ,
-        "LESIONS_MODEL": str(tiny_model),
-        "TMPDIR": str(folder / "temporary"),
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    with open(folder / "log.txt", "w") as log:
-        app = subprocess.Popen(
-            [*command, "--server.headless=true"],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for_health(app, address, folder / "log.txt")
-        yield address
-    finally:
-        app.terminate()
-        app.wait(30)
-    assert "Traceback" not in (folder / "log.txt").read_text()
-    files = [path for path in (folder / "temporary").rglob("*") if path.is_file()]
-    starts = {path.name: path.read_bytes()[:4] for path in files}
-    assert not {b"\xff\xd8\xff\xe0", b"\x89PNG"} & set(starts.values()), "a picture was written"
+def model(tiny_model):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LESIONS_MODEL", str(tiny_model))
+        yield tiny_model
 
 
-def wait_for_health(app, address, log):
-    for _ in range(PATIENCE * 2):
-        assert app.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(log.read_text())
+@pytest.fixture
+def page(model):
+    """The app as it is first shown."""
+    page = testing.AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=SECONDS).run()
+    assert not page.exception
+    return page
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no Chromium here; install the Debian packages chromium and chromium-driver")
-    folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for switch in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={folder / 'profile'}",
-        "window-size=1280,1500",
-    ):
-        options.add_argument(f"--{switch}")
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    browser.downloads = folder / "downloads"
-    browser.downloads.mkdir()
-    browser.execute_cdp_cmd(
-        "Browser.setDownloadBehavior",
-        {"behavior": "allow", "downloadPath": str(browser.downloads)},
-    )
-    yield browser
-    browser.quit()
+def photographs(demo_metadata):
+    """The contents of two photographs."""
+    contents = []
+    for path in demo_metadata["image_path"].iloc[:2]:
+        with open(path, "rb") as file:
+            contents.append(file.read())
+    return contents
 
 
-class Page:
-    """The app in the browser, freshly loaded."""
-
-    def __init__(self, browser, address):
-        self.browser = browser
-        browser.get(address)
-        self.find("input[type=file]")
-
-    def find(self, selector):
-        """The first element of a CSS selector, once it is there."""
-        return self.until(lambda: self.browser.find_elements(By.CSS_SELECTOR, selector))[0]
-
-    def until(self, condition):
-        return WebDriverWait(self.browser, PATIENCE).until(lambda _: condition())
-
-    @property
-    def text(self):
-        return self.browser.execute_script("return document.body.innerText")
-
-    def says(self, *words):
-        """Waits until the page says all these words and is at rest; returns its text."""
-        self.until(lambda: all(word in self.text for word in words) and not self.is_busy())
-        assert "Traceback" not in self.text
-        return self.text
-
-    def is_busy(self):
-        return self.browser.find_elements(By.CSS_SELECTOR, "[data-testid=stStatusWidget]")
-
-    def upload(self, *paths):
-        self.find("input[type=file]").send_keys("\n".join(map(str, paths)))
-
-    def picture(self):
-        """The overlay as the browser shows it."""
-        return self.find("[data-testid=stMain] [data-testid=stImage] img").screenshot_as_png
-
-    def download(self, label, name):
-        """Presses a download button; returns the whole file."""
-        buttons = self.browser.find_elements(By.CSS_SELECTOR, "[data-testid=stDownloadButton]")
-        chosen = next(button for button in buttons if label in button.text)
-        chosen.find_element(By.TAG_NAME, "button").click()
-        path = self.browser.downloads / name
-        self.until(path.exists)
-        return path
+def upload(page, **contents):
+    """Upload pictures and let the page run."""
+    for name, content in contents.items():
+        suffix = "png" if content[:4] == b"\x89PNG" else "jpg"
+        kind = "image/png" if suffix == "png" else "image/jpeg"
+        page.file_uploader[0].upload(f"{name}.{suffix}", content, kind)
+    page.run()
+    assert not page.exception
+    return page
 
 
-@pytest.fixture
-def page(browser, address):
-    return Page(browser, address)
+def sentences(elements):
+    return " ".join(str(element.value) for element in elements)
 
 
-@pytest.fixture
-def photograph(demo_metadata):
-    return demo_metadata["image_path"].iloc[0]
+def test_the_empty_page_says_what_it_is(page):
+    assert page.header[0].value == TEXTS["title"]
+    assert TEXTS["introduction"] in sentences(page.markdown)
+    assert classes.NOTICE in sentences(page.html)
+    assert TEXTS["privacy"] in sentences(page.caption)
+    assert "cnn, 64 px" in sentences(page.markdown)
 
 
-def test_upload_change_the_class_and_keep_the_report(page, photograph):
-    page.upload(photograph)
-    text = page.says("Grad-CAM for", "Malignant", "Download the report")
-    assert any(lesion_class.description in text for lesion_class in classes.CLASSES)
-    assert page.find("[data-testid=stVegaLiteChart] :is(canvas, svg)").size["height"] > 100
-    overlay = page.picture()
-    shown = next(code for code in classes.CODES if f"Grad-CAM for {code}:" in text)
-    other = next(code for code in classes.CODES if code != shown)
-    choice = page.find("[data-testid=stMain] [data-testid=stSelectbox] input")
-    choice.send_keys(classes.NAMES[other][:12], Keys.ENTER)
-    page.says(f"Grad-CAM for {other}:")
-    assert page.picture() != overlay
-    slider = page.find("[data-testid=stSlider] :is(input[type=range], [role=slider])")
-    page.browser.execute_script("arguments[0].focus()", slider)
-    page.browser.switch_to.active_element.send_keys(Keys.HOME)
-    page.until(lambda: page.find("[data-testid=stSliderThumbValue]").text == "0%")
-    page.says(f"Grad-CAM for {other}:")
-    with Image.open(page.download("report", "report.png")) as report:
-        assert report.size == (992, 1402) and np.asarray(report.convert("L")).std() > 20
+def test_a_photograph_is_assessed(page, photographs):
+    upload(page, photo=photographs[0])
+    named = page.subheader[0].value
+    (lesion_class,) = [one for one in classes.CLASSES if named == f"{one.name} ({one.code})"]
+    assert lesion_class.description in sentences(page.markdown)
+    shares = {metric.label: int(metric.value.rstrip("%")) for metric in page.metric}
+    assert shares["Malignant"] + shares["Benign"] in (99, 100, 101)
+    assert TEXTS["no_record"] in sentences(page.markdown)
+    assert len(page.download_button) == 1
 
 
-def test_notice_is_in_view_wherever_one_scrolls(page, photograph):
-    page.upload(photograph)
-    page.says("Download the report")
-    notice = page.find(".notice")
-    for place in ("0", "document.querySelector('[data-testid=stMain]').scrollHeight"):
-        script = f"document.querySelector('[data-testid=stMain]').scrollTo(0, {place})"
-        page.browser.execute_script(script)
-        box = page.browser.execute_script(
-            "const b = arguments[0].getBoundingClientRect();return [b.top, b.bottom, innerHeight]",
-            notice,
-        )
-        assert notice.text == classes.NOTICE and 0 <= box[0] < box[1] <= box[2] + 1
+def test_the_heat_map_is_that_of_the_class_that_is_chosen(page, photographs):
+    upload(page, photo=photographs[0])
+    chosen = page.main.selectbox[0]
+    other = next(code for code in classes.CODES if code != chosen.value)
+    chosen.set_value(other).run()
+    assert not page.exception
+    shown = page.main.get("imgs")[0].proto.imgs[0].caption
+    assert TEXTS["heat_map"].format(code=other) in shown
+    page.slider[0].set_value(0).run()
+    assert not page.exception
 
 
-def test_phone_is_offered_a_code_to_scan(page):
-    code = page.find("[data-testid=stSidebar] img")
-    page.until(lambda: code.size["height"] > 0)  # it is in the page before it is drawn
-    assert code.size["width"] > 100
-    link = page.find("[data-testid=stSidebar] a[href^='http://']").get_attribute("href")
-    data = np.frombuffer(code.screenshot_as_png, np.uint8)
-    found, *_ = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(data, cv2.IMREAD_COLOR))
-    assert found.rstrip("/") == link.rstrip("/")
-    assert link.rstrip("/").endswith(page.browser.current_url.rstrip("/").rsplit(":", 1)[1])
+def test_several_pictures_give_a_table_and_a_broken_one_a_sentence(page, photographs):
+    china = cv2.imencode(".png", familiarity.everyday_pictures()["china"][..., ::-1])[1].tobytes()
+    upload(page, photo=photographs[0], text=b"not an image", cup=china)
+    assert [error.value for error in page.error] == [
+        "text.jpg is not an image; give a .jpg or .png file."
+    ]
+    rows = page.dataframe[0].value
+    assert rows["image"].tolist() == ["photo.jpg", "cup.png"]
+    assert "unlike the dermatoscopic photographs" in rows["warnings"].iloc[1]
+    page.main.selectbox[0].set_value(1).run()
+    assert not page.exception
+    assert "unlike the dermatoscopic photographs" in sentences(page.warning)
 
 
-def test_several_pictures_give_a_table_and_what_is_broken_a_sentence(page, photograph, tmp_path):
-    text = tmp_path / "text.jpg"
-    text.write_text("not an image")
-    cup = tmp_path / "china.png"
-    cv2.imwrite(str(cup), familiarity.everyday_pictures()["china"][..., ::-1])
-    page.upload(photograph, text, cup)
-    page.says("text.jpg is not an image; give a .jpg or .png file.", "Download the table")
-    assert page.browser.find_elements(By.CSS_SELECTOR, "[data-testid=stDataFrame]")
-    rows = page.download("table", "answers.csv").read_text().splitlines()
-    assert rows[0].startswith("image,predicted,name,malignant,akiec") and len(rows) == 3
-    assert "unlike the dermatoscopic photographs" in rows[2]
+def test_twenty_megabytes_are_the_limit(page):
+    noise = np.random.default_rng(0).bytes(20_100_000)
+    upload(page, large=b"\x89PNG" + noise)
+    assert "over the limit of 20 MB" in page.error[0].value
 
 
-def test_forty_megabytes_get_a_sentence(page, tmp_path):
-    large = tmp_path / "large.png"
-    noise = np.random.default_rng(0).integers(0, 256, (3700, 3700, 3), dtype=np.uint8)
-    cv2.imwrite(str(large), noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])
-    assert large.stat().st_size > 40_000_000
-    page.upload(large)
-    page.says("large.png has 41 MB, over the limit of 20 MB; reduce it first.")
+def test_a_network_that_is_missing_is_named(model, monkeypatch):
+    import streamlit
+
+    streamlit.cache_resource.clear()
+    monkeypatch.setenv("LESIONS_MODEL", "/nowhere/model.h5")
+    page = testing.AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=SECONDS).run()
+    assert "/nowhere/model.h5" in page.error[0].value and not page.exception
+    streamlit.cache_resource.clear()

@@ -189,14 +189,10 @@ def test_table_has_one_row_a_picture(assessor, paths):
 def test_report_is_one_page_with_the_picture_in_it(assessor, paths):
     assessment = assessor.assess(read(paths[0]), "a$b_{c\ud800\n.jpg")
     heat_map = assessor.heat_map(assessment)
-    pages = [
-        np.asarray(
-            Image.open(
-                io.BytesIO(report.one_page(assessment, heat_map, "mel", said, "cnn"))
-            ).convert("RGB")
-        )
-        for said in ([], ["A sentence on testing."])
-    ]
+    pages = []
+    for sentences in ([], ["A sentence on testing."]):
+        page = report.one_page(assessment, heat_map, "mel", sentences, "cnn")
+        pages.append(np.asarray(Image.open(io.BytesIO(page)).convert("RGB")))
     assert pages[0].shape == (1402, 992, 3)
     assert (pages[0] != pages[1]).any()
     red, blue = assessment.picture.shown.reshape(-1, 3).mean(axis=0)[[0, 2]]
