@@ -11,8 +11,7 @@ import pandas as pd
 import qrcode
 import streamlit as st
 
-from lesions import classes, inference
-from lesions.explanation import explain
+from lesions import classes, explanation, inference
 from lesions.serving import Assessment, Assessor, report, table
 from lesions.serving.texts import TEXTS
 from lesions.system import hardware
@@ -171,7 +170,7 @@ def show(assessment: Assessment) -> None:
         opacity = st.slider("Opacity of the heat map", 0, 100, 45, format="%d%%") / 100
         shown = heat_map(assessment, code)
         st.image(
-            explain.overlay(assessment.picture.shown, shown, opacity),
+            explanation.overlay(assessment.picture.shown, shown, opacity),
             caption=f"{assessment.name}, centre square; {TEXTS['heat_map'].format(code=code)}",
             width="stretch",
         )

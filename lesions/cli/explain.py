@@ -156,9 +156,9 @@ def write_heat_maps(
     """
     import numpy as np
 
-    from lesions.explanation import explain
+    from lesions import explanation
 
-    explainer = explain.Explainer(classifier.model)  # once, because building it takes seconds
+    explainer = explanation.Explainer(classifier.model)  # once, because building it takes seconds
     read = (one for batch in classifier.read(paths, 8) for one in batch)
     for picture, (path, image, error) in zip(pictures, read, strict=True):
         if error:
@@ -172,12 +172,12 @@ def write_heat_maps(
         probability = float(probabilities[0, classes.CODES.index(predicted)])
         credit = f"Image: {_text_for_figures(Path(path).name)}"
         try:
-            explain.save_example(
+            explanation.save_example(
                 picture, image, maps[0], None, predicted, probability, credit, explained
             )
         except OSError as error:
             raise ValueError(
-                f"{picture} cannot be written ({error.strerror}); name another --output."
+                f"{picture} cannot be written ({error.strerror or error}); name another --output."
             ) from error
         yield picture, ""
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lesions import classes, data, inference
+from lesions import classes, data, explanation, inference
 from lesions.data import images
-from lesions.explanation import explain
 from lesions.inference import familiarity
 from lesions.serving import track_record
 
@@ -93,12 +92,12 @@ class Assessor:
             ValueError: As `inference.Classifier`, for a `.tflite` file, and on another backend
                 than TensorFlow.
         """
-        explain.require_tensorflow()
+        explanation.require_tensorflow()
         self.classifier = inference.Classifier(model_path, tta)
         self.classifier.require_keras("Heat maps")
         self.familiarity_problem = self.classifier.familiarity()[1]
         self.record = track_record.read(self.classifier)
-        self._explainer = explain.Explainer(self.classifier.model)
+        self._explainer = explanation.Explainer(self.classifier.model)
         # Keras traces a function at its first call, which two threads must not do at once.
         self._one_at_a_time = threading.Lock()
 

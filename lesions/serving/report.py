@@ -8,8 +8,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from lesions import classes, figures
-from lesions.explanation import explain
+from lesions import classes, explanation, figures
 from lesions.serving.assessment import Assessment
 from lesions.serving.texts import TEXTS
 
@@ -61,7 +60,7 @@ def one_page(
     )
     page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")
     square = assessment.picture.shown
-    overlay = explain.overlay(square, heat_map, opacity)
+    overlay = explanation.overlay(square, heat_map, opacity)
     titles = ("The picture's centre square", f"Evidence for {explained} (Grad-CAM)")
     for left, picture, title in zip((0.08, 0.52), (square, overlay), titles, strict=True):
         axes = page.add_axes((left, 0.527, 0.40, 0.283))

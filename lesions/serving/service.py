@@ -16,8 +16,7 @@ from fastapi import FastAPI, File, HTTPException, Query, Response, UploadFile
 from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartParser
 
-from lesions import classes
-from lesions.explanation import explain
+from lesions import classes, explanation
 from lesions.serving.assessment import MAXIMUM_BYTES, Assessment, Assessor
 from lesions.serving.limits import BODY_BYTES, PromptProtocol, RequestLimits
 
@@ -136,7 +135,7 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
 
 def _overlay(assessor: Assessor, assessment: Assessment, target, opacity: float) -> bytes:
     heat_map = assessor.heat_map(assessment, target)
-    overlay = explain.overlay(assessment.picture.shown, heat_map, opacity)
+    overlay = explanation.overlay(assessment.picture.shown, heat_map, opacity)
     return cv2.imencode(".png", overlay[..., ::-1])[1].tobytes()
 
 

@@ -12,12 +12,11 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from lesions import export
+from lesions import explanation, export
 from lesions.classes import CODES
 from lesions.cli import command_line, evaluate, explain, train
 from lesions.cli import export as export_command
 from lesions.evaluation import predictions
-from lesions.explanation import explain as explanations
 from lesions.networks import models
 from lesions.study import recipes
 
@@ -160,7 +159,7 @@ def test_score_on_other_photographs_is_that_of_their_predictions(
 
 def test_lists_in_the_help_are_those_of_the_package():
     assert train.ARCHITECTURES == tuple(models.ARCHITECTURES)
-    assert explain.METHODS == tuple(explanations.METHODS)
+    assert explain.METHODS == tuple(explanation.METHODS)
     assert export_command.FORMATS == export.FORMATS
     assert export_command.PRECISIONS == export.PRECISIONS
 
