@@ -104,7 +104,9 @@ def decode_image(data: bytes, name="the image") -> np.ndarray:
     try:
         picture = opener(io.BytesIO(data))
     except Exception as error:  # Pillow raises what it likes
-        raise ValueError(f"{name} is not an image; give a .jpg or .png file.") from error
+        raise ValueError(
+            f"{name} is not an image or is damaged; give a whole .jpg or .png file."
+        ) from error
     with picture:
         _check_size(*picture.size, name)
         try:

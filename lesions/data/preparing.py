@@ -123,10 +123,7 @@ def read_mask(path, size: int) -> np.ndarray:
         bool, (size, size), True on the lesion.
 
     Raises:
-        ValueError: If the file cannot be decoded.
+        ValueError: As `read_image`.
     """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise ValueError(f"{path} is not a mask image; download the masks again.")
-    mask = (centre_square(mask) > 0).astype(np.uint8) * 255
+    mask = (centre_square(read_image(path)).max(axis=2) > 0).astype(np.uint8) * 255
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) >= 128
