@@ -43,14 +43,13 @@ def demo_store(demo_metadata, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(demo_metadata, tmp_path_factory):
     """A small untrained network, with the familiarity file that belongs to it."""
-    from lesions import inference
+    from lesions import evaluation, inference
     from lesions.inference import familiarity
     from lesions.networks import models
 
     folder = tmp_path_factory.mktemp("tiny")
-    path = models.save(
-        models.build("cnn", 64, "random"), folder / "model.h5", {"temperature": 0.25, "run": "tiny"}
-    )
+    details = {"correction": evaluation.Correction(power=4.0).to_details(), "run": "tiny"}
+    path = models.save(models.build("cnn", 64, "random"), folder / "model.h5", details)
     fitted = familiarity.fit(inference.Classifier(path, tta=False), demo_metadata)
     fitted.save(folder / familiarity.FILE)
     return path

@@ -48,15 +48,16 @@ def run(arguments) -> int:
         comparison.run_folders(arguments.folder),
     )
     refuse_overwriting([output], [Path(one) / "predictions.csv" for one in runs])
-    table = comparison.compare(runs)
+    table = comparison.compare(comparison.entries(runs))
     path = comparison.write_comparison(table, output)
     columns = {
         "run": table["run"],
-        "validation": table["validation_balanced_accuracy"].map("{:.3f}".format),
+        "validation log loss": table["validation_log_loss"].map("{:.3f}".format),
         "test balanced accuracy": [
             f"{value:.3f} [{low:.3f}, {high:.3f}]"
             for value, low, high in table.filter(regex="^test_balanced_accuracy").to_numpy()
         ],
+        "of lesions": table["test_lesion_balanced_accuracy"].map("{:.3f}".format),
         "macro AUC": table["test_macro_auc"].map("{:.3f}".format),
         "macro F1": table["test_macro_f1"].map("{:.3f}".format),
         "minutes": table["minutes"].map("{:.1f}".format),

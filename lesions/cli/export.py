@@ -18,8 +18,8 @@ EPILOG = f"""examples:
   python -m lesions export --format savedmodel --output skin_saved_model
 
 With the file comes FILE.json, which names the order of the classes, the form of the input and the
-temperature that calibrates the probabilities. The exported network is run on random images
-and must answer as the original.
+correction that brings the probabilities to the class frequencies. The exported network is run on
+random images and must answer as the original.
 {classes.NOTICE}"""
 
 

@@ -1,41 +1,58 @@
-"""Scores, intervals, calibration and the decision rule, from predictions.csv alone."""
+"""Figures, intervals, calibration, decision rule and ensembles, from predictions alone.
 
-from lesions.evaluation.metrics import (
-    AGE_BANDS,
-    SLICES,
-    TEMPERATURES,
-    apply_temperature,
-    confusion,
-    decided_scores,
-    evaluate,
-    fit_temperature,
-    intervals,
+What is here reads tables of predictions (predictions.csv) and at most the table of the photographs
+they are of. It needs no network, no photograph and no GPU, so that every figure can be remade in
+seconds from what is recorded. Code that loads a model, decodes an image or draws a plot belongs
+elsewhere.
+
+The order is always the same: `answer` brings a run's probabilities to the class frequencies and
+names a class by the decision rule, with numbers fitted by `answers_details` or `evaluate` on rows
+that the network was not trained on; everything else computes on what `answer` returns.
+"""
+
+from lesions.evaluation.answering import answer, answers_details
+from lesions.evaluation.bootstrap import intervals, mean_intervals, paired_difference
+from lesions.evaluation.decisions import decide
+from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
+from lesions.evaluation.frequencies import Correction, class_frequencies
+from lesions.evaluation.predictions import (
+    arrays,
     labels_and_probabilities,
-    mean_intervals,
-    metrics,
-    paired_difference,
-    per_class,
-    reliability,
+    read_predictions,
     rows_of,
-    slices,
+    write_predictions,
 )
+from lesions.evaluation.scores import confusion, metrics, per_class, reliability
+from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slices
+from lesions.evaluation.summary import evaluate
+from lesions.evaluation.weighted import CODES, HEADLINES, MALIGNANT
 
 __all__ = [
     "AGE_BANDS",
+    "CODES",
+    "HEADLINES",
+    "MALIGNANT",
     "SLICES",
-    "TEMPERATURES",
-    "apply_temperature",
+    "Correction",
+    "answer",
+    "answers_details",
+    "arrays",
+    "class_frequencies",
     "confusion",
-    "decided_scores",
+    "decide",
+    "ensemble",
     "evaluate",
-    "fit_temperature",
+    "fit_ensemble",
     "intervals",
     "labels_and_probabilities",
     "mean_intervals",
     "metrics",
+    "out_of_fold",
     "paired_difference",
     "per_class",
+    "read_predictions",
     "reliability",
     "rows_of",
     "slices",
+    "write_predictions",
 ]

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from lesions.evaluation import metrics
+from lesions.evaluation.answering import answer, fit
+from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
+from lesions.evaluation.predictions import read_predictions, rows_of
+from lesions.evaluation.summary import evaluate
+from lesions.system.files import replacing
+
+WITH_INTERVAL = ("balanced_accuracy", "macro_auc")
+# What the networks of all folds have in common.
+SHARED = (
+    "architecture",
+    "image_size",
+    "patient",
+    "class_weighting",
+    "oversampling",
+    "loss",
+    "epochs_trained",
+)
 
 
 def run_folders(folder) -> list[Path]:
@@ -32,27 +49,78 @@ def run_folders(folder) -> list[Path]:
     return found
 
 
-def compare(run_folders: Iterable[str | Path]) -> pd.DataFrame:
-    """Puts runs side by side, every metric recomputed from their predictions.csv.
+@dataclass(frozen=True)
+class Entry:
+    """One row of the comparison: a network, the networks of all folds, or the ensemble.
+
+    Attributes:
+        name: Name of the run folder, or "... (5 folds)", or "ensemble".
+        record: What config.json says, its `config` unfolded into it.
+        predictions: Validation or out-of-fold rows and test rows; a network's own answers, or
+            the mean of several at the class frequencies.
+        details: `correction` and `decision_strength`, fitted on the validation rows.
+        members: Name to weight, of an ensemble; else empty.
+    """
+
+    name: str
+    record: dict
+    predictions: pd.DataFrame
+    details: dict
+    members: dict[str, float] = field(default_factory=dict)
+
+    def answers(self, split: str = "test", by_lesion: bool = False) -> pd.DataFrame:
+        """Return `answering.answer` of one split."""
+        return answer(rows_of(self.predictions, split), self.details, by_lesion)
+
+
+def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
+    """Read run folders, put those of folds together, and add the ensemble of all.
 
     Args:
-        run_folders: Folders that hold config.json and predictions.csv.
+        run_folders: Folders that hold config.json, metrics.json and predictions.csv. Runs that
+            differ only in their fold and seed become one entry.
 
     Returns:
-        One row a run, best validation balanced accuracy first: run, architecture, image_size,
-        patient (whether age, sex and site are told), class_balance (what the training did about
-        the imbalance), epochs (trained), seed, initial_weights, hardware, minutes, parameters,
-        validation_balanced_accuracy, test_<metric> for each key of `metrics`, _low and _high of
-        test_balanced_accuracy and test_macro_auc (95%, over lesions), and temperature.
+        Name to entry. Where there are several, the last is "ensemble": of the fold entries if
+        there are any, because only they predict the same out-of-fold rows, else of all.
 
     Raises:
-        ValueError: If a folder lacks one of the two files, or its predictions cannot be used.
+        ValueError: If there is no folder, one lacks a file, or its predictions cannot be used.
     """
-    rows = [_run_row(Path(folder)) for folder in run_folders]
-    if not rows:
+    runs = [_read(Path(folder)) for folder in run_folders]
+    if not runs:
         raise ValueError("There is no run folder to compare; train one or name one.")
-    table = pd.DataFrame(rows)
-    return table.sort_values("validation_balanced_accuracy", ascending=False, ignore_index=True)
+    found = {run.name: run for run in runs if run.record.get("fold") is None}
+    folds: dict[str, list[Entry]] = {}
+    for run in runs:
+        if run.record.get("fold") is not None:
+            recipe = {**run.record["config"], "fold": None, "seed": None}
+            folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
+    of_folds = [_of_folds(group) for group in folds.values()]
+    found |= {entry.name: entry for entry in of_folds}
+    members = of_folds or list(found.values())
+    if len(members) > 1:
+        found["ensemble"] = _ensemble(members)
+    return found
+
+
+def compare(found: dict[str, Entry]) -> pd.DataFrame:
+    """Compute the table of all entries, every metric from their predictions.
+
+    Args:
+        found: From `entries`.
+
+    Returns:
+        One row an entry, lowest validation log loss first: run, architecture, networks (how many
+        answer), image_size, patient (whether age, sex and site are an input), class_balance,
+        epochs (trained), seed, initial_weights, hardware, minutes, parameters, members (weights
+        of an ensemble), validation_images, validation_<metric> and test_<metric> for each key of
+        `metrics` (photographs), test_lesion_<metric> for the headlines with every lesion counted
+        once, _low and _high of balanced accuracy and macro AUC (95%, over lesions), power, offset
+        and decision_strength.
+    """
+    table = pd.DataFrame([_row(entry) for entry in found.values()])
+    return table.sort_values("validation_log_loss", ignore_index=True)
 
 
 def write_comparison(table: pd.DataFrame, path) -> Path:
@@ -61,11 +129,9 @@ def write_comparison(table: pd.DataFrame, path) -> Path:
     Returns:
         The path.
     """
-    path = Path(path)
-    beside = path.with_name(path.name + ".tmp")
-    table.to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
-    os.replace(beside, path)
-    return path
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+    return Path(path)
 
 
 def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
@@ -85,7 +151,7 @@ def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
 
 
 def class_balance(config: dict) -> str:
-    """Say what a config does about the imbalance, "oversampled" or "square-root weights"."""
+    """Name what a config does about the imbalance, "oversampled" or "square-root weights"."""
     if "+" in config.get("start", "") and not config.get("epochs"):
         return f"mean of {len(config['start'].split('+'))} runs"
     weighting = config.get("class_weighting") or "none"
@@ -95,53 +161,104 @@ def class_balance(config: dict) -> str:
     return " and ".join(parts) or "none"
 
 
-def _run_row(folder: Path) -> dict:
-    for name in ("config.json", "predictions.csv"):
+def _read(folder: Path) -> Entry:
+    """Read one run folder and fit its correction and rule anew."""
+    for name in ("config.json", "metrics.json", "predictions.csv"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
+    found = {}
+    for name in ("config.json", "metrics.json"):
+        try:
+            found[name] = json.loads((folder / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{folder / name} is not whole; train that run again.") from error
+    record = {**found["config.json"].get("config", {}), **found["config.json"]}
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{folder / 'config.json'} is not whole; train that run again.") from error
-    config = {**config.get("config", {}), **config}
-    seconds = config.get("seconds")
+        # How often the classes occur in training is all that predictions.csv cannot tell.
+        frequencies = found["metrics.json"]["correction"]["class_frequencies"]
+    except KeyError as error:
+        raise ValueError(
+            f"{folder / 'metrics.json'} has no class frequencies; train that run again."
+        ) from error
     try:
-        predictions = pd.read_csv(folder / "predictions.csv")
-        test = metrics.rows_of(predictions, "test")
-        validation_labels, validation_scores = metrics.labels_and_probabilities(
-            metrics.rows_of(predictions, "validation")
-        )
-        labels, scores = metrics.labels_and_probabilities(test)
-        validation_metrics = metrics.metrics(validation_labels, validation_scores)
-        test_metrics = metrics.metrics(labels, scores)
-        bounds = metrics.intervals(test, names=("balanced_accuracy", "macro_auc"))
+        predictions = read_predictions(folder / "predictions.csv")
+        details = fit(predictions, np.array(frequencies))
     except ValueError as error:
         raise ValueError(f"{folder / 'predictions.csv'}: {error}") from error
-    row = {
-        "run": folder.name,
-        "architecture": config.get("architecture"),
-        "image_size": config.get("image_size"),
-        "patient": bool(config.get("patient")),
-        "class_balance": class_balance(config),
-        "epochs": config.get("epochs_trained", config.get("epochs")),
-        **{name: config.get(name) for name in ("seed", "initial_weights", "hardware")},
-        "minutes": None if seconds is None else seconds / 60,
-        "parameters": config.get("parameters"),
-        "validation_balanced_accuracy": validation_metrics["balanced_accuracy"],
+    return Entry(folder.name, record, predictions, details)
+
+
+def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) -> Entry:
+    """Make an entry of several, calibrated anew: a mean of networks is less sure than they are."""
+    frequencies = np.array(parts[0].details["correction"]["class_frequencies"])
+    record = {
+        "networks": sum(part.record.get("networks", 1) for part in parts),
+        "hardware": ", ".join(sorted({str(part.record.get("hardware")) for part in parts})),
+        "seconds": sum(part.record.get("seconds") or 0 for part in parts),
+        "parameters": sum(part.record.get("parameters") or 0 for part in parts),
     }
-    for name, value in test_metrics.items():
-        row[f"test_{name}"] = value
-        if name in bounds.index:
-            row[f"test_{name}_low"] = float(bounds.loc[name, "low"])
-            row[f"test_{name}_high"] = float(bounds.loc[name, "high"])
-    temperature = metrics.fit_temperature(validation_labels, validation_scores)
-    calibrated = metrics.apply_temperature(scores, temperature)
-    calibrated_metrics = metrics.metrics(labels, calibrated)
-    for name in ("expected_calibration_error", "brier_score"):
-        row[f"test_calibrated_{name}"] = calibrated_metrics[name]
-    validation_calibrated = metrics.apply_temperature(validation_scores, temperature)
-    decision = metrics.decided_scores(validation_labels, validation_calibrated, labels, calibrated)
-    row["test_decided_balanced_accuracy"] = decision["test_balanced_accuracy"]
-    row["test_decided_accuracy"] = decision["test_accuracy"]
-    row["decision_strength"] = decision["strength"]
-    return {**row, "temperature": temperature, "test_images": len(test)}
+    members = more.pop("members", {})
+    return Entry(name, {**record, **more}, predictions, fit(predictions, frequencies), members)
+
+
+def _of_folds(runs: list[Entry]) -> Entry:
+    """Put the networks of one recipe on different folds together."""
+    first = runs[0].record
+    name = f"{first.get('architecture')}-{first.get('image_size')}px ({len(runs)} folds)"
+    frames = [answer(run.predictions, run.details) for run in runs]
+    kept = {key: first.get(key) for key in (*SHARED, "config", "initial_weights")}
+    return _together(name, runs, out_of_fold(frames), **kept)
+
+
+def _ensemble(members: list[Entry]) -> Entry:
+    """Average all members with weights fitted on validation or out-of-fold rows."""
+    frames = [answer(member.predictions, member.details) for member in members]
+    weights = fit_ensemble(frames)
+    names = [member.name for member in members]
+    return _together(
+        "ensemble",
+        members,
+        ensemble(frames, weights),
+        members=dict(zip(names, map(float, weights), strict=True)),
+        architecture="ensemble",
+        initial_weights=f"{len(members)} members",
+    )
+
+
+def _row(entry: Entry) -> dict:
+    frequencies = np.array(entry.details["correction"]["class_frequencies"])
+    figures = evaluate(entry.predictions, frequencies, names=WITH_INTERVAL)
+    record, seconds = entry.record, entry.record.get("seconds")
+    row = {
+        "run": entry.name,
+        "architecture": record.get("architecture"),
+        "networks": record.get("networks", 1),
+        "image_size": record.get("image_size"),
+        "patient": bool(record.get("patient")),
+        "class_balance": class_balance(record) if "config" in record else "",
+        "epochs": record.get("epochs_trained", record.get("epochs")),
+        **{name: record.get(name) for name in ("seed", "initial_weights", "hardware")},
+        "minutes": None if seconds is None else seconds / 60,
+        "parameters": record.get("parameters"),
+        "members": "; ".join(f"{name}: {one:.3f}" for name, one in entry.members.items()),
+        "validation_images": len(rows_of(entry.predictions, "validation")),
+    }
+    row |= {f"validation_{name}": value for name, value in figures["validation"].items()}
+    for prefix, metrics, bounds in (
+        ("test", figures["test"], figures["test_intervals"]),
+        ("test_lesion", figures["test_lesions"], figures["test_lesion_intervals"]),
+    ):
+        for name, value in metrics.items():
+            row[f"{prefix}_{name}"] = value
+            if name in bounds:
+                row[f"{prefix}_{name}_low"], row[f"{prefix}_{name}_high"] = bounds[name]
+    correction = figures["correction"]
+    test = rows_of(entry.predictions, "test")
+    return {
+        **row,
+        "power": correction["power"],
+        "offset": correction["offset"],
+        "decision_strength": figures["decision_strength"],
+        "test_images": len(test),
+        "test_lesions": test["lesion_id"].nunique(),
+    }

@@ -1,34 +1,37 @@
-"""From probabilities to an answer: logit adjustment after training (Menon et al. 2021)."""
+"""The decision rule: from probabilities at the class frequencies to the class that is named."""
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import recall_score
 
-from lesions import classes
+from lesions.evaluation import frequencies
 
 STRENGTHS = np.linspace(0, 1, 11)
 
 
-def decide(probabilities: np.ndarray, log_prior=None) -> np.ndarray:
-    """Choose a class for each row of probabilities.
+def decide(probabilities: np.ndarray, class_frequencies: np.ndarray, strength: float) -> np.ndarray:
+    """Divide each probability by its class's frequency to a power, and take the largest.
+
+    This is logit adjustment after training (Menon et al. 2021). Strength 0 takes the most
+    probable class, strength 1 the class whose probability most exceeds its frequency.
 
     Args:
-        probabilities: float, (n, 7), rows sum to 1.
-        log_prior: float, (7,), what each class's log probability must exceed, see `fit`; None
-            for the most probable class.
+        probabilities: float, (n, 7), corrected by `frequencies.Correction`, rows sum to 1.
+        class_frequencies: float, (7,), of the correction.
+        strength: The power, 0 to 1, from `fit_strength`.
 
     Returns:
         int, (n,), 0 to 6.
     """
-    scores = np.log(np.maximum(probabilities, 1e-12))
-    if log_prior is not None:
-        scores = scores - np.asarray(log_prior)
-    return scores.argmax(axis=1)
+    scores = frequencies.logs(probabilities) - strength * np.log(np.asarray(class_frequencies))
+    return scores.argmax(axis=-1)
 
 
-def fit(true_labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, np.ndarray]:
-    """Find how far to lean towards rare classes for the best balanced accuracy.
+def fit_strength(
+    true_labels: np.ndarray, probabilities: np.ndarray, class_frequencies: np.ndarray
+) -> float:
+    """Find the strength of the rule with the best balanced accuracy.
 
     A missed rare class costs balanced accuracy more than a missed common one, so the class to
     name is not always the most probable. The strength is chosen among 0, 0.1, ... 1; the middle
@@ -36,17 +39,23 @@ def fit(true_labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, np.n
     images of a rare class would otherwise decide.
 
     Args:
-        true_labels: int, (n,), 0 to 6, of validation images.
-        probabilities: float, (n, 7), for these images, rows sum to 1.
+        true_labels: int, (n,), 0 to 6, of rows that the network was not trained on.
+        probabilities: float, (n, 7), for these rows, corrected.
+        class_frequencies: float, (7,), of the correction.
 
     Returns:
-        The strength, 0 to 1, and strength times the log of the class frequencies, (7,).
+        The strength, 0 to 1.
     """
-    counts = np.bincount(true_labels, minlength=len(classes.CODES))
-    log_frequency = np.log(np.maximum(counts, 1) / counts.sum())
-    scores = [
-        balanced_accuracy_score(true_labels, decide(probabilities, strength * log_frequency))
-        for strength in STRENGTHS
-    ]
-    strength = float(np.median(STRENGTHS[np.array(scores) >= max(scores) - 0.005]))
-    return strength, strength * log_frequency
+    present = np.unique(true_labels)
+    scores = np.array(
+        [
+            recall_score(
+                true_labels,
+                decide(probabilities, class_frequencies, strength),
+                labels=present,
+                average="macro",
+            )
+            for strength in STRENGTHS
+        ]
+    )
+    return float(np.median(STRENGTHS[scores >= scores.max() - 0.005]))

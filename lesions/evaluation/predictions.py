@@ -1,22 +1,21 @@
-"""Probabilities with test-time augmentation, ensembles, and predictions.csv."""
+"""predictions.csv: one row a photograph, as the network predicts it, before any correction."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
 from lesions import classes
+from lesions.system.files import replacing
 
-COLUMNS = ["image_id", "lesion_id", "split", "dx", *classes.CODES]
+CODES = list(classes.CODES)
+COLUMNS = ["image_id", "lesion_id", "split", "dx", *CODES]
 
 
 def table(rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
-    """Lay predictions beside the rows they belong to.
+    """Join predictions to the rows that they belong to.
 
     Args:
         rows: Table with image_id, lesion_id, split and dx.
@@ -26,7 +25,7 @@ def table(rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
         A frame with the columns of predictions.csv, `COLUMNS`.
     """
     frame = rows[["image_id", "lesion_id", "split", "dx"]].reset_index(drop=True)
-    frame[list(classes.CODES)] = np.asarray(probabilities, dtype=np.float64)
+    frame[CODES] = np.asarray(probabilities, dtype=np.float64)
     return frame
 
 
@@ -36,11 +35,11 @@ def write_predictions(predictions: pd.DataFrame, path) -> Path:
     Returns:
         The path.
     """
-    path = Path(path)
-    beside = path.with_name(path.name + ".tmp")
-    predictions[COLUMNS].to_csv(beside, index=False, float_format="%.6f", lineterminator="\n")
-    os.replace(beside, path)
-    return path
+    with replacing(path) as temporary:
+        predictions[COLUMNS].to_csv(
+            temporary, index=False, float_format="%.6f", lineterminator="\n"
+        )
+    return Path(path)
 
 
 def read_predictions(path) -> pd.DataFrame:
@@ -56,89 +55,77 @@ def read_predictions(path) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         raise ValueError(f"{path} lacks the column {missing[0]!r}; write it by train again.")
-    codes = list(classes.CODES)
-    frame[codes] = frame[codes].div(frame[codes].sum(axis=1), axis=0)
+    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
     return frame
 
 
-def _check_same_images(frames: list[pd.DataFrame]) -> None:
-    if not frames:
-        raise ValueError("An ensemble needs at least one run; name run folders.")
-    for frame in frames[1:]:
-        if not frame["image_id"].equals(frames[0]["image_id"]):
-            raise ValueError(
-                "The runs of an ensemble predict different images; use runs of the same split."
-            )
+def checked(true_labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Check labels, 0 to 6, and probabilities, (n, 7), sum 1; name the row that is wrong."""
+    labels, scores = np.asarray(true_labels), np.asarray(probabilities, dtype=float)
+    if not len(labels) or scores.shape != (len(labels), len(CODES)):
+        raise ValueError(
+            f"Probabilities have the shape {scores.shape} for {len(labels)} labels; "
+            f"at least one image and the shape ({len(labels)}, {len(CODES)}) are needed."
+        )
+    if not np.isin(labels, range(len(CODES))).all():
+        row = int(np.flatnonzero(~np.isin(labels, range(len(CODES))))[0])
+        raise ValueError(f"Row {row} has the label {labels[row]}; labels are 0 to 6.")
+    wrong = ~(np.isfinite(scores) & (scores >= 0)).all(axis=1) | ~np.isclose(
+        scores.sum(axis=1), 1, atol=1e-3
+    )
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"Row {row} has the probabilities {scores[row].tolist()}; they must be at least 0 and "
+            "sum to 1."
+        )
+    return labels.astype(int), scores
 
 
-def to_frequencies(frame: pd.DataFrame) -> pd.DataFrame:
-    """Bring a run's probabilities to how often the classes occur, by two numbers.
-
-    A network trained on equal classes answers as if they were equally frequent (prior shift,
-    Saerens et al. 2002); beside one trained on the rows as they are it would pull a mean aside.
-    The log probabilities times one number plus the log frequencies times another minimise the
-    log loss of the validation rows.
-
-    Args:
-        frame: predictions.csv of a run.
-
-    Returns:
-        The same frame with other probabilities, in all rows.
-    """
-    chosen = (frame["split"] == "validation").to_numpy()
-    labels = frame["dx"].map(classes.CODES.index).to_numpy()[chosen]
-    frequencies = np.bincount(labels, minlength=len(classes.CODES)) / len(labels)
-    offsets = np.log(np.clip(frequencies, 1e-6, None))
-    logs = np.log(np.clip(frame[list(classes.CODES)].to_numpy(), 1e-9, None))
-
-    def loss(numbers):
-        found = log_softmax(numbers[0] * logs[chosen] + numbers[1] * offsets, axis=1)
-        return -found[np.arange(len(labels)), labels].mean()
-
-    numbers = minimize(loss, [1.0, 0.0], method="L-BFGS-B", bounds=[(0.1, 10), (-5, 5)]).x
-    return table(frame, softmax(numbers[0] * logs + numbers[1] * offsets, axis=1))
+def labels_and_probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Take labels, int (n,), and probabilities, float64 (n, 7), from a frame."""
+    lacking = [c for c in ("image_id", "lesion_id", "dx", *CODES) if c not in predictions.columns]
+    if lacking:
+        raise ValueError(
+            f"The predictions lack the column {', '.join(lacking)}; write them with "
+            "predictions.write_predictions."
+        )
+    unknown = predictions.loc[~predictions["dx"].isin(CODES), ["image_id", "dx"]]
+    if len(unknown):
+        image_id, dx = unknown.iloc[0]
+        raise ValueError(
+            f"Image {image_id} has the diagnosis '{dx}'; it must be one of {', '.join(CODES)}."
+        )
+    labels = predictions["dx"].map(CODES.index).to_numpy(dtype=int)
+    return checked(labels, predictions[CODES].to_numpy(dtype=float))
 
 
-def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
-    """Fit averaging weights on the validation rows, by the log loss of the mean.
-
-    The weights are at least 0 and sum to 1, and are drawn a little towards a plain mean.
-
-    Args:
-        frames: predictions.csv of every member, the same rows in the same order.
-
-    Returns:
-        float64, (members,).
-
-    Raises:
-        ValueError: If the members predict different images.
-    """
-    _check_same_images(frames)
-    chosen = (frames[0]["split"] == "validation").to_numpy()
-    labels = frames[0]["dx"].map(classes.CODES.index).to_numpy()[chosen]
-    stack = np.stack([frame[list(classes.CODES)].to_numpy()[chosen] for frame in frames])
-    true = stack[:, np.arange(len(labels)), labels]
-
-    def loss(scores):
-        weights = np.exp(scores - scores.max())
-        weights /= weights.sum()
-        return -np.log(weights @ true + 1e-9).mean() + 1e-4 * (scores**2).sum()
-
-    scores = minimize(loss, np.zeros(len(frames)), method="L-BFGS-B").x
-    weights = np.exp(scores - scores.max())
-    return weights / weights.sum()
+def rows_of(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Select one split; raise a ValueError where it has no row."""
+    rows = predictions[predictions["split"] == split] if "split" in predictions else []
+    if not len(rows):
+        raise ValueError(f"The predictions have no row with split '{split}'; predict that split.")
+    return rows
 
 
-def ensemble(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
-    """Average the members' probabilities.
+def one_split(predictions: pd.DataFrame) -> None:
+    """Raise a ValueError where a frame mixes splits."""
+    splits = predictions["split"].unique() if "split" in predictions else []
+    if len(splits) > 1:
+        raise ValueError(
+            f"The predictions mix the splits {', '.join(map(str, splits))}; "
+            "pass one, such as predictions[predictions['split'] == 'test']."
+        )
 
-    Args:
-        frames: predictions.csv of every member, the same rows in the same order.
-        weights: (members,), for example from `fit_ensemble`.
+
+def arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Take from a frame what `metrics`, `per_class` and `confusion` compute with.
 
     Returns:
-        A frame with the columns `COLUMNS`.
+        Labels, int (n,); probabilities, float64 (n, 7); and the classes that the decision rule
+        names, int (n,), or None where no column `predicted` holds them.
     """
-    _check_same_images(frames)
-    stack = np.stack([frame[list(classes.CODES)].to_numpy() for frame in frames])
-    return table(frames[0], np.tensordot(np.asarray(weights), stack, axes=1))
+    labels, probabilities = labels_and_probabilities(predictions)
+    if "predicted" not in predictions:
+        return labels, probabilities, None
+    return labels, probabilities, predictions["predicted"].map(CODES.index).to_numpy(dtype=int)

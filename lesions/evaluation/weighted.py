@@ -33,13 +33,14 @@ HEADLINES = (
     "malignant_auc",
     "brier_score",
     "expected_calibration_error",
+    "log_loss",
 )
 # A resample is one column of weights; blocks of columns keep the working set in the cache.
 BLOCK = 125
 
 
 def lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields how often each image is drawn, float (n, up to BLOCK), when lesions are resampled."""
+    """Yield how often each image is drawn, float (n, up to BLOCK), when lesions are resampled."""
     # The number of a lesion is its place in sorted order, so that row order does not matter.
     unique, lesions = np.unique(lesion_ids.astype(str), return_inverse=True)
     count = len(unique)
@@ -54,21 +55,28 @@ def lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int) -> Iterator
 
 
 def metrics(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, names: Iterable[str] = HEADLINES
+    labels: np.ndarray,
+    scores: np.ndarray,
+    weights: np.ndarray,
+    names: Iterable[str] = HEADLINES,
+    predicted: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Computes headline metrics under many weightings of the images at once.
+    """Compute headline metrics under many weightings of the images at once.
 
     Args:
         labels: int, (n,), 0 to 6.
         scores: float, (n, 7), rows sum to 1.
         weights: float, (n, weightings), whole numbers from 0.
         names: Which of `HEADLINES` to compute.
+        predicted: int, (n,), the classes named by the decision rule; None for the most probable.
 
     Returns:
         Metric name to float (weightings,); macro figures average over the classes with weight.
     """
     names = tuple(names)
-    result = _decisions(labels, scores, weights)
+    most_probable = scores.argmax(axis=1)
+    result = _decisions(labels, most_probable if predicted is None else predicted, weights)
+    result |= _losses(labels, most_probable, scores, weights)
     if {"macro_auc", "macro_average_precision", *SPECIFICITIES} & set(names):
         aucs, precisions = [], []
         for label in ALL_CLASSES:
@@ -87,31 +95,41 @@ def metrics(
 
 
 def _decisions(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+    labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Computes the metrics that need no sorting."""
-    predicted, total = scores.argmax(axis=1), weights.sum(axis=0)
+    """Compute the metrics of the classes that are named."""
     cells = np.eye(CLASS_COUNT**2)[labels * CLASS_COUNT + predicted].T @ weights
     cells = cells.reshape(CLASS_COUNT, CLASS_COUNT, -1)
     hits, true, claimed = np.einsum("iik->ik", cells), cells.sum(axis=1), cells.sum(axis=0)
     # A class without weight is NaN, which `_mean` leaves out.
     weighed = np.where(true > 0, true, np.nan)
-    squares = (normalised(scores) - np.eye(CLASS_COUNT)[labels]) ** 2
-    confidence = scores.max(axis=1)
-    gaps = np.eye(BINS)[bin_numbers(confidence)] * (confidence - (predicted == labels))[:, None]
     return {
         "balanced_accuracy": _mean(hits / weighed),
-        "accuracy": hits.sum(axis=0) / total,
+        "accuracy": hits.sum(axis=0) / weights.sum(axis=0),
         "macro_f1": _mean(2 * hits / (weighed + claimed)),
+    }
+
+
+def _losses(
+    labels: np.ndarray, most_probable: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Compute the metrics of the probabilities that need no sorting."""
+    total, scores = weights.sum(axis=0), normalised(scores)
+    squares = (scores - np.eye(CLASS_COUNT)[labels]) ** 2
+    confidence = scores.max(axis=1)
+    gaps = np.eye(BINS)[bin_numbers(confidence)] * (confidence - (most_probable == labels))[:, None]
+    true = np.maximum(scores[np.arange(len(labels)), labels], np.finfo(float).eps)
+    return {
         "brier_score": squares.sum(axis=1) @ weights / total,
         "expected_calibration_error": np.abs(gaps.T @ weights).sum(axis=0) / total,
+        "log_loss": -np.log(true) @ weights / total,
     }
 
 
 def _curve(
     positive: np.ndarray, score: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accumulates true and false positives, float (distinct scores, weightings), highest first."""
+    """Accumulate true and false positives, float (distinct scores, weightings), highest first."""
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     ordered = weights[order]
@@ -149,7 +167,7 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Averages over classes (first axis), leaving out NaN."""
+    """Average over classes (first axis), leaving out NaN."""
     known = np.isfinite(values)
     return ratio(np.where(known, values, 0).sum(axis=0), known.sum(axis=0))
 

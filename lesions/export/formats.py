@@ -22,8 +22,9 @@ INPUTS = {
     "patient": "float32, (n, features), from lesions.data.patient_features",
 }
 OUTPUTS = {
-    "probabilities": "float32, (n, 7), in the order of classes; calibrated by "
-    "softmax(log(p) / temperature)",
+    "probabilities": "float32, (n, 7), in the order of classes; corrected by "
+    "softmax(power * log(p) + offset * log(class_frequencies)); the class named is the largest "
+    "of corrected / class_frequencies ** decision_strength",
     "activation_maps": "float32, (n, height, width, 7), what each place adds to the logit of each "
     "class; their positive part is Grad-CAM up to a factor",
 }
@@ -34,7 +35,7 @@ def export(
 ) -> tuple[Path, str]:
     """Write a network in another format, and beside it `<name>.json` with what it means.
 
-    The JSON holds the order of the classes, the temperature that calibrates the probabilities
+    The JSON holds the order of the classes, the correction of the probabilities
     and the form of inputs and outputs, which no exported file can hold by itself. Both are
     written under temporary names and renamed when whole. An `.onnx` file has class activation
     maps as a second output where the network allows it, see `onnx_file.with_activation_maps`.

@@ -271,7 +271,7 @@ def reliability_diagram(
 
     Args:
         before: A row a bin, with columns confidence (0-1), accuracy (0-1) and images.
-        after: The same after temperature scaling, or None.
+        after: The same at the class frequencies, or None.
         title: Title.
         ax: Axes to draw on, or None for a new figure.
 
@@ -284,7 +284,7 @@ def reliability_diagram(
     """
     ax = axes_or_new(ax, 8, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
-    tables = {"as trained": before, "after temperature scaling": after}
+    tables = {"as trained": before, "at the class frequencies": after}
     colours = dict(zip(tables, (SERIES[2], SERIES[0]), strict=True))
     for name, table in tables.items():
         if table is None:

@@ -13,7 +13,6 @@ import pandas as pd
 
 from lesions import classes, data, evaluation
 from lesions.data import images
-from lesions.evaluation import decisions
 from lesions.inference import familiarity, lite
 from lesions.networks import models, views
 
@@ -30,6 +29,7 @@ class Classifier:
         details: What is stored with it, see `models.load`.
         image_size: Side of its input in pixels.
         tta: Whether answers are averaged over eight views.
+        correction: What brings the network's probabilities to the class frequencies.
     """
 
     def __init__(self, model_path=BEST_MODEL, tta: bool = True):
@@ -55,6 +55,7 @@ class Classifier:
         self.model, self.details = load(self.path)
         self.image_size = self.details["image_size"]
         self.tta = tta
+        self.correction = evaluation.Correction.from_details(self.details.get("correction"))
         self._familiarity: familiarity.Familiarity | None = None
         self._familiarity_problem: str | None = None
 
@@ -120,7 +121,7 @@ class Classifier:
         return data.patient_features(pd.DataFrame(unknown, index=range(number)))
 
     def probabilities(self, images: np.ndarray, patient: np.ndarray | None = None) -> np.ndarray:
-        """Predict calibrated probabilities.
+        """Predict probabilities at the class frequencies of HAM10000.
 
         Args:
             images: uint8, (n, image_size, image_size, 3), RGB 0-255, from `prepare`.
@@ -130,24 +131,13 @@ class Classifier:
             float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
         """
         patient = self.patient_input(len(images), patient)
-        return self.calibrate(views.predict(self.model, images, self.tta, patient))
-
-    def calibrate(self, raw: np.ndarray) -> np.ndarray:
-        """Calibrate what the network itself predicts, as all answers are.
-
-        Args:
-            raw: float, (n, 7), rows sum to 1, such as recorded predictions of this network.
-
-        Returns:
-            float64, (n, 7), rows sum to 1.
-        """
-        return evaluation.apply_temperature(raw, self.details["temperature"])
+        return self.correction.apply(views.predict(self.model, images, self.tta, patient))
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Choose a class for each row of probabilities.
 
-        It is the most probable class; for a model stored with `log_prior`, the class whose
-        probability most exceeds that prior (Menon et al. 2021, logit adjustment after training).
+        The decision rule divides each probability by the class's frequency to the stored power
+        and takes the largest; without a stored power it takes the most probable class.
 
         Args:
             probabilities: float, (n, 7), from `probabilities`.
@@ -155,7 +145,8 @@ class Classifier:
         Returns:
             n codes.
         """
-        labels = decisions.decide(probabilities, self.details.get("log_prior"))
+        strength = self.details.get("decision_strength", 0.0)
+        labels = evaluation.decide(probabilities, self.correction.class_frequencies, strength)
         return [classes.CODES[label] for label in labels]
 
     def read(

@@ -146,14 +146,13 @@ def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 2
         largest_difference of a probability and mean_difference to the original, 0 to 1.
     """
     # Imported here, because inference itself reads such files by `load`.
-    from lesions import evaluation
     from lesions.inference import classifier
 
     rows, expected = {}, None
     for name, path in {"Keras, float32": original.path, **files}.items():
         one = original if expected is None else classifier.Classifier(path)
         raw = views.predict(one.model, prepared, False, one.patient_input(len(prepared)))
-        found = evaluation.apply_temperature(raw, one.details["temperature"])
+        found = one.correction.apply(raw)
         expected = found if expected is None else expected
         named = [classes.CODES.index(code) for code in one.decide(found)]
         rows[name] = {

@@ -282,7 +282,7 @@ def save(model: keras.Model, path, details: dict) -> Path:
     Args:
         model: A float32 model from `build`.
         path: Where the file goes.
-        details: JSON-ready facts to store, for example temperature and initial_weights.
+        details: JSON-ready facts to store, for example correction and initial_weights.
 
     Returns:
         The path.
@@ -293,7 +293,6 @@ def save(model: keras.Model, path, details: dict) -> Path:
         "architecture": model.name,
         "classes": list(classes.CODES),
         "image_size": int(model.inputs[0].shape[1]),
-        "temperature": 1.0,
         "notice": classes.NOTICE,
         **details,
     }
@@ -339,7 +338,7 @@ def load(path) -> tuple[keras.Model, dict]:
 
     Returns:
         The model and its details: architecture, classes (list of codes), image_size (pixels),
-        temperature, notice and whatever else was stored.
+        notice and whatever else was stored, such as correction and decision_strength.
 
     Raises:
         ValueError: If the file is missing or is not a model of this project.

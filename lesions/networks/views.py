@@ -41,7 +41,7 @@ def predict(
         batch_size: Images a step.
 
     Returns:
-        float32, (n, 7), rows sum to 1, before temperature scaling.
+        float32, (n, 7), rows sum to 1, before any correction.
 
     Raises:
         ValueError: If the size of the images is not the model's.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import classes, data
+from lesions import classes, data, evaluation
 from lesions.evaluation import predictions
 
 MODELS = data.REPOSITORY / "models"
@@ -88,7 +88,7 @@ class TrackRecord:
 def read(classifier) -> TrackRecord | None:
     """Read the recorded predictions of the run that a network came from.
 
-    They are calibrated and decided as the network's answers are.
+    They are corrected and decided as the network's answers are.
 
     Args:
         classifier: From `inference.Classifier`.
@@ -104,10 +104,10 @@ def read(classifier) -> TrackRecord | None:
         return None
     table = predictions.read_predictions(folder / "predictions.csv")
     table = table[table["split"] == "test"].reset_index(drop=True)
-    probabilities = classifier.calibrate(table[list(classes.CODES)].to_numpy())
-    rows = table[["dx"]].assign(predicted=classifier.decide(probabilities))
+    answers = evaluation.answer(table, classifier.details)
+    rows = answers[["dx", "predicted"]].copy()
     labels = rows["predicted"].map(classes.CODES.index).to_numpy()
-    rows["probability"] = probabilities[range(len(rows)), labels]
+    rows["probability"] = answers[list(classes.CODES)].to_numpy()[range(len(rows)), labels]
     return TrackRecord(run, rows, _headline(folder.parent / "comparison.csv", run))
 
 
@@ -120,9 +120,8 @@ def _headline(path: Path, run: str) -> str:
     row = table.loc[run]
     return (
         f"Over all seven classes its mean recall (balanced accuracy) in testing is "
-        f"{row['test_balanced_accuracy']:.0%} by the most probable class (95% interval "
-        f"{row['test_balanced_accuracy_low']:.0%} to {row['test_balanced_accuracy_high']:.0%}) "
-        f"and {row['test_decided_balanced_accuracy']:.0%} by the decision rule used here."
+        f"{row['test_balanced_accuracy']:.0%} (95% interval "
+        f"{row['test_balanced_accuracy_low']:.0%} to {row['test_balanced_accuracy_high']:.0%})."
     )
 
 

@@ -10,13 +10,13 @@ import shutil
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lesions import evaluation
+from lesions import data, evaluation
 from lesions.data import leaky_splits
-from lesions.evaluation import comparison, predictions
+from lesions.evaluation import comparison
+from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -68,7 +68,8 @@ def publish_notebooks(build: Path) -> list[Path]:
 def publish_runs(build: Path) -> list[Path]:
     """Copy the last runs, without their models, the best model and its Grad-CAM examples.
 
-    The comparison is remade over all recorded runs; the best is best on validation.
+    The comparison is remade over all recorded runs; the best is the single network with the
+    lowest validation log loss.
 
     Returns:
         The paths written.
@@ -82,8 +83,9 @@ def publish_runs(build: Path) -> list[Path]:
         raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
     recorded = {path.name: path for path in comparison.run_folders(models)}
     recorded |= {path.name: path for path in comparison.run_folders(runs)}
-    table = comparison.compare(recorded[name] for name in sorted(recorded))
-    best = runs / table["run"].iloc[0] / "model.h5"
+    found = comparison.entries(recorded[name] for name in sorted(recorded))
+    table = comparison.compare(found)
+    best = runs / table.loc[table["networks"] == 1, "run"].iloc[0] / "model.h5"
     if best.exists() and best.stat().st_size > MODEL_LIMIT:
         raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
     written = []
@@ -114,7 +116,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     """
     models = REPOSITORY / "models"
     if table is None:
-        table = comparison.compare(comparison.run_folders(models))
+        table = comparison.compare(comparison.entries(comparison.run_folders(models)))
     written = [comparison.write_comparison(table, models / "comparison.csv")]
     blocks = {
         "results": results_block(table),
@@ -124,95 +126,109 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     return [*written, update_readme(blocks)]
 
 
-def recorded_ensemble(folders: list[Path]) -> tuple[np.ndarray, dict]:
-    """Average the recorded runs, weights fitted on validation, and evaluate the average.
+def publish_metrics(metadata: pd.DataFrame | None = None) -> list[Path]:
+    """Remake metrics.json of every recorded run from its predictions.
 
     Args:
-        folders: Run folders, from `comparison.run_folders`.
+        metadata: The table that the runs were trained with, split; None to find HAM10000.
 
     Returns:
-        The weights, (runs,), and the dict of `evaluation.evaluate`.
+        The paths written.
+
+    Raises:
+        ValueError: If a run was trained on other rows.
     """
-    frames = [
-        predictions.to_frequencies(predictions.read_predictions(folder / "predictions.csv"))
-        for folder in folders
-    ]
-    weights = predictions.fit_ensemble(frames)
-    return weights, evaluation.evaluate(predictions.ensemble(frames, weights))
+    if metadata is None:
+        metadata = data.with_split(data.read_metadata(data.find_photographs()))
+    written = []
+    for path in sorted((REPOSITORY / "models").glob("*/config.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        protocol, seed = record["config"]["protocol"], record["config"]["seed"]
+        rows = metadata
+        if leaky_splits.CLEAN in record["images"]:
+            rows = leaky_splits.protocol_rows(metadata, protocol, seed)
+        if data.data_fingerprint(rows) != record["data_fingerprint"]:
+            raise ValueError(f"{path.parent} was trained on other rows than these; train it again.")
+        frame = evaluation.read_predictions(path.parent / "predictions.csv")
+        found = evaluation.evaluate(frame, evaluation.class_frequencies(rows))
+        with replacing(path.parent / "metrics.json") as temporary:
+            temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        written.append(path.parent / "metrics.json")
+    return written
 
 
 def results_block(table: pd.DataFrame) -> str:
-    """Write the README's results from the comparison, best on validation first.
+    """Write the README's results from the comparison, lowest validation log loss first.
 
     Args:
         table: From `comparison.compare` over the recorded runs.
 
     Returns:
-        Markdown; its last row is the ensemble of all runs, where there are several.
+        Markdown.
     """
     lines = [
         "| network | px | epochs | initial weights | classes | balanced accuracy "
-        "| with decision rule | macro AUC | macro F1 | accuracy "
-        "| melanoma sensitivity at 90% specificity | ECE |",
-        "|" + " --- |" * 12,
+        "| of lesions | macro AUC | macro F1 | accuracy, most probable "
+        "| melanoma sensitivity at 90% specificity | calibration error | validation log loss |",
+        "|" + " --- |" * 13,
     ]
     for row in table.itertuples():
         lines.append(
-            f"| {row.architecture}{', told age, sex and site' if row.patient else ''}, "
-            f"seed {row.seed} | {row.image_size} | {row.epochs} "
-            f"| {row.initial_weights} | {row.class_balance} "
+            f"| {_network(row)} "
             f"| {_with_interval(row, 'test_balanced_accuracy')} "
-            f"| {row.test_decided_balanced_accuracy:.3f} "
+            f"| {row.test_lesion_balanced_accuracy:.3f} "
             f"| {_with_interval(row, 'test_macro_auc')} | {row.test_macro_f1:.3f} "
-            f"| {row.test_accuracy:.3f} | {row.test_melanoma_sensitivity_at_90_specificity:.3f} "
-            f"| {row.test_calibrated_expected_calibration_error:.3f} |"
+            f"| {row.test_most_probable_accuracy:.3f} "
+            f"| {row.test_melanoma_sensitivity_at_90_specificity:.3f} "
+            f"| {row.test_expected_calibration_error:.3f} | {row.validation_log_loss:.3f} |"
         )
-    if len(table) > 1:
-        lines.append(_ensemble_line([REPOSITORY / "models" / run for run in table["run"]]))
     best = table.iloc[0]
     lines += [
         "",
-        f"Test split, lesion-disjoint, {best['test_images']:,} photographs, mean over eight views; "
-        "95% intervals by bootstrap over lesions; ECE after temperature scaling. The decision rule "
-        "names the class that most exceeds its frequency, to a strength fitted on validation, as "
-        "`predict` does; all else takes the most probable class. Ordered by "
-        f"validation balanced accuracy. Hardware: {'; '.join(table['hardware'].unique())}.",
+        f"Test split, lesion-disjoint, {best['test_images']:,} photographs of "
+        f"{best['test_lesions']:,} lesions, mean over eight views, every network brought to the "
+        "class frequencies; 95% intervals by bootstrap over lesions. Balanced accuracy and macro "
+        "F1 are by the decision rule, as `predict` decides: it divides each probability by the "
+        "class's frequency to a power chosen on validation, then takes the largest. *Of lesions*: "
+        "probabilities averaged over each lesion's photographs, every lesion counted once. "
+        "Ordered by validation log loss, by which everything is chosen. The test split was never "
+        "used for a choice; it was scored for every recorded run. "
+        f"Hardware: {'; '.join(sorted(table.loc[table['networks'] == 1, 'hardware'].unique()))}.",
         *_seed_lines(table),
     ]
     return "\n".join(lines)
+
+
+def _network(row) -> str:
+    """Describe a row of the comparison in the first five cells of the README's table."""
+    if row.run == "ensemble":
+        parts = dict(part.rsplit(": ", 1) for part in row.members.split("; "))
+        used = [f"{float(weight):.2f} {name}" for name, weight in parts.items()]
+        used = [one for one in used if not one.startswith("0.00")]
+        return f"**ensemble** of {len(parts)}, weights {', '.join(used)}; others 0.00 | | | |"
+    name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
+    name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
+    return (
+        f"{name} | {row.image_size:.0f} | {row.epochs:.0f} | {row.initial_weights} "
+        f"| {row.class_balance}"
+    )
 
 
 def _seed_lines(table: pd.DataFrame) -> list[str]:
     """Say how far apart the runs of one recipe are that differ in their seed alone."""
     lines = []
     recipe = ["architecture", "image_size", "patient", "class_balance", "epochs"]
-    for (architecture, size, *_), runs in table.groupby(recipe):
+    for (architecture, size, *_), runs in table[table["networks"] == 1].groupby(recipe):
         if runs["seed"].nunique() > 1:
             scores = runs["test_balanced_accuracy"]
-            seeds = ", ".join(str(seed) for seed in sorted(runs["seed"]))
+            seeds = ", ".join(f"{seed:.0f}" for seed in sorted(runs["seed"]))
             lines += [
                 "",
-                f"{architecture} at {size} px with seeds {seeds}: balanced accuracy "
-                f"{scores.min():.3f} to {scores.max():.3f}. Between rows, a difference of that "
-                "size says nothing.",
+                f"{architecture} at {size:.0f} px with seeds {seeds}: balanced accuracy "
+                f"{scores.min():.3f} to {scores.max():.3f}. A difference of that size between "
+                "rows may be chance.",
             ]
     return lines
-
-
-def _ensemble_line(folders: list[Path]) -> str:
-    weights, found = recorded_ensemble(folders)
-    test, bounds = found["test"], found["test_intervals"]
-    shown = {
-        name: _interval(test[name], *bounds[name]) for name in ("balanced_accuracy", "macro_auc")
-    }
-    return (
-        f"| **ensemble** of these, weights {', '.join(f'{weight:.2f}' for weight in weights)} "
-        f"| | | | | {shown['balanced_accuracy']} "
-        f"| {found['decision']['test_balanced_accuracy']:.3f} "
-        f"| {shown['macro_auc']} | {test['macro_f1']:.3f} | {test['accuracy']:.3f} "
-        f"| {test['melanoma_sensitivity_at_90_specificity']:.3f} "
-        f"| {found['test_calibrated']['expected_calibration_error']:.3f} |"
-    )
 
 
 def _with_interval(row, name: str) -> str:
@@ -245,7 +261,9 @@ def leakage_block() -> str:
             raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
         # Of several profiles, the one that was trained last.
         folder = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path)).parent
-        found = predictions.read_predictions(folder / "predictions.csv")
+        details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        found = evaluation.read_predictions(folder / "predictions.csv")
+        found = evaluation.answer(found, details)
         bounds = [
             evaluation.intervals(found[found["split"] == split], names=LEAKAGE_METRICS)
             for split in ("test", leaky_splits.CLEAN)

@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("train", help="train every network of the comparison; resumes when killed")
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
-        "what", choices=("notebooks", "runs", "table"), help="which of the results"
+        "what", choices=("notebooks", "runs", "metrics", "table"), help="which of the results"
     )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
@@ -203,6 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
             publishers = {
                 "notebooks": lambda: publishing.publish_notebooks(build),
                 "runs": lambda: publishing.publish_runs(build),
+                "metrics": publishing.publish_metrics,
                 "table": publishing.publish_table,
             }
             print(*publishers[chosen.what](), sep="\n")
@@ -217,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _report(build: Path, index: Path) -> None:
     runs = latest_runs(build)
     table = pd.read_csv(runs / "comparison.csv")
-    columns = ["run", "validation_balanced_accuracy", "test_balanced_accuracy", "test_macro_auc"]
+    columns = ["run", "validation_log_loss", "test_balanced_accuracy", "test_macro_auc"]
     print("\nComparison (best on validation first)\n")
     print(table[[c for c in columns if c in table]].round(3).to_string(index=False))
     print("\nMade:")

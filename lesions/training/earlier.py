@@ -92,6 +92,7 @@ def soft_labels(teacher: str, metadata: pd.DataFrame, store, runs_folder: Path) 
         patient = data.patient_features(rows) if len(model.inputs) > 1 else None
         shown = own.images[own.rows(rows["image_id"])]
         found = views.predict(model, shown, tta=False, patient=patient)
-        answers += evaluation.apply_temperature(found, details["temperature"]) / len(runs)
+        correction = evaluation.Correction.from_details(details.get("correction"))
+        answers += correction.apply(found) / len(runs)
     one_hot = np.eye(len(classes.CODES))[rows["label"]]
     return ((one_hot + answers) / 2).astype(np.float32)

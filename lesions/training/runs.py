@@ -259,10 +259,10 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     places = pd.Index(once["image_id"]).get_indexer(rows["image_id"])
     frame = predictions.table(rows, probabilities[places])
     predictions.write_predictions(frame, work / "predictions.csv")
-    metrics = evaluation.evaluate(predictions.read_predictions(work / "predictions.csv"))
+    frame = predictions.read_predictions(work / "predictions.csv")
+    metrics = evaluation.evaluate(frame, evaluation.class_frequencies(metadata))
     details = {
-        "temperature": metrics["temperature"],
-        "log_prior": metrics["decision"]["log_prior"],
+        **evaluation.answers_details(frame, metadata),
         "initial_weights": record["initial_weights"],
         "colour_constancy": config.colour_constancy,
         "hair_removal": config.hair_removal,

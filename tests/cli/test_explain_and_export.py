@@ -79,4 +79,4 @@ def test_export_is_checked_and_described(tiny_model, tmp_path, capsys, format):
     assert "Checked: the same probabilities" in capsys.readouterr().out
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / f"model.{format}.json"]
     description = json.loads((tmp_path / f"model.{format}.json").read_text())
-    assert description["classes"] == list(CODES) and description["temperature"] == 0.25
+    assert description["classes"] == list(CODES) and description["correction"]["power"] == 4.0

@@ -244,7 +244,7 @@ def test_probabilities_are_calibrated_and_averaged_over_views(
     model, _ = models.load(tiny_model)
     pictures = np.stack([images.prepare(path, 64) for path in files])
     raw = views.predict(model, pictures, tta=tta)
-    expected = evaluation.apply_temperature(raw, 0.25)
+    expected = evaluation.Correction(power=4.0).apply(raw)
     found = pd.read_csv(tmp_path / "answers.csv")[list(CODES)].to_numpy()
     assert np.abs(found - expected).max() < 1e-5
     assert np.abs(found - raw).max() > 1e-3

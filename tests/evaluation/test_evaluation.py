@@ -5,56 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import CODES, FREQUENCIES, MEL, NV, both_splits, certain, draw, frame
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
 
-from lesions import classes, evaluation
-from lesions.evaluation import comparison, weighted
-
-CODES = list(classes.CODES)
-MEL, NV = CODES.index("mel"), CODES.index("nv")
-
-
-def draw(images=300, seed=0, strength=2.0, decimals=None):
-    """Labels of all seven classes, nv in front, and probabilities that lean towards them."""
-    generator = np.random.default_rng(seed)
-    labels = generator.choice(7, size=images, p=[0.05, 0.07, 0.12, 0.03, 0.13, 0.55, 0.05])
-    labels[:7] = range(7)
-    logits = generator.normal(size=(images, 7)) + strength * np.eye(7)[labels]
-    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    if decimals is not None:
-        # Coarse scores tie; the last column keeps the sum at 1.
-        scores = np.round(scores, decimals)
-        scores[:, NV] += 1 - scores.sum(axis=1)
-        scores = np.clip(scores, 0, None)
-        scores /= scores.sum(axis=1, keepdims=True)
-    return labels, scores
-
-
-def frame(labels, scores, split="test", photographs=1, prefix="ISIC"):
-    numbers = np.arange(len(labels))
-    table = pd.DataFrame(
-        {
-            "image_id": [f"{prefix}_{split}_{number:05d}" for number in numbers],
-            "lesion_id": [f"HAM_{split}_{number // photographs:05d}" for number in numbers],
-            "split": split,
-            "dx": [CODES[label] for label in labels],
-        }
-    )
-    table[CODES] = scores
-    return table
-
-
-def both_splits(seed=0, **settings):
-    parts = [frame(*draw(seed=seed + 1, **settings), split="validation")]
-    return pd.concat([*parts, frame(*draw(seed=seed, **settings))], ignore_index=True)
-
-
-def certain(predicted, confidence):
-    """Probabilities with one confidence in the predicted class, the rest shared evenly."""
-    scores = np.full((len(predicted), 7), (1 - confidence) / 6)
-    scores[np.arange(len(predicted)), predicted] = confidence
-    return scores
+from lesions import evaluation
+from lesions.evaluation import weighted
 
 
 def slow(labels, scores, weights):
@@ -81,9 +37,8 @@ def slow(labels, scores, weights):
         "malignant_auc": sklearn_metrics.roc_auc_score(
             malignant[labels], scores[:, malignant].sum(axis=1), **shared
         ),
-        "brier_score": sklearn_metrics.brier_score_loss(
-            labels, scores, labels=range(7), scale_by_half=False, **shared
-        ),
+        "brier_score": np.average(((scores - np.eye(7)[labels]) ** 2).sum(axis=1), weights=weights),
+        "log_loss": sklearn_metrics.log_loss(labels, scores, labels=range(7), **shared),
     }
     false_rate, true_rate, _ = sklearn_metrics.roc_curve(
         labels == MEL, scores[:, MEL], drop_intermediate=False, **shared
@@ -206,48 +161,6 @@ def test_reliability_agrees_with_scikit_learn():
     assert table["confidence"].dropna().to_numpy() == pytest.approx(confidence)
 
 
-@pytest.mark.parametrize("factor", [3.0, 0.5])
-def test_temperature_recovers_a_known_factor(factor):
-    generator = np.random.default_rng(1)
-    logits = generator.normal(scale=1.5, size=(6000, 7))
-    honest = evaluation.apply_temperature(np.exp(logits) / np.exp(logits).sum(1)[:, None], 1)
-    # Labels are drawn from the probabilities, so their own temperature is 1.
-    labels = (generator.random((6000, 1)) > honest.cumsum(axis=1)).sum(axis=1).clip(max=6)
-    sharpened = evaluation.apply_temperature(honest, 1 / factor)
-    temperature = evaluation.fit_temperature(labels, sharpened)
-    assert temperature == pytest.approx(factor, rel=0.06)
-    before = evaluation.metrics(labels, sharpened)
-    after = evaluation.metrics(labels, evaluation.apply_temperature(sharpened, temperature))
-    assert after["accuracy"] == before["accuracy"]
-    assert after["log_loss"] < before["log_loss"]
-    assert after["expected_calibration_error"] < before["expected_calibration_error"] / 3
-
-
-def test_temperature_minimises_the_log_loss_even_with_an_absent_class():
-    labels, scores = draw(strength=1.0)
-    kept = labels != 3
-    labels, scores = labels[kept], scores[kept]
-
-    def loss(temperature):
-        softened = evaluation.apply_temperature(scores, temperature)
-        return sklearn_metrics.log_loss(labels, softened, labels=range(7))
-
-    temperature = evaluation.fit_temperature(labels, scores)
-    assert loss(temperature) < min(loss(temperature * 1.02), loss(temperature / 1.02))
-
-
-def test_temperature_stays_finite_and_positive():
-    labels = np.arange(7)
-    # Without an error to learn from, colder is always better.
-    assert 0.05 <= evaluation.fit_temperature(labels, certain(labels, 0.9)) < 0.2
-    assert 0.05 <= evaluation.fit_temperature(labels, certain(labels, 1.0)) <= 1
-    # Always wrong: warmer is always better.
-    assert evaluation.fit_temperature(labels, certain((labels + 1) % 7, 0.9)) == 20
-    assert evaluation.apply_temperature(certain(labels, 1.0), 0.05).sum() == pytest.approx(7)
-    with pytest.raises(ValueError, match="temperature is 0"):
-        evaluation.apply_temperature(certain(labels, 0.9), 0)
-
-
 @pytest.mark.parametrize("decimals", [None, 1])
 def test_weighted_metrics_agree_with_scikit_learn(decimals):
     labels, scores = draw(decimals=decimals, seed=5)
@@ -336,25 +249,71 @@ def test_paired_difference_refuses_other_images_and_metrics():
         evaluation.paired_difference(predictions, predictions, "kappa")
 
 
-def test_evaluate_is_plain_json_and_uses_validation_for_the_temperature():
+def test_evaluate_is_plain_json_and_fits_on_validation_alone():
     predictions = both_splits()
-    result = evaluation.evaluate(predictions)
+    result = evaluation.evaluate(predictions, FREQUENCIES)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    validation = predictions[predictions["split"] == "validation"]
-    labels = validation["dx"].map(CODES.index).to_numpy()
-    expected = evaluation.fit_temperature(labels, validation[CODES].to_numpy())
-    assert result["temperature"] == expected
+    changed = predictions.copy()
+    changed.loc[changed["split"] == "test", "dx"] = "nv"
+    again = evaluation.evaluate(changed, FREQUENCIES, present_only=True)
+    assert again["correction"] == result["correction"]
+    assert again["decision_strength"] == result["decision_strength"]
     assert set(result["test_intervals"]) == set(evaluation.HEADLINES)
     assert set(result["test_per_class"]) == set(CODES)
-    assert result["test_calibrated"]["accuracy"] == result["test"]["accuracy"]
+
+
+def test_evaluate_scores_what_the_rule_answers_at_the_frequencies():
+    predictions = both_splits()
+    result = evaluation.evaluate(predictions, FREQUENCIES)
+    test = predictions[predictions["split"] == "test"]
+    correction = evaluation.Correction.from_details(result["correction"])
+    corrected = correction.apply(test[CODES].to_numpy())
+    named = evaluation.decide(corrected, FREQUENCIES, result["decision_strength"])
+    labels = test["dx"].map(CODES.index).to_numpy()
+    expected = sklearn_metrics.balanced_accuracy_score(labels, named)
+    assert result["test"]["balanced_accuracy"] == pytest.approx(expected)
+    expected = sklearn_metrics.accuracy_score(labels, corrected.argmax(axis=1))
+    assert result["test"]["most_probable_accuracy"] == pytest.approx(expected)
+    expected = sklearn_metrics.log_loss(labels, corrected, labels=range(7))
+    assert result["test"]["log_loss"] == pytest.approx(expected)
+
+
+def test_lesions_are_counted_once_with_the_mean_of_their_photographs():
+    labels = np.repeat(np.arange(7), 3)
+    predictions = frame(labels, certain(labels, 0.9), photographs=3)
+    # Two of the three photographs of one lesion are wrong, but not by much.
+    predictions.loc[:1, CODES] = certain(np.array([NV, NV]), 0.4)
+    answers = evaluation.answer(predictions, {}, by_lesion=True)
+    assert len(answers) == 7 and answers["image_id"].equals(answers["lesion_id"])
+    assert (answers["predicted"] == answers["dx"]).all()
+    expected = predictions.loc[:2, CODES].mean()
+    assert answers.loc[0, CODES].to_numpy(float) == pytest.approx(expected.to_numpy())
+    photographs = evaluation.answer(predictions, {})
+    assert (photographs["predicted"] != photographs["dx"]).sum() == 2
+
+
+def test_a_column_of_named_classes_is_what_is_counted():
+    labels, scores = draw()
+    predictions = frame(labels, scores)
+    named = predictions.assign(predicted=predictions["dx"])
+    assert evaluation.metrics(*evaluation.arrays(named))["accuracy"] == 1
+    assert evaluation.intervals(named, resamples=20).loc["balanced_accuracy", "low"] == 1
+    assert evaluation.per_class(*evaluation.arrays(named))["recall"].tolist() == [1] * 7
+    assert np.trace(evaluation.confusion(*evaluation.arrays(named))) == len(labels)
+    difference = evaluation.paired_difference(named, predictions, resamples=20)
+    expected = 1 - evaluation.metrics(labels, scores)["balanced_accuracy"]
+    assert difference["value"] == pytest.approx(expected)
+    # What needs no decision does not change.
+    for name in ("macro_auc", "expected_calibration_error", "log_loss"):
+        assert evaluation.paired_difference(named, predictions, name, 20)["value"] == 0
 
 
 def test_evaluate_refuses_or_marks_an_absent_class():
     predictions = both_splits()
     predictions = predictions[(predictions["split"] != "test") | (predictions["dx"] != "mel")]
     with pytest.raises(ValueError, match="true class mel"):
-        evaluation.evaluate(predictions)
-    result = evaluation.evaluate(predictions, present_only=True)
+        evaluation.evaluate(predictions, FREQUENCIES)
+    result = evaluation.evaluate(predictions, FREQUENCIES, present_only=True)
     name = "melanoma_sensitivity_at_90_specificity"
     assert result["test"][name] is None and result["test_intervals"][name] == [None, None]
     assert result["test_per_class"]["mel"]["recall"] is None
@@ -363,7 +322,7 @@ def test_evaluate_refuses_or_marks_an_absent_class():
 
 def test_evaluate_needs_both_splits():
     with pytest.raises(ValueError, match="split 'validation'"):
-        evaluation.evaluate(frame(*draw()))
+        evaluation.evaluate(frame(*draw()), FREQUENCIES)
 
 
 def test_slices_by_age_band():
@@ -394,69 +353,6 @@ def test_slices_leave_malignant_auc_open_where_undefined():
         evaluation.slices(predictions, metadata, "dx")
     with pytest.raises(ValueError, match="no row for 1 predicted"):
         evaluation.slices(predictions, metadata.iloc[1:], "sex")
-
-
-def write_run(folder, predictions, **config):
-    folder.mkdir()
-    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
-    record = {
-        "config": {"architecture": "cnn", "image_size": 64, "epochs": 9, "seed": 1, **config},
-        "initial_weights": "random",
-        "hardware": "CPU",
-        "seconds": 90.0,
-        "parameters": 1234,
-        "epochs_trained": 5,
-    }
-    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
-    return folder
-
-
-def test_compare_sorts_runs_and_recomputes_their_metrics(tmp_path):
-    weak = write_run(tmp_path / "weak", both_splits(strength=1.0))
-    strong = write_run(tmp_path / "strong", both_splits(strength=3.0), architecture="resnet18")
-    table = comparison.compare([weak, strong])
-    assert table["run"].tolist() == ["strong", "weak"]
-    assert table["architecture"].tolist() == ["resnet18", "cnn"]
-    assert table["epochs"].tolist() == [5, 5] and table["minutes"].tolist() == [1.5, 1.5]
-    row = table.iloc[1]
-    expected = evaluation.metrics(*draw(strength=1.0))
-    assert row["test_macro_auc"] == pytest.approx(expected["macro_auc"], abs=1e-4)
-    for name in ("test_balanced_accuracy", "test_macro_auc"):
-        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
-
-
-def test_labels_are_as_short_as_they_stay_apart(tmp_path):
-    treated = {"oversampling": True, "class_weighting": "none"}
-    names = [
-        f"cnn-64px-seed{seed}-0000000{digit}" for digit, seed in enumerate((42, 43, 43, 44, 44))
-    ]
-    configs = [{}, treated, {"class_weighting": "square_root"}, treated, treated]
-    balances = [comparison.class_balance(config) for config in configs]
-    assert comparison.labels(names, balances) == [
-        "cnn-64px-seed42",
-        "cnn-64px-seed43, oversampled",
-        "cnn-64px-seed43, square-root weights",
-        *names[3:],
-    ]
-    run = write_run(tmp_path / "one", both_splits(), oversampling=True, class_weighting="balanced")
-    assert comparison.compare([run])["class_balance"][0] == "oversampled and balanced weights"
-
-
-def test_compare_names_the_faulty_folder(tmp_path):
-    run = write_run(tmp_path / "broken", both_splits())
-    predictions = both_splits()
-    predictions.loc[4, "dx"] = "wart"
-    predictions.to_csv(run / "predictions.csv", index=False)
-    with pytest.raises(ValueError, match="broken.*diagnosis 'wart'"):
-        comparison.compare([run])
-    (run / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match="config.json is not whole"):
-        comparison.compare([run])
-    (run / "predictions.csv").unlink()
-    with pytest.raises(ValueError, match="broken has no predictions.csv"):
-        comparison.compare([run])
-    with pytest.raises(ValueError, match="no run folder"):
-        comparison.compare([])
 
 
 def test_malformed_input_is_named():

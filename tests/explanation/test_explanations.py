@@ -18,7 +18,7 @@ def model_path(tmp_path_factory):
     """An untrained network that names its run."""
     path = tmp_path_factory.mktemp("explanations") / "cnn.h5"
     model = models.build("cnn", 64, "random", seed=1)
-    return models.save(model, path, {"temperature": 1.0, "run": "cnn-64px-test"})
+    return models.save(model, path, {"run": "cnn-64px-test"})
 
 
 @pytest.fixture(scope="module")

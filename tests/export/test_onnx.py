@@ -10,7 +10,7 @@ from lesions.networks import models
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-DETAILS = {"classes": list(classes.CODES), "image_size": 64, "temperature": 1.0}
+DETAILS = {"classes": list(classes.CODES), "image_size": 64}
 
 
 def run(path, images):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lesions import inference
+from lesions import evaluation, inference
 from lesions.classes import CODES
 from lesions.inference import familiarity
 from lesions.networks import models
@@ -32,7 +32,10 @@ def test_decision_heeds_the_stored_prior(tiny_model):
     classifier = inference.Classifier(tiny_model)
     probabilities = np.array([[0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.1]])
     assert classifier.decide(probabilities) == ["nv"]
-    classifier.details["log_prior"] = np.log([0.1, 0.1, 0.1, 0.1, 0.1, 0.4, 0.1]).tolist()
+    classifier.correction = evaluation.Correction(
+        class_frequencies=(0.1, 0.1, 0.1, 0.1, 0.1, 0.4, 0.1)
+    )
+    classifier.details["decision_strength"] = 1.0
     assert classifier.decide(probabilities) == ["mel"]
 
 

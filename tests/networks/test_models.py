@@ -93,7 +93,7 @@ def test_architecture(name, tmp_path):
             layer.set_weights([gamma, beta, mean + 0.01, variance * 1.1])
     probabilities = eager(model, pictures())
     assert probabilities.shape == (3, 7) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    path = models.save(model, tmp_path / "new" / f"{name}.h5", {"temperature": 1.5})
+    path = models.save(model, tmp_path / "new" / f"{name}.h5", {"decision_strength": 0.5})
     again, details = models.load(path)
     assert np.abs(eager(again, pictures()) - probabilities).max() <= 1e-5
     for kept, read in zip(model.weights, again.weights, strict=True):
@@ -101,7 +101,7 @@ def test_architecture(name, tmp_path):
         assert np.array_equal(kept.numpy(), read.numpy()), kept.path
     assert models.last_convolutions(again) == shown
     assert details["architecture"] == name and details["image_size"] == SIZE
-    assert details["classes"] == list(classes.CODES) and details["temperature"] == 1.5
+    assert details["classes"] == list(classes.CODES) and details["decision_strength"] == 0.5
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     if keras.backend.backend() == "tensorflow":
         same_heat_maps(model, again)

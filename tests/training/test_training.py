@@ -80,7 +80,7 @@ def test_run_predicts_validation_and_test_alone(run, demo_metadata):
 def test_model_file_gives_the_recorded_predictions(run, demo_metadata, demo_store):
     model, details = models.load(run.folder / "model.h5")
     assert details["run"] == run.folder.name and details["image_size"] == 64
-    assert details["temperature"] == run.metrics["temperature"]
+    assert details["correction"] == run.metrics["correction"]
     rows = demo_store.rows(run.predictions["image_id"][:8])
     found = views.predict(model, demo_store.images[rows])
     assert np.abs(found - run.predictions[CODES][:8].to_numpy()).max() < 1e-5
@@ -485,7 +485,7 @@ def test_labels_of_a_teacher_at_another_size(run, runs, few, tmp_path):
     model, details = models.load(run.folder / "model.h5")
     own = images.ImageStore(rows, details["image_size"], tmp_path, progress=False)
     answers = views.predict(model, own.images, tta=False)
-    expected = evaluation.apply_temperature(answers, details["temperature"]) / 2
+    expected = evaluation.Correction.from_details(details["correction"]).apply(answers) / 2
     expected[np.arange(len(rows)), rows["label"]] += 0.5
     assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
     twice = earlier.soft_labels(f"{run.folder.name}+{run.folder.name}", rows, store, runs)

@@ -1,0 +1,66 @@
+"""From a network's predictions to what a user is told: corrected probabilities and a class."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lesions.evaluation import decisions
+from lesions.evaluation.frequencies import Correction, class_frequencies
+from lesions.evaluation.predictions import CODES, labels_and_probabilities, rows_of
+
+
+def fit(predictions: pd.DataFrame, frequencies) -> dict:
+    """Fit the correction and the strength of the decision rule on the validation rows.
+
+    Args:
+        predictions: predictions.csv of a run, as the network predicts; its validation rows are
+            those that the network was not trained on.
+        frequencies: float, (7,), from `class_frequencies`.
+
+    Returns:
+        What metrics.json and the model file store: correction (`Correction.to_details`) and
+        decision_strength.
+    """
+    labels, probabilities = labels_and_probabilities(rows_of(predictions, "validation"))
+    correction = Correction.fit(labels, probabilities, frequencies)
+    strength = decisions.fit_strength(labels, correction.apply(probabilities), frequencies)
+    return {"correction": correction.to_details(), "decision_strength": strength}
+
+
+def answers_details(predictions: pd.DataFrame, metadata: pd.DataFrame) -> dict:
+    """Compute all that a model file stores so that its answers are those of the evaluation.
+
+    Args:
+        predictions: predictions.csv of the run that the network comes from.
+        metadata: The table that it was trained with, with a column `split`.
+
+    Returns:
+        correction, decision_strength and, where the table has age, sex and localization,
+        patient_fusion; ready for JSON.
+    """
+    return fit(predictions, class_frequencies(metadata))
+
+
+def answer(predictions: pd.DataFrame, details: dict, by_lesion: bool = False) -> pd.DataFrame:
+    """Bring predictions to the class frequencies and name a class by the decision rule.
+
+    Args:
+        predictions: predictions.csv of a run, as the network predicts, any rows of it.
+        details: metrics.json of the run, or what is stored with its model.
+        by_lesion: Whether the probabilities are averaged over each lesion's photographs, so that
+            every lesion counts once.
+
+    Returns:
+        The frame with corrected probabilities and a column predicted (code); `by_lesion` leaves
+        one row a lesion, whose image_id is its lesion_id.
+    """
+    correction = Correction.from_details(details.get("correction"))
+    frame = predictions.copy()
+    frame[CODES] = correction.apply(frame[CODES].to_numpy())
+    if by_lesion:
+        means = frame.groupby(["lesion_id", "split", "dx"], sort=True, as_index=False)[CODES].mean()
+        frame = means.assign(image_id=means["lesion_id"])[predictions.columns]
+    labels = decisions.decide(
+        frame[CODES].to_numpy(), correction.class_frequencies, details.get("decision_strength", 0)
+    )
+    return frame.assign(predicted=[CODES[label] for label in labels])

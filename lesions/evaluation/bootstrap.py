@@ -1,0 +1,139 @@
+"""95% intervals and paired differences, by resampling lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from lesions.evaluation import weighted
+from lesions.evaluation.predictions import arrays, labels_and_probabilities, one_split
+from lesions.evaluation.weighted import HEADLINES
+
+
+def intervals(
+    predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0, names=HEADLINES
+) -> pd.DataFrame:
+    """Compute 95% intervals of the headline metrics by resampling lesions.
+
+    Percentile bootstrap (Efron, 1979): lesions are drawn with replacement, and all photographs
+    of a drawn lesion come along, because photographs of one lesion are not independent. Where a
+    class is absent from a resample, macro figures average over the classes present; a resample
+    in which a metric has no meaning (no melanoma at all) is left out of that metric's interval.
+
+    Args:
+        predictions: Predictions of one split; a column `predicted` holds the classes that the
+            decision rule names, without it the most probable class counts.
+        resamples: How many resamples to draw.
+        seed: Of the draw; with the lesions, it settles the resamples, whatever the row order.
+        names: Which of `HEADLINES` to compute.
+
+    Returns:
+        Indexed by metric name: value, low and high.
+
+    Raises:
+        ValueError: If the frame is malformed or mixes splits.
+    """
+    drawn = _bootstrap(predictions, names, resamples, seed)
+    table = {name: _summary(values) for name, values in drawn.items()}
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("metric")
+
+
+def mean_intervals(
+    values: pd.DataFrame,
+    lesion_ids: pd.Series,
+    ratios: Mapping[str, tuple[str, str]] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Average scores of single images, with 95% intervals by bootstrap over lesions.
+
+    Args:
+        values: One row an image, one column a score; NaN where a score is undefined, which
+            leaves that image out of that score.
+        lesion_ids: The lesion of each row.
+        ratios: Name to two columns, of which the first's mean is divided by the second's, for
+            scores that may be infinite on a single image.
+        resamples: How many resamples of lesions to draw.
+        seed: Of the draw.
+
+    Returns:
+        Indexed by the columns and the names of `ratios`: value, low, high and images (how many
+        count). All three numbers are NaN where no image counts.
+    """
+    table = values.to_numpy(float)
+    known = np.isfinite(table)
+    filled = np.where(known, table, 0.0)
+    blocks = [np.ones((len(table), 1)), *weighted.lesion_weights(lesion_ids, resamples, seed)]
+    means = np.concatenate(
+        [weighted.ratio(filled.T @ weights, known.T.astype(float) @ weights) for weights in blocks],
+        axis=1,
+    )
+    drawn = dict(zip(values.columns, means, strict=True))
+    images = dict(zip(values.columns, known.sum(axis=0), strict=True))
+    for name, (above, below) in (ratios or {}).items():
+        drawn[name] = weighted.ratio(drawn[above], drawn[below])
+        images[name] = min(images[above], images[below])
+    rows = {name: {**_summary(means), "images": int(images[name])} for name, means in drawn.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
+
+
+def paired_difference(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    metric: str = "balanced_accuracy",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Compute how far model a is above model b, with a 95% interval over the same resamples.
+
+    Args:
+        predictions_a: Predictions of one split.
+        predictions_b: Predictions of the same images by another model, in any order.
+        metric: Any index name of `intervals`.
+        resamples: How many resamples of lesions to draw.
+        seed: Of the draw.
+
+    Returns:
+        value (a minus b), low and high.
+
+    Raises:
+        ValueError: If the metric is unknown or the frames hold different images.
+    """
+    if metric not in HEADLINES:
+        raise ValueError(f"There is no metric '{metric}'; choose one of {', '.join(HEADLINES)}.")
+    for frame in (predictions_a, predictions_b):
+        one_split(frame)
+        labels_and_probabilities(frame)
+    frame_a = predictions_a.sort_values("image_id", ignore_index=True)
+    frame_b = predictions_b.sort_values("image_id", ignore_index=True)
+    keys = ["image_id", "lesion_id", "dx"]
+    if not np.array_equal(frame_a[keys].astype(str), frame_b[keys].astype(str)):
+        differing = set(frame_a["image_id"]) ^ set(frame_b["image_id"])
+        raise ValueError(
+            f"The two models were evaluated on different images or labels ({len(differing)} images "
+            "are in one frame only); compare predictions made with the same split."
+        )
+    a = _bootstrap(frame_a, (metric,), resamples, seed)[metric]
+    b = _bootstrap(frame_b, (metric,), resamples, seed)[metric]
+    return _summary(a - b)
+
+
+def _summary(values: np.ndarray) -> dict[str, float]:
+    """Read value, low and high from the point estimate (first) and its resamples."""
+    drawn = values[1:][np.isfinite(values[1:])]
+    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
+    return {"value": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def _bootstrap(
+    predictions: pd.DataFrame, names: tuple[str, ...], resamples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Compute metrics on all images (first) and on resamples of lesions (the others)."""
+    one_split(predictions)
+    labels, scores, named = arrays(predictions)
+    blocks = [weighted.metrics(labels, scores, np.ones((len(labels), 1)), names, named)]
+    for weights in weighted.lesion_weights(predictions["lesion_id"], resamples, seed):
+        blocks.append(weighted.metrics(labels, scores, weights, names, named))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in names}

@@ -1,0 +1,97 @@
+"""Several networks that answer together: ensembles, and the networks of five folds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+
+from lesions.evaluation.predictions import CODES, rows_of, table
+
+
+def _check_same_images(frames: list[pd.DataFrame]) -> None:
+    if not frames:
+        raise ValueError("An ensemble needs at least one run; name run folders.")
+    for frame in frames[1:]:
+        if not frame["image_id"].equals(frames[0]["image_id"]):
+            raise ValueError(
+                "The runs of an ensemble predict different images; use runs of the same split."
+            )
+
+
+def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
+    """Fit averaging weights on the validation rows, by the log loss of the mean.
+
+    The weights are at least 0 and sum to 1, and are drawn a little towards a plain mean.
+
+    Args:
+        frames: Predictions of every member, brought to the class frequencies (`answer`), the
+            same rows in the same order.
+
+    Returns:
+        float64, (members,).
+
+    Raises:
+        ValueError: If the members predict different images.
+    """
+    _check_same_images(frames)
+    chosen = (frames[0]["split"] == "validation").to_numpy()
+    labels = frames[0]["dx"].map(CODES.index).to_numpy()[chosen]
+    stack = np.stack([frame[CODES].to_numpy()[chosen] for frame in frames])
+    true = stack[:, np.arange(len(labels)), labels]
+
+    def loss(scores):
+        weights = np.exp(scores - scores.max())
+        weights /= weights.sum()
+        return -np.log(weights @ true + 1e-9).mean() + 1e-4 * (scores**2).sum()
+
+    scores = minimize(loss, np.zeros(len(frames)), method="L-BFGS-B").x
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum()
+
+
+def ensemble(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
+    """Average the members' probabilities.
+
+    Args:
+        frames: Predictions of every member, brought to the class frequencies, the same rows in
+            the same order.
+        weights: (members,), for example from `fit_ensemble`.
+
+    Returns:
+        A frame with the columns of predictions.csv.
+    """
+    _check_same_images(frames)
+    stack = np.stack([frame[CODES].to_numpy() for frame in frames])
+    return table(frames[0], np.tensordot(np.asarray(weights), stack, axes=1))
+
+
+def out_of_fold(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put the predictions of fold networks together into one frame.
+
+    Each network predicts its own fold, on which it was not trained, and the test split.
+
+    Args:
+        frames: Predictions of the fold networks, brought to the class frequencies each by a
+            correction fitted on its own fold.
+
+    Returns:
+        Every row of split "validation" as the one network predicts it that has not seen it, then
+        every row of split "test" with the mean over the networks; the columns of predictions.csv.
+
+    Raises:
+        ValueError: If two networks predict the same out-of-fold photograph, or different test
+            rows.
+    """
+    if not frames:
+        raise ValueError("There is no fold to put together; name the run folders of all folds.")
+    folds = pd.concat([rows_of(frame, "validation") for frame in frames], ignore_index=True)
+    repeated = folds.loc[folds["image_id"].duplicated(), "image_id"]
+    if len(repeated):
+        raise ValueError(
+            f"Two runs predict {repeated.iloc[0]} out of fold; pass one run for each fold."
+        )
+    tests = [rows_of(frame, "test").sort_values("image_id", ignore_index=True) for frame in frames]
+    test = ensemble(tests, np.full(len(tests), 1 / len(tests)))
+    folds = folds.sort_values("image_id", ignore_index=True)
+    return pd.concat([folds, test], ignore_index=True)[test.columns]

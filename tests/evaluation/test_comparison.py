@@ -1,0 +1,130 @@
+"""Runs side by side, those of folds together, and the ensemble of all."""
+
+import json
+
+import numpy as np
+import pytest
+from drawn import CODES, FREQUENCIES, both_splits
+
+from lesions import evaluation
+from lesions.evaluation import comparison
+
+
+def write_run(folder, predictions, **config):
+    folder.mkdir()
+    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    record = {
+        "config": {"architecture": "cnn", "image_size": 64, "epochs": 9, "seed": 1, **config},
+        "initial_weights": "random",
+        "hardware": "CPU",
+        "seconds": 90.0,
+        "parameters": 1234,
+        "epochs_trained": 5,
+    }
+    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    correction = evaluation.Correction(class_frequencies=tuple(FREQUENCIES)).to_details()
+    (folder / "metrics.json").write_text(json.dumps({"correction": correction}))
+    return folder
+
+
+def test_compare_puts_the_lowest_validation_log_loss_first(tmp_path):
+    weak = write_run(tmp_path / "weak", both_splits(strength=1.0))
+    strong = write_run(tmp_path / "strong", both_splits(strength=3.0), architecture="resnet18")
+    table = comparison.compare(comparison.entries([weak, strong]))
+    assert table["validation_log_loss"].is_monotonic_increasing
+    assert set(table["run"]) == {"weak", "strong", "ensemble"}
+    assert table["run"].tolist().index("strong") < table["run"].tolist().index("weak")
+    row = table.set_index("run").loc["weak"]
+    assert row["architecture"] == "cnn" and row["epochs"] == 5 and row["minutes"] == 1.5
+    for name in ("test_balanced_accuracy", "test_macro_auc", "test_lesion_balanced_accuracy"):
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+
+
+def test_every_figure_is_of_the_corrected_answers(tmp_path):
+    """A network that is far too sure has the figures of its honest twin."""
+    honest = both_splits(strength=1.5)
+    sure = honest.copy()
+    sure[CODES] = sure[CODES] ** 3
+    sure[CODES] = sure[CODES].div(sure[CODES].sum(axis=1), axis=0)
+    runs = [write_run(tmp_path / "honest", honest), write_run(tmp_path / "sure", sure)]
+    table = comparison.compare(comparison.entries(runs)).set_index("run")
+    for name in ("validation_log_loss", "test_log_loss", "test_expected_calibration_error"):
+        assert table.loc["sure", name] == pytest.approx(table.loc["honest", name], abs=0.01)
+    assert table.loc["sure", "power"] == pytest.approx(table.loc["honest", "power"] / 3, rel=0.02)
+
+
+def test_the_ensemble_is_a_row_with_its_weights(tmp_path):
+    runs = [write_run(tmp_path / f"run{n}", both_splits(seed=5, strength=2.0)) for n in range(2)]
+    found = comparison.entries(runs)
+    assert sum(found["ensemble"].members.values()) == pytest.approx(1)
+    assert found["ensemble"].members["run0"] == pytest.approx(0.5, abs=1e-3)
+    table = comparison.compare(found).set_index("run")
+    # Two equal networks together are what each of them is.
+    for name in ("test_macro_auc", "test_log_loss", "test_balanced_accuracy"):
+        assert table.loc["ensemble", name] == pytest.approx(table.loc["run0", name], abs=2e-3)
+    assert table.loc["ensemble", "networks"] == 2 and table.loc["run0", "networks"] == 1
+    assert "ensemble" not in comparison.entries(runs[:1])
+
+
+def test_runs_of_several_folds_become_one_row(tmp_path):
+    whole = both_splits(images=280, strength=2.0)
+    validation = np.flatnonzero(whole["split"] == "validation")
+    runs = []
+    for number in range(2):
+        own = whole["split"].eq("test") | whole.index.isin(validation[number::2])
+        runs.append(write_run(tmp_path / f"f{number}", whole[own], fold=number, seed=number))
+    runs.append(write_run(tmp_path / "single", whole, epochs=3))
+    found = comparison.entries(runs)
+    (name,) = [name for name in found if "folds" in name]
+    assert set(found) == {name, "single"}
+    table = comparison.compare(found).set_index("run")
+    assert table.loc[name, "networks"] == 2
+    assert table.loc[name, "validation_images"] == len(validation)
+    # Each fold network is the single one here, so that out of fold they are alike.
+    assert table.loc[name, "validation_log_loss"] == pytest.approx(
+        table.loc["single", "validation_log_loss"], abs=0.02
+    )
+
+
+def test_an_entry_answers_by_photograph_and_by_lesion(tmp_path):
+    entry = comparison.entries([write_run(tmp_path / "one", both_splits())])["one"]
+    rows = entry.predictions[entry.predictions["split"] == "test"]
+    assert entry.answers()["image_id"].tolist() == rows["image_id"].tolist()
+    assert sorted(entry.answers(by_lesion=True)["lesion_id"]) == sorted(rows["lesion_id"])
+
+
+def test_labels_are_as_short_as_they_stay_apart(tmp_path):
+    treated = {"oversampling": True, "class_weighting": "none"}
+    names = [
+        f"cnn-64px-seed{seed}-0000000{digit}" for digit, seed in enumerate((42, 43, 43, 44, 44))
+    ]
+    configs = [{}, treated, {"class_weighting": "square_root"}, treated, treated]
+    balances = [comparison.class_balance(config) for config in configs]
+    assert comparison.labels(names, balances) == [
+        "cnn-64px-seed42",
+        "cnn-64px-seed43, oversampled",
+        "cnn-64px-seed43, square-root weights",
+        *names[3:],
+    ]
+    run = write_run(tmp_path / "one", both_splits(), oversampling=True, class_weighting="balanced")
+    assert (
+        comparison.compare(comparison.entries([run]))["class_balance"][0]
+        == "oversampled and balanced weights"
+    )
+
+
+def test_entries_name_the_faulty_folder(tmp_path):
+    run = write_run(tmp_path / "broken", both_splits())
+    predictions = both_splits()
+    predictions.loc[4, "dx"] = "wart"
+    predictions.to_csv(run / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match="broken.*diagnosis 'wart'"):
+        comparison.entries([run])
+    (run / "config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match="config.json is not whole"):
+        comparison.entries([run])
+    (run / "predictions.csv").unlink()
+    with pytest.raises(ValueError, match="broken has no predictions.csv"):
+        comparison.entries([run])
+    with pytest.raises(ValueError, match="no run folder"):
+        comparison.entries([])
