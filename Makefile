@@ -8,13 +8,14 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 .DEFAULT_GOAL := help
 # Half an environment, left by Ctrl-C, is no environment.
 .DELETE_ON_ERROR:
-.PHONY: help study test app serve lint format evaluate publish clean
+.PHONY: help study test test-platforms app serve lint format evaluate publish clean
 
 help:
 	@echo "make study     run every notebook and print the comparison table"
 	@echo "make test      run all tests, every notebook on the demo set among them"
+	@echo "make test-platforms  the model and notebooks on Kaggle's and Colab's versions"
 	@echo "make app       show the network in the browser;  make serve  as an HTTP service"
-	@echo "make lint      check style;  make format  mend it"
+	@echo "make lint      check style;  make format  fix it"
 	@echo "make evaluate  remake models/comparison.csv and the README's table from the predictions"
 	@echo "make publish   copy the last study's notebooks, runs and best model from build/"
 	@echo "make clean     remove build/ (image stores, runs, executed notebooks)"
@@ -52,6 +53,10 @@ study: .venv/study
 
 test: .venv/tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-platforms: .venv/tests
+	$(BIN)/python tests/platforms/prepare.py
+	$(BIN)/python -m pytest tests/platforms/platforms.py --numprocesses 2
 
 app: .venv/app
 	$(BIN)/python -m streamlit run app.py

@@ -1,5 +1,6 @@
 """Sessions like those of Kaggle and Colab: their versions, folders and network."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 import prepare
 
 REPOSITORY = prepare.HERE.parents[1]
+# Where a session shows its folders; the empty folders that this needs are removed at the end.
+KAGGLE, COLAB, CLONE = Path("/kaggle"), Path("/content"), Path("/tmp/study")
+ABSENT = [place for place in (KAGGLE, COLAB, CLONE) if not place.exists()]
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+(?= /tmp/study)")
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput"):  # workers may still need them
+        for place in ABSENT:
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def may_unshare() -> bool:
@@ -66,13 +77,13 @@ class Session:
     def __init__(self, platform: str, folder: Path):
         self.platform, self.folder = platform, folder
         self.python = prepare.prepare(platform)
-        self.mounts: list[tuple[Path, str, bool]] = []
+        self.mounts: list[tuple[Path, Path | str, bool]] = []
         self.working = self._own("working")
-        working = {"kaggle": "/kaggle/working", "colab": "/content"}[platform]
+        working = {"kaggle": KAGGLE / "working", "colab": COLAB}[platform]
         if platform == "kaggle":
-            self.mount(self._own("input"), "/kaggle")
+            self.mount(self._own("input"), KAGGLE)
         self.mount(self.working, working)
-        self.mount(self._own("clone"), "/tmp/study")
+        self.mount(self._own("clone"), CLONE)
         named_by = {"kaggle": "KAGGLE_KERNEL_RUN_TYPE", "colab": "COLAB_RELEASE_TAG"}[platform]
         self.variables = {
             "PATH": f"{self.python.parent}:{os.environ['PATH']}",
@@ -90,7 +101,7 @@ class Session:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def mount(self, source: Path, target: str, read_only: bool = False) -> None:
+    def mount(self, source: Path, target, read_only: bool = False) -> None:
         """Show a folder at another place inside this session."""
         self.mounts.append((source, target, read_only))
 
@@ -109,9 +120,9 @@ class Session:
             lines += [f"mkdir -p '{target}'", f"mount --bind '{source}' '{target}'"]
             lines += [f"mount -o remount,bind,ro '{target}'"] * read_only
         lines += [f"cd '{self.current}'", 'exec "$@"']
+        inside = ["unshare", "--net", "--mount", "sh", "-c", "\n".join(lines), "sh"]
         return subprocess.run(
-            ["unshare", "--net", "--mount", "sh", "-c", "\n".join(lines), "sh"]
-            + [str(self.python), *map(str, command)],
+            [*inside, str(self.python), *map(str, command)],
             env=self.variables,
             capture_output=True,
             text=True,
