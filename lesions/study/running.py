@@ -21,14 +21,14 @@ from lesions.system import console
 with console.quiet_stderr():
     from lesions import classes, data
     from lesions.study import publishing
-    from lesions.study.publishing import NOTEBOOKS, REPOSITORY, latest_runs, notebooks
+    from lesions.study.publishing import REPOSITORY, latest_runs, notebooks
 
 
 NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
 
 
 def run(build: Path, chosen: list[Path] | None = None) -> Path:
-    """Execute the notebooks in order and render them beside an index.html.
+    """Execute the notebooks in order and render them, with an index.html that links the pages.
 
     Args:
         build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
@@ -38,11 +38,8 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
         The path of index.html.
 
     Raises:
-        ValueError: If a cell of a notebook fails; names the notebook.
+        ValueError: If a cell of a notebook fails; names the notebook and the cell.
     """
-    import papermill
-    from traitlets.config import Config
-
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["LESIONS_BUILD"] = str(build.resolve())
@@ -52,34 +49,96 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
     rendered = []
     chosen = notebooks() if chosen is None else chosen
     for number, path in enumerate(chosen, start=1):
-        cells = sum(cell.cell_type == "code" for cell in nbformat.read(path, 4).cells)
-        print(f"[{number}/{len(chosen)}] {path.stem}: {cells} cells ...", flush=True)
-        started = time.time()
-        try:
-            # Sockets in a folder of its own, not on TCP, of which Jupyter warns.
-            with _backend_of(path), tempfile.TemporaryDirectory() as sockets:
-                papermill.execute_notebook(
-                    path,
-                    folder / path.name,
-                    cwd=NOTEBOOKS,
-                    kernel_name="python3",
-                    progress_bar=sys.stderr.isatty(),
-                    config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
-                )
-        except papermill.exceptions.PapermillExecutionError as error:
-            raise ValueError(
-                f"{path.name} failed in cell {error.cell_index} with {error.ename}: "
-                f"{error.evalue}; the notebook so far is {folder / path.name}."
-            ) from error
-        seconds = time.time() - started
-        print(f"      done in {seconds:.0f} s", flush=True)
-        rendered.append((render(folder / path.name), seconds))
+        progress = Progress(f"[{number}/{len(chosen)}] {path.stem}")
+        with _backend_of(path):
+            execute(path, folder / path.name, progress)
+        rendered.append((render(folder / path.name), progress.close()))
     return write_index(folder, rendered)
+
+
+def execute(path: Path, target: Path, progress: Progress) -> None:
+    """Execute one notebook and write it to another place, also when a cell fails.
+
+    Args:
+        path: The notebook; it runs in its own folder.
+        target: Where the executed notebook goes.
+        progress: Told of every cell.
+
+    Raises:
+        ValueError: If a cell fails or the kernel dies.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from traitlets.config import Config
+
+    notebook = nbformat.read(path, 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
+    progress.total = len(cells)
+    # Sockets in a folder of its own, not on TCP, of which Jupyter warns.
+    with tempfile.TemporaryDirectory() as sockets:
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            timeout=None,
+            record_timing=False,
+            resources={"metadata": {"path": str(path.parent)}},
+            on_cell_execute=progress.start_cell,
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
+        )
+        try:
+            client.execute()
+        except (CellExecutionError, DeadKernelError) as error:
+            reason = "the kernel died, perhaps for lack of memory"
+            if isinstance(error, CellExecutionError):
+                reason = f"{error.ename}: {error.evalue}"
+            raise ValueError(
+                f"{path.name} failed in cell {progress.cell} of {progress.total} with {reason}; "
+                f"the notebook so far is {target}."
+            ) from error
+        finally:
+            nbformat.write(notebook, target)
+
+
+class Progress:
+    """Print which cell of a notebook runs and how many seconds it has taken so far.
+
+    A terminal sees one line that changes; a log gets a line at most every half minute.
+    """
+
+    PAUSE = 30
+
+    def __init__(self, name: str, total: int = 0):
+        self.name, self.total, self.cell = name, total, 0
+        self.started = self.printed = time.monotonic()
+        self.on_terminal = sys.stdout.isatty()
+
+    def start_cell(self, cell, cell_index: int) -> None:
+        """Note that a cell starts, as nbclient's `on_cell_execute` tells it."""
+        self.cell += 1
+        now = time.monotonic()
+        if self.on_terminal:
+            print(f"\r{self._line(now)}", end="", flush=True)
+        elif self.cell == 1 or now - self.printed >= self.PAUSE:
+            print(self._line(now), flush=True)
+            self.printed = now
+
+    def close(self) -> float:
+        """Print that the notebook is done, and return the seconds that it took."""
+        seconds = time.monotonic() - self.started
+        start = "\r" if self.on_terminal else ""
+        done = f"{self.name}: {self.total} cells in {seconds:.0f} s"
+        print(f"{start}{done:<{len(self._line(0)) + 8}}".rstrip(" "), flush=True)
+        return seconds
+
+    def _line(self, now: float) -> str:
+        return f"{self.name}: cell {self.cell} of {self.total}, {now - self.started:.0f} s"
 
 
 @contextlib.contextmanager
 def _backend_of(path: Path):
-    """Give TensorFlow to the notebooks that need gradients of layers, whatever trained before."""
+    """Use TensorFlow in the notebooks that need gradients of layers, whatever trained before."""
     before = os.environ.get("KERAS_BACKEND")
     if path.name.startswith(NEED_TENSORFLOW):
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -93,7 +152,7 @@ def _backend_of(path: Path):
 
 
 def render(path: Path) -> Path:
-    """Render an executed notebook as HTML beside it.
+    """Render an executed notebook as HTML in the same folder.
 
     Returns:
         The path of the HTML page.
@@ -181,7 +240,7 @@ def train_queue(build: Path) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; give the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="execute every notebook in order, under build/")
@@ -216,12 +275,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(build: Path, index: Path) -> None:
+    """Print the recorded comparison first, which needs no photographs, then this study's own."""
     runs = latest_runs(build)
-    table = pd.read_csv(runs / "comparison.csv")
-    columns = ["run", "validation_log_loss", "test_balanced_accuracy", "test_macro_auc"]
-    print("\nComparison (best on validation first)\n")
-    print(table[[c for c in columns if c in table]].round(3).to_string(index=False))
-    print("\nMade:")
+    _print_table("Recorded, on the photographs of HAM10000", REPOSITORY / "models")
+    drawn = " on drawn pictures, which say nothing about skin" * runs.name.startswith("demo")
+    _print_table(f"This run{drawn}", runs)
+    print("\nWritten:")
     made = [runs / "comparison.csv", runs / "best_model.h5", runs / "gradcam_examples", index]
     print(*(f"  {path}" for path in made if path.exists()), sep="\n")
     print(f"\n{classes.NOTICE}")
+
+
+def _print_table(name: str, folder: Path) -> None:
+    """Print a folder's comparison.csv, best on validation first."""
+    columns = ["run", "validation_log_loss", "test_balanced_accuracy", "test_macro_auc"]
+    table = pd.read_csv(folder / "comparison.csv")
+    print(f"\n{name} (best on validation first)\n")
+    print(table[[column for column in columns if column in table]].round(3).to_string(index=False))

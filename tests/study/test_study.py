@@ -17,7 +17,7 @@ from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
-from lesions.study import publishing, recipes
+from lesions.study import publishing, readme, recipes, running
 
 NAMES = [
     "01_explore_data",
@@ -163,7 +163,7 @@ def shown_in_readme(name):
 def test_recorded_results_are_what_the_predictions_say(tmp_path):
     assert RECORDED, "models/ holds no recorded run"
     table = comparison.compare(comparison.entries(RECORDED))
-    same_numbers(shown_in_readme("results"), publishing.results_block(table))
+    same_numbers(shown_in_readme("results"), readme.results_block(table))
     recorded = pd.read_csv(publishing.REPOSITORY / "models" / "comparison.csv")
     path = comparison.write_comparison(table, tmp_path / "comparison.csv")
     pd.testing.assert_frame_equal(recorded, pd.read_csv(path), atol=2e-3, rtol=2e-3)
@@ -178,13 +178,13 @@ def test_notebook_06_shows_the_recorded_runs():
 
 
 def test_readme_shows_what_the_recorded_leakage_runs_say():
-    same_numbers(shown_in_readme("leakage"), publishing.leakage_block())
+    same_numbers(shown_in_readme("leakage"), readme.leakage_block())
 
 
 def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
     table = measurements.recorded(best[1].name)
     assert table is not None, "models/explanations.csv is of another model; measure this one"
-    assert shown_in_readme("explanations") == publishing.explanations_block()
+    assert shown_in_readme("explanations") == readme.explanations_block()
 
 
 def test_recorded_predictions_are_of_the_recorded_split():
@@ -303,15 +303,44 @@ def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_failing_cell_is_named(tmp_path):
+def test_a_failing_cell_is_named(tmp_path, capsys):
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("# Broken"), nbformat.v4.new_code_cell("1 / 0")],
+        cells=[
+            nbformat.v4.new_markdown_cell("# Broken"),
+            *map(nbformat.v4.new_code_cell, ("print(1)", "1 / 0", "print(2)")),
+        ],
         metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
     )
     path = tmp_path / "00_broken.ipynb"
     nbformat.write(notebook, path)
-    with pytest.raises(ValueError, match="00_broken.ipynb failed in cell .* ZeroDivisionError"):
+    with pytest.raises(ValueError, match="00_broken.ipynb failed in cell 2 of 3 with ZeroDiv"):
         study.run(tmp_path, [path])
+    assert "[1/1] 00_broken: cell 1 of 3, " in capsys.readouterr().out
+    cells = nbformat.read(tmp_path / "study" / path.name, 4).cells
+    assert [bool(cell.get("outputs")) for cell in cells] == [False, True, True, False]
+
+
+def test_progress_is_one_line_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    progress = running.Progress("[1/9] 01_explore_data", total=2)
+    progress.start_cell(None, 0)
+    progress.start_cell(None, 3)
+    progress.close()
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 1
+    last = shown.rstrip("\n").split("\r")[-1]
+    assert last.startswith("[1/9] 01_explore_data: 2 cells in 0 s")
+
+
+def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):
+    runs = tmp_path / "runs" / "demo"
+    runs.mkdir(parents=True)
+    (runs / "comparison.csv").write_text("run,test_macro_auc\nof-drawn-pictures,0.5\n")
+    running._report(tmp_path, tmp_path / "index.html")
+    shown = capsys.readouterr().out
+    best = comparison.run_folders(publishing.REPOSITORY / "models")
+    assert any(shown.index(folder.name) < shown.index("of-drawn-pictures") for folder in best)
+    assert shown.index("HAM10000") < shown.index("drawn pictures, which") < shown.index("Written")
 
 
 # The queue

@@ -1,0 +1,127 @@
+"""The notebooks' front door: folders, profiles, recorded runs, durations, requirements."""
+
+import dataclasses
+import re
+
+import pandas as pd
+import pytest
+
+import utils
+from lesions import data, training
+from lesions.study import durations, publishing, recipes
+from lesions.system import hardware
+
+PLATFORMS = publishing.REPOSITORY / "tests" / "platforms"
+
+
+@pytest.fixture
+def study(demo_metadata, demo_folder, tmp_path):
+    """A study of drawn pictures."""
+    dataset = data.open_dataset(demo_folder, "drawn for the tests")
+    return utils.Study(dataset, demo_metadata, "demo", False, False, tmp_path, tmp_path / "scratch")
+
+
+@pytest.fixture
+def of_photographs(study):
+    """The same, taken for photographs."""
+    dataset = dataclasses.replace(study.dataset, is_demo=False)
+    return dataclasses.replace(study, dataset=dataset, profile="cpu")
+
+
+def test_a_mounted_demo_set_is_known_as_drawn(study):
+    assert study.dataset.is_demo
+
+
+def test_photographs_are_not_trained_on_unasked(of_photographs, one_sentence):
+    with pytest.raises(ValueError) as error:
+        of_photographs.run("cnn")
+    one_sentence(error, "cnn", "RETRAIN", "minute")
+    assert not (of_photographs.scratch / "stores").exists()
+
+
+def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monkeypatch):
+    tiny = {"epochs": 1, "head_epochs": 0, "warmup_steps": 1, "batch_size": 64}
+    config = study.config("cnn", **tiny)
+    earlier = study.scratch / "earlier"
+    store = training.open_store(config, study.metadata, study.scratch)
+    training.train(config, study.metadata, store, earlier)
+    again = dataclasses.replace(study, scratch=study.scratch / "new")
+    monkeypatch.setattr(utils, "attached_runs", lambda name: [earlier])
+    run = again.train(config)
+    assert run.folder.parent == earlier
+    assert "Loaded the recorded run" in capsys.readouterr().out
+    assert not (again.scratch / "stores").exists()
+    assert [folder.parent for folder in again.all_runs()] == [earlier]
+
+
+@pytest.mark.parametrize("gpus", [[], ["Tesla T4", "Tesla T4"]])
+def test_what_is_recorded_is_shown_on_any_hardware(gpus, ham10000, monkeypatch):
+    monkeypatch.setattr(hardware, "gpus", lambda: gpus)
+    _, profile, metadata = recipes.open_data(show=True)
+    assert profile == recipes.recorded_profile(metadata) == "cpu"
+    _, profile, _ = recipes.open_data()
+    assert profile == ("gpu" if gpus else "cpu")
+
+
+def test_a_gpu_shortens_the_estimate_and_is_said_to_be_estimated(demo_metadata, monkeypatch):
+    monkeypatch.setattr(hardware, "gpus", lambda: [])
+    small = [recipes.config("cnn", "cpu")]
+    alone = durations.estimate(small, demo_metadata)
+    assert durations.estimate(small * 3, demo_metadata) == pytest.approx(3 * alone)
+    monkeypatch.setattr(hardware, "gpus", lambda: ["Tesla T4"])
+    assert durations.estimate(small, demo_metadata) < alone
+    assert "estimate" in durations.describe(small, demo_metadata)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "a minute"), (200, "3 minutes"), (1500, "25 minutes"), (11_000, "3 hours")],
+)
+def test_durations_in_words(seconds, words):
+    assert durations.round_duration(seconds) == words
+
+
+def test_the_recorded_run_is_estimated_at_about_what_it_took():
+    (folder,) = (publishing.REPOSITORY / "models").glob("resnet50-64px-seed42-*")
+    run = training.read_run(folder)
+    rows = pd.DataFrame({"split": ["train"] * run.record["images"]["train"]})
+    found = durations.estimate([recipes.config("resnet50", "cpu")], rows)
+    if hardware.gpus():
+        found *= durations.GPU_SPEEDUP
+    assert found == pytest.approx(run.record["seconds"], rel=1.0)
+
+
+def test_kaggle_keeps_runs_and_not_stores(monkeypatch, tmp_path):
+    monkeypatch.delenv("LESIONS_BUILD", raising=False)
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setattr(utils, "REPOSITORY", utils.Path("/tmp/study").resolve())
+    monkeypatch.chdir(tmp_path)
+    assert utils.results_folder() == tmp_path / "build"
+    assert tmp_path not in utils.scratch_folder().parents
+
+
+def bounds(text):
+    return dict(re.findall(r"^([\w-]+)>=([\d.]+)", text, re.MULTILINE))
+
+
+def test_lower_bounds_are_what_the_platforms_have():
+    lists = [(PLATFORMS / f"{name}.txt").read_text() for name in ("kaggle", "colab")]
+    versions = [dict(re.findall(r"^([\w-]+)==([\d.]+)", text, re.MULTILINE)) for text in lists]
+    required = bounds((publishing.REPOSITORY / "requirements.txt").read_text())
+    assert set(utils.NEEDED.values()) <= set(required)
+    for package in set(required) & set(versions[0]):
+        lowest = min((found[package] for found in versions), key=as_numbers)
+        places = len(as_numbers(required[package]))
+        assert as_numbers(required[package]) == as_numbers(lowest)[:places], package
+    assert not {"jupyter", "papermill"} & set(utils.NEEDED.values())
+
+
+def as_numbers(version):
+    return [int(part) for part in version.split(".")]
+
+
+def test_every_platform_has_what_a_notebook_needs():
+    for name in ("kaggle", "colab"):
+        listed = (PLATFORMS / f"{name}.txt").read_text()
+        for package in utils.NEEDED.values():
+            assert f"\n{package}==" in listed, f"{name} lacks {package}"
