@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+
+from lesions.system import environment
+from lesions.system.console import quiet_stderr
 
 DEFAULT_MODEL = "models/best_model.h5 of this repository"
 
@@ -56,6 +60,18 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+@contextlib.contextmanager
+def importing_keras():
+    """Check Keras' surroundings, then keep stderr quiet while a `with` block imports it.
+
+    Raises:
+        ValueError: As `environment.check_keras`.
+    """
+    environment.check_keras()
+    with quiet_stderr():
+        yield
 
 
 def report_unreadable(unreadable: int, total: int, where: str) -> int:

@@ -71,13 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _sentence(error: Exception) -> str:
     """Return one sentence on an error, with the way out."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
-    if missing == backend or "import backend" in str(error):  # Keras's words for an unknown one
-        return (
-            f"Keras cannot run on {backend}, which KERAS_BACKEND names; install the package or "
-            "unset KERAS_BACKEND to use TensorFlow."
-        )
     if missing:
         return f"The package {missing} is not installed; `pip install -r requirements.txt`."
     if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model
+from lesions.cli.arguments import add_command, add_model, importing_keras
 from lesions.cli.outputs import refuse_overwriting
-from lesions.system.console import quiet_stderr
 
 SUMMARY = "Compare trained networks and write the table as comparison.csv in their folder."
 EPILOG = f"""examples:
@@ -68,7 +67,7 @@ def run(arguments) -> int:
 
 
 def _run_score(arguments) -> int:
-    with quiet_stderr():
+    with importing_keras():
         from lesions import inference
     table, decided, known = score(arguments.model or inference.BEST_MODEL, arguments.data)
     print(table.round(3).to_string())

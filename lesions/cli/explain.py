@@ -8,9 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, add_paths, positive, report_unreadable
+from lesions.cli.arguments import (
+    add_command,
+    add_model,
+    add_paths,
+    importing_keras,
+    positive,
+    report_unreadable,
+)
 from lesions.cli.outputs import model_files, refuse_overwriting
-from lesions.system.console import printable, quiet_stderr
+from lesions.system.console import printable
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
@@ -68,7 +75,7 @@ def run(arguments) -> int:
         )
     if arguments.images or arguments.data:
         raise ValueError("--images and --data belong to --measure; add it or leave them out.")
-    with quiet_stderr():
+    with importing_keras():
         from lesions import inference
 
     paths, skipped = _without_own_pictures(
@@ -201,7 +208,7 @@ def _run_measure(arguments) -> int:
             "explain --measure takes HAM10000's test photographs and all methods; leave the "
             "paths, --class and --method out."
         )
-    with quiet_stderr():
+    with importing_keras():
         from lesions import inference
     path = measure_explanations(
         arguments.model or inference.BEST_MODEL, arguments.output, arguments.images, arguments.data

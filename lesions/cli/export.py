@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model
+from lesions.cli.arguments import add_command, add_model, importing_keras
 from lesions.cli.outputs import model_files, refuse_overwriting
 from lesions.system.console import quiet_stderr
 
@@ -46,7 +46,7 @@ def add_parser(commands) -> None:
 
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
-    with quiet_stderr():
+    with importing_keras():
         from lesions import export, inference
     model, output = arguments.model or inference.BEST_MODEL, arguments.output
     refuse_overwriting([output, f"{output}.json"], model_files(model))

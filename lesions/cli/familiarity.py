@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, positive
-from lesions.system.console import quiet_stderr
+from lesions.cli.arguments import add_command, add_model, importing_keras, positive
 
 SUMMARY = "Learn what photographs like those of the training look like to a network."
 EPILOG = f"""example:
@@ -30,7 +29,7 @@ def add_parser(commands) -> None:
 
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
-    with quiet_stderr():
+    with importing_keras():
         from lesions import data, inference
         from lesions.inference import familiarity
     classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)

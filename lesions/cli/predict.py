@@ -5,9 +5,16 @@ from __future__ import annotations
 import sys
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, add_paths, positive, report_unreadable
+from lesions.cli.arguments import (
+    add_command,
+    add_model,
+    add_paths,
+    importing_keras,
+    positive,
+    report_unreadable,
+)
 from lesions.cli.outputs import model_files, refuse_image_in, refuse_overwriting
-from lesions.system.console import printable, quiet_stderr
+from lesions.system.console import printable
 
 SUMMARY = "Write the probabilities of the seven diagnoses for photographs as a CSV table."
 EPILOG = f"""examples:
@@ -57,7 +64,7 @@ def add_parser(commands) -> None:
 
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
-    with quiet_stderr():
+    with importing_keras():
         from lesions import inference
         from lesions.cli import answers_table
 

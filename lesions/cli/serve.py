@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, positive
-from lesions.system.console import quiet_stderr
+from lesions.cli.arguments import add_command, add_model, importing_keras, positive
 
 SUMMARY = "Answer pictures that are sent over the network."
 EPILOG = f"""examples:
@@ -36,7 +35,7 @@ def add_parser(commands) -> None:
 
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
-    with quiet_stderr():
+    with importing_keras():
         from lesions import inference, serving
     try:
         import python_multipart  # noqa: F401

@@ -7,9 +7,8 @@ import textwrap
 from pathlib import Path
 
 from lesions import classes
-from lesions.cli.arguments import add_command, positive
+from lesions.cli.arguments import add_command, importing_keras, positive
 from lesions.cli.outputs import refuse_inside
-from lesions.system.console import quiet_stderr
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 ARCHITECTURES = (
@@ -64,7 +63,7 @@ def add_parser(commands) -> None:
 
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
-    with quiet_stderr():
+    with importing_keras():
         from lesions import data, training
         from lesions.study import recipes
         from lesions.system import hardware

@@ -10,4 +10,4 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def build_folder(default=REPOSITORY / "build") -> Path:
     """Return the folder for everything made here: `$LESIONS_BUILD`, else `default`."""
-    return Path(os.environ.get("LESIONS_BUILD") or default).expanduser()
+    return Path(os.path.expanduser(os.environ.get("LESIONS_BUILD") or default))

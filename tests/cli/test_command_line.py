@@ -99,10 +99,10 @@ def test_settings_are_typed():
 
 @pytest.mark.slow
 def test_train_leaves_the_run_that_its_options_describe(demo_folder, tmp_path, capsys):
-    options = "--profile demo --seed 3 --epochs 1 --image-size 32 --set warm_up_epochs=0".split()
+    options = "--profile demo --seed 3 --epochs 1 --image-size 64 --set warmup_steps=2".split()
     arguments = ["train", "cnn", *options, "--data", demo_folder, "--runs", tmp_path / "runs"]
     assert command_line.main([str(argument) for argument in arguments]) == 0
-    (run,) = (tmp_path / "runs").glob("cnn-32px-seed3-*/config.json")
+    (run,) = (tmp_path / "runs").glob("cnn-64px-seed3-*/config.json")
     config = json.loads(run.read_text())["config"]
     assert (config["architecture"], config["seed"], config["epochs"]) == ("cnn", 3, 1)
     assert "Balanced accuracy, test: " in capsys.readouterr().out
@@ -203,10 +203,17 @@ def test_a_terminal_that_is_not_utf_8_shows_any_name(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["nonsense", "openvino"])
-def test_a_backend_that_is_not_installed_is_named(tmp_path, backend):
+def test_a_backend_that_cannot_be_used_is_named(tmp_path, backend):
     done = run("predict", tmp_path, "--output", tmp_path / "a.csv", KERAS_BACKEND=backend)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert backend in done.stderr and "KERAS_BACKEND" in done.stderr
+
+
+def test_channels_first_in_the_settings_of_keras_is_refused(tmp_path):
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    done = run("predict", tmp_path, "--output", tmp_path / "a.csv", KERAS_HOME=str(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "channels_last" in done.stderr
 
 
 @pytest.mark.slow
