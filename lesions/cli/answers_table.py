@@ -191,7 +191,7 @@ def _name(cell: str) -> str:
 
 
 def _state(path: str) -> str:
-    """Return the size and time of change of a file, and what no log holds for a missing one."""
+    """Return the size and time of change of a file, or "missing"."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
