@@ -8,6 +8,7 @@ from pathlib import Path
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras
 from lesions.cli.outputs import refuse_overwriting
+from lesions.system.console import printable
 
 SUMMARY = "Compare trained networks and write the table as comparison.csv in their folder."
 EPILOG = f"""examples:
@@ -62,7 +63,7 @@ def run(arguments) -> int:
         "minutes": table["minutes"].map("{:.1f}".format),
     }
     print(table.__class__(columns).to_string(index=False))
-    print(f"Wrote {path}. {classes.NOTICE}")
+    print(f"Wrote {printable(str(path))}. {classes.NOTICE}")
     return 0
 
 
