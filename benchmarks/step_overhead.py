@@ -24,9 +24,9 @@ def trainer_for(options, folder):
     Returns:
         A compiled trainer, in the phase in which all layers learn.
     """
+    from lesions import training
     from lesions.data import images
     from lesions.study import recipes
-    from lesions.training import trainer
 
     needed = options.steps * options.batch_size
     rows = measuring.photographs(10**9)
@@ -42,8 +42,8 @@ def trainer_for(options, folder):
     )
     # A small dataset shows its photographs several times, each time augmented anew.
     repeated = rows.iloc[np.resize(np.arange(len(rows)), needed)].reset_index(drop=True)
-    made = trainer.Trainer(config, repeated, store, Path(folder))
-    made._start_phase("all", 1)
+    made = training.Trainer(config, repeated, store, Path(folder))
+    made.start_phase("all", 1)
     return made
 
 

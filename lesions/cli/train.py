@@ -67,7 +67,7 @@ def run(arguments) -> int:
         from lesions import data, training
         from lesions.study import recipes
         from lesions.system import hardware
-    changes = recipes.read_settings(arguments.set)
+    changes = training.read_settings(arguments.set)
     for name in ("seed", "epochs", "image_size"):
         if getattr(arguments, name) is not None:
             changes[name] = getattr(arguments, name)

@@ -42,7 +42,12 @@ def run_folders(folder) -> list[Path]:
     """
     found = []
     for path in sorted(Path(folder).glob("*/config.json")):
-        config = json.loads(path.read_text()).get("config", {})
+        if path.parent.suffix in (".partial", ".replaced"):  # a training is under way
+            continue
+        try:
+            config = json.loads(path.read_text(encoding="utf-8")).get("config", {})
+        except ValueError as error:
+            raise ValueError(f"{path} is not whole; remove its folder.") from error
         experiment = config.get("tag") or config.get("protocol", "lesion") != "lesion"
         if (path.parent / "metrics.json").exists() and not experiment:
             found.append(path.parent)
@@ -152,11 +157,8 @@ def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
 
 def class_balance(config: dict) -> str:
     """Name what a config does about the imbalance, "oversampled" or "square-root weights"."""
-    if "+" in config.get("start", "") and not config.get("epochs"):
-        return f"mean of {len(config['start'].split('+'))} runs"
     weighting = config.get("class_weighting") or "none"
     parts = ["oversampled"] if config.get("oversampling") else []
-    parts += ["logit-adjusted loss"] if config.get("loss") == "logit_adjusted" else []
     parts += [] if weighting == "none" else [f"{weighting.replace('_', '-')} weights"]
     return " and ".join(parts) or "none"
 

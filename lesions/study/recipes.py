@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from pathlib import Path
 
 import pandas as pd
@@ -32,61 +30,39 @@ SCRATCH = {
     "gpu": {"epochs": 60} | OVERSAMPLED,
 }
 # Ten epochs are too few for new views in the smallest network, but not in the residual one.
-UNVARIED = {("cnn", "cpu"): {"augmentation": "none"}}
+NOT_AUGMENTED = {("cnn", "cpu"): {"augmentation": "none"}}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
-# The best network goes on at larger sizes, each leg from the weights of the one before, or from
-# the mean of as many legs before as `start` says.
+# The best network goes on at larger sizes, each stage from the weights of the one before.
 BEST = "densenet121"
-LATER_LEG = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
-LEGS = {
+LATER_STAGE = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
+STAGES = {
     "cpu": (
         {"image_size": 128, "epochs": 10},
-        LATER_LEG | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
-        LATER_LEG | {"image_size": 192, "epochs": 4, "learning_rate": 2e-4} | OVERSAMPLED,
-        {"image_size": 192, "head_epochs": 0, "epochs": 0, "start": 2},
+        LATER_STAGE | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
     ),
     "gpu": (
         {},
-        LATER_LEG | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4, "keep": "last"},
+        LATER_STAGE | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4, "keep": "last"},
     ),
 }
-# For the ensemble, one more of its kind and one of another, with other random numbers: all legs
-# above share theirs, and voters are worth most where they err differently. On a GPU the seeds and
-# networks below are large enough.
-VOTER = {"seed": 43, "epochs": 9, "augmentation": "strong", "mixup": 0.2}
-VOTERS = {
-    "cpu": ((BEST, VOTER | {"image_size": 160}), ("resnet50", VOTER | {"image_size": 128})),
-    "gpu": (),
-}
 SEEDS = (42, 43, 44)
-# Notebook 02: what a small network gains from each remedy for the imbalance, alone and together.
-UNTREATED = {
+# Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
+UNBALANCED = {
     "class_weighting": "none",
     "loss": "crossentropy",
     "oversampling": False,
     "augmentation": "none",
 }
-REMEDIES = {
+BALANCING = {
     "none": {},
     "weights": {"class_weighting": "balanced"},
     "focal": {"loss": "focal"},
     "oversampling": {"oversampling": True},
     "augmentation": {"augmentation": "standard"},
 }
-REMEDIES["all"] = {key: value for change in REMEDIES.values() for key, value in change.items()}
-REMEDY_EPOCHS = {"demo": 4, "cpu": 6, "gpu": 15}
-# What else was tried on the best network, one change at a time, against its comparison run.
-TRIALS = {
-    "no-average": {"ema": 0.0},
-    "frozen-statistics": {"freeze_batch_norm": True},
-    "shades-of-grey": {"colour_constancy": "shades_of_grey"},
-    "oversampled": OVERSAMPLED,
-    "balanced-weights": {"class_weighting": "balanced"},
-    "layerwise-rates": {"first_layer_rate": 0.1},
-    "accumulated": {"accumulation": 4, "learning_rate": 6e-4},
-    "random-augmentation": {"augmentation": "random"},
-}
+BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
+BALANCING_EPOCHS = {"demo": 4, "cpu": 6, "gpu": 15}
 
 
 def open_data(
@@ -155,7 +131,7 @@ def recorded_profile(metadata: pd.DataFrame) -> str | None:
 
 
 def config(architecture: str, profile: str, quick: bool = False, **changes) -> Config:
-    """Give the recorded recipe of an architecture.
+    """Return the recorded recipe of an architecture.
 
     Args:
         architecture: A name of `models.ARCHITECTURES`.
@@ -178,40 +154,39 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     settings = dict(PROFILES[profile])
     if BRANCHES[architecture] in (("cnn",), ("resnet18",)):
         settings |= FROM_SCRATCH | SCRATCH[profile]
-    settings |= UNVARIED.get((architecture, profile), {})
+    settings |= NOT_AUGMENTED.get((architecture, profile), {})
     if quick:
         settings |= QUICK
     return Config(architecture, **settings | changes)
 
 
-def legs(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """Give the recipes by which the best network is trained, each from the one before.
+def stages(profile: str, metadata: pd.DataFrame) -> list[Config]:
+    """Return the recipes by which the best network is trained, each from the one before.
 
     Args:
         profile: "cpu" or "gpu".
         metadata: Table with a column `split`; its rows are part of a run's name.
     """
-    configs, names = [], []
-    for changes in LEGS[profile]:
-        start = "+".join(names[-changes.get("start", 1) :])
-        configs.append(config(BEST, profile, **changes | {"start": start}))
-        names.append(run_name(configs[-1], metadata))
+    configs, start = [], ""
+    for changes in STAGES[profile]:
+        configs.append(config(BEST, profile, start=start, **changes))
+        start = run_name(configs[-1], metadata)
     return configs
 
 
-def remedies(profile: str, quick: bool = False, **changes) -> dict[str, Config]:
-    """Give the six recipes by which notebook 02 compares remedies for the imbalance.
+def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[str, Config]:
+    """Return the six recipes by which notebook 02 compares treatments of the imbalance.
 
     Args:
         profile: "demo", "cpu" or "gpu".
         quick: Whether only two epochs are trained.
         **changes: Fields of `training.Config` to set differently in all six.
     """
-    epochs = QUICK["epochs"] if quick else REMEDY_EPOCHS[profile]
-    common = {"image_size": 64, "epochs": epochs} | UNTREATED | changes
+    epochs = QUICK["epochs"] if quick else BALANCING_EPOCHS[profile]
+    common = {"image_size": 64, "epochs": epochs} | UNBALANCED | changes
     return {
-        name: config("cnn", profile, quick, tag=f"balance-{name}", **common | remedy)
-        for name, remedy in REMEDIES.items()
+        name: config("cnn", profile, quick, tag=f"balance-{name}", **common | change)
+        for name, change in BALANCING.items()
     }
 
 
@@ -224,56 +199,10 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     """
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
-    voters = [config(name, profile, **changes) for name, changes in VOTERS[profile]]
     patient = [config(BEST, profile, patient=True)]
-    first, *others = legs(profile, metadata)
-    later = [leg for leg in others if leg.epochs]
-    teacher = {"distilled": {"teacher": "+".join(run_name(leg, metadata) for leg in later)}}
-    tried = (TRIALS | teacher).items()
-    trials = [config(BEST, profile, tag=f"try-{name}", **new) for name, new in tried]
     best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
-    experiments = [*remedies(profile).values(), *trials]
-    listed = [first, *others, *voters, *networks, *patient, *best, *experiments, *cnn]
-    return list(dict.fromkeys(listed))
-
-
-def read_settings(settings: list[str]) -> dict:
-    """Read changes to a recipe from text.
-
-    Args:
-        settings: Like "dropout=0.5", "oversampling=yes" or "colour_constancy=none"; the fields
-            are those of `training.Config`.
-
-    Returns:
-        Values by field, each of the field's type.
-
-    Raises:
-        ValueError: If a field is unknown or its value is not of its type.
-    """
-    kinds = typing.get_type_hints(Config)
-    # The protocol names a split that only notebook 07 makes.
-    names = [name for name in kinds if name not in ("architecture", "protocol")]
-    read = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or name not in names:
-            raise ValueError(f"{setting!r} is not FIELD=VALUE; FIELD is one of {', '.join(names)}.")
-        read[name] = _typed(name, text, kinds[name])
-    return read
-
-
-def _typed(name: str, text: str, kind):
-    if isinstance(kind, types.UnionType):
-        return None if text.lower() == "none" else text
-    if kind is bool:
-        if text.lower() not in ("yes", "true", "1", "no", "false", "0"):
-            raise ValueError(f"{name} is {text!r}; write yes or no.")
-        return text.lower() in ("yes", "true", "1")
-    try:
-        return kind(text)
-    except ValueError as error:
-        wanted = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{name} is {text!r}; write {wanted}.") from error
+    listed = [*stages(profile, metadata), *networks, *patient, *best, *cnn]
+    return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 
 
 # The first TensorFlow step of a DenseNet takes half a minute on two cores, so the smaller

@@ -217,7 +217,6 @@ def train_queue(build: Path) -> list[Path]:
     """
     from lesions import training
     from lesions.study import recipes
-    from lesions.training.earlier import StartMissing
 
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
@@ -231,7 +230,7 @@ def train_queue(build: Path) -> list[Path]:
             store = training.open_store(config, metadata, build)
             try:
                 folder = training.train(config, metadata, store, runs)
-            except (training.Busy, StartMissing) as error:
+            except (training.Busy, training.StartMissing) as error:
                 # Perhaps another process is still training the one that it starts from.
                 print(f"Left for a later call: {error}", flush=True)
                 continue

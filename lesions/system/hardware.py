@@ -10,6 +10,8 @@ from pathlib import Path
 
 import keras
 
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
 
 def gpus() -> list[str]:
     """List the GPUs that the current Keras backend sees, by name."""
@@ -23,7 +25,8 @@ def gpus() -> list[str]:
     if backend == "jax":
         import jax
 
-        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+        kinds = ("gpu", "cuda", "rocm")  # a TPU is neither: it wants other settings
+        return [device.device_kind for device in jax.devices() if device.platform in kinds]
     import torch
 
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
@@ -57,7 +60,7 @@ def _processor() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16 in hardware."""
+    """Check whether the processor multiplies bfloat16 in hardware."""
     return any(flag in _cpu_info() for flag in ("avx512_bf16", "amx_bf16"))
 
 
@@ -90,8 +93,8 @@ def precision(name: str = "auto"):
     Raises:
         ValueError: If the name is unknown.
     """
-    if name not in ("auto", "float32", "bfloat16", "float16"):
-        raise ValueError(f"Unknown precision {name!r}; use auto, float32, bfloat16 or float16.")
+    if name not in PRECISIONS:
+        raise ValueError(f"Unknown precision {name!r}; use {', '.join(PRECISIONS)}.")
     if name == "auto":
         pays = keras.backend.backend() in ("tensorflow", "torch") and has_bfloat16()
         on_cpu = "bfloat16" if pays else "float32"
@@ -102,6 +105,11 @@ def precision(name: str = "auto"):
         yield name
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def current_precision() -> str:
+    """Return the precision in force, "float32", "bfloat16" or "float16"."""
+    return keras.config.dtype_policy().name.removeprefix("mixed_")
 
 
 @contextlib.contextmanager
@@ -121,6 +129,16 @@ def distribution():
             yield
         finally:
             keras.distribution.set_distribution(before)
+
+
+def devices() -> int:
+    """Count the devices that share each step under the strategy in force."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    strategy = keras.distribution.distribution()
+    return 1 if strategy is None else strategy.device_mesh.devices.size
 
 
 def local_address() -> str:

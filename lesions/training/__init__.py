@@ -1,11 +1,17 @@
-"""Train a network by a config and leave a run folder."""
+"""Train a network by a config and leave a run folder that says everything about it.
 
+What may enter: settings, batches and their augmentation, losses, the loop with its checkpoint, and
+the naming, finding, reading and writing of runs. Which configs make up the study is decided in
+`lesions.study`, what a run's predictions are worth in `lesions.evaluation`.
+"""
+
+from lesions.training.config import Config, from_record, read_settings
+from lesions.training.earlier import StartMissing
 from lesions.training.runs import (
-    LATER_FIELDS,
     LOCK,
+    PARTIAL,
     RUN_FILES,
     Busy,
-    Config,
     Run,
     find_run,
     open_store,
@@ -14,17 +20,25 @@ from lesions.training.runs import (
     train,
     train_or_load,
 )
+from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer
 
 __all__ = [
+    "BEST",
     "Busy",
+    "CHECKPOINT",
     "Config",
-    "LATER_FIELDS",
+    "HISTORY",
     "LOCK",
+    "PARTIAL",
     "RUN_FILES",
     "Run",
+    "StartMissing",
+    "Trainer",
     "find_run",
+    "from_record",
     "open_store",
     "read_run",
+    "read_settings",
     "run_name",
     "train",
     "train_or_load",

@@ -13,17 +13,6 @@ from lesions.data import balance
 from lesions.training.augmentation import AUGMENTATIONS, augment
 
 
-def _paste(images, others, share: np.float32, random: np.random.Generator):
-    """Put one box of other images over images; give them and the share that is left of each."""
-    size = images.shape[1]
-    half = int(size * np.sqrt(1 - share)) // 2
-    middle = random.integers(0, size, 2)
-    (top, left), (bottom, right) = np.maximum(middle - half, 0), np.minimum(middle + half, size)
-    mixed = images.copy()
-    mixed[:, top:bottom, left:right] = others[:, top:bottom, left:right]
-    return mixed, np.float32(1 - (bottom - top) * (right - left) / size**2)
-
-
 class LesionBatches(keras.utils.PyDataset):
     """Batches from an image store, the same for the same (seed, epoch, row).
 
@@ -49,7 +38,6 @@ class LesionBatches(keras.utils.PyDataset):
         weights: np.ndarray | None = None,
         oversampling: bool = False,
         mixup: float = 0.0,
-        cutmix: float = 0.0,
         patient: np.ndarray | None = None,
         soft_labels: np.ndarray | None = None,
     ):
@@ -66,8 +54,6 @@ class LesionBatches(keras.utils.PyDataset):
             weights: float32, (7,), loss weight of each class, or None.
             oversampling: Whether small classes are repeated, see `balance.oversample`.
             mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
-            cutmix: Beta parameter of CutMix (Yun et al. 2019), 0 for none; with both, half of
-                the batches have one and half the other, by chance.
             patient: float32, (m, features), for `rows`, or None.
             soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`; None
                 for `labels` themselves.
@@ -85,7 +71,7 @@ class LesionBatches(keras.utils.PyDataset):
             raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
         self.store, self.batch_size, self.seed = store, batch_size, seed
         self.augmentation, self.shuffle = augmentation, shuffle
-        self.mixup, self.cutmix = mixup, cutmix
+        self.mixup = mixup
         chosen = balance.oversample(labels, seed) if oversampling else np.arange(len(rows))
         self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
         self.patient = None if patient is None else patient[chosen]
@@ -114,7 +100,7 @@ class LesionBatches(keras.utils.PyDataset):
         images = self._images(chosen)
         taught = self.taught[chosen]
         patient = None if self.patient is None else self.patient[chosen]
-        if self.mixup or self.cutmix:
+        if self.mixup:
             images, taught, patient = self._mix(index, images, taught, patient)
         inputs = images if patient is None else {"image": images, "patient": patient}
         if self.weights is None:
@@ -132,15 +118,10 @@ class LesionBatches(keras.utils.PyDataset):
 
     def _mix(self, index, images, taught, patient):
         random = np.random.default_rng((self.seed, self.epoch, index, 1))
-        cut = bool(self.cutmix) and not (self.mixup and random.random() < 0.5)
-        beta = self.cutmix if cut else self.mixup
-        share = np.float32(random.beta(beta, beta))
+        share = np.float32(random.beta(self.mixup, self.mixup))
         partner = random.permutation(len(images))
-        if cut:
-            mixed, share = _paste(images, images[partner], share, random)
-        else:
-            mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
-            mixed = mixed.reshape(images.shape)
+        mixed = cv2.addWeighted(images, float(share), images[partner], float(1 - share), 0)
+        mixed = mixed.reshape(images.shape)
         taught = share * taught + (1 - share) * taught[partner]
         if patient is not None:
             patient = share * patient + (1 - share) * patient[partner]

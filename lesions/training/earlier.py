@@ -1,7 +1,8 @@
-"""Networks of earlier runs: to go on from, or to learn from."""
+"""Earlier runs: a network to go on from, or probabilities to learn from."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import keras
@@ -9,42 +10,40 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, data, evaluation
-from lesions.data import images
-from lesions.networks import models, views
+from lesions.evaluation import predictions
+from lesions.networks import models
 
 
 class StartMissing(ValueError):
-    """The run whose network a config goes on from, or learns from, has no weights here."""
+    """The run that a config goes on from, or learns from, is not here."""
 
 
-def start_from(model: keras.Model, start: str, runs_folder: Path) -> None:
-    """Give a network the weights of an earlier run, or the mean of several runs' weights.
-
-    A mean of networks that began alike and were then trained on different batches lies where
-    each is good, and generalises better than they do (stochastic weight averaging, Izmailov et
-    al. 2018; model soups, Wortsman et al. 2022).
+def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
+    """Set the weights of a network to those of an earlier run.
 
     Args:
         model: A network from `models.build`; its `initial_weights` is set, too.
-        start: Name of a run of the same architecture, or several joined by "+".
+        run: Name of a run of the same architecture and inputs.
         runs_folder: Folder of run folders; `models/best_model.h5` is looked at as well.
 
     Raises:
-        StartMissing: If the weights of a run are not here.
-        ValueError: If a run is of another architecture.
+        StartMissing: If the weights of the run are not here.
+        ValueError: If the run is of another architecture or has other inputs.
     """
-    runs = start.split("+")
-    for number, run in enumerate(runs, 1):
-        earlier, details = load_run(run, runs_folder)
-        if details["architecture"] != model.name:
-            raise ValueError(
-                f"The run {run!r} is a {details['architecture']}, from which no {model.name} can "
-                "start; name a run of the same architecture."
-            )
-        pairs = zip(model.get_weights(), earlier.get_weights(), strict=True)
-        model.set_weights([mean + (one - mean) / number for mean, one in pairs])
-        initial = f"{details['initial_weights']}, then {run}"
-    model.initial_weights = initial if len(runs) == 1 else f"mean of {' and '.join(runs)}"
+    earlier, details = load_run(run, runs_folder)
+    if details["architecture"] != model.name:
+        raise ValueError(
+            f"The run {run!r} is a {details['architecture']}, from which no {model.name} can "
+            "start; name a run of the same architecture."
+        )
+    if len(earlier.inputs) != len(model.inputs):
+        given = "is" if len(earlier.inputs) > 1 else "is not"
+        raise ValueError(
+            f"The network of the run {run!r} {given} given age, sex and site and this one differs "
+            "in that; name another run by start or change patient."
+        )
+    model.set_weights(earlier.get_weights())
+    model.initial_weights = f"{details['initial_weights']}, then {run}"
 
 
 def load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
@@ -64,35 +63,49 @@ def load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
     )
 
 
-def soft_labels(teacher: str, metadata: pd.DataFrame, store, runs_folder: Path) -> np.ndarray:
-    """Ask earlier networks for the training labels of another (distillation, Hinton et al. 2015).
+def soft_labels(teacher: str, rows: pd.DataFrame, runs_folder: Path) -> np.ndarray:
+    """Read training labels from the predictions of earlier runs (distillation, Hinton et al. 2015).
 
-    Half of each label is the diagnosis, the other half the mean of the teachers' calibrated
-    probabilities, each at its own image size.
+    Half of each label is the diagnosis, the other half the mean of the teachers' probabilities
+    at the class frequencies and out of fold: a teacher counts only for the rows that it was not
+    trained on, its validation rows, because on the others it repeats the diagnosis.
 
     Args:
-        teacher: Name of a run, or several joined by "+".
-        metadata: Table with a column `split`; stores are made for all of it, as elsewhere.
-        store: The student's `images.ImageStore`; those of the teachers lie beside it.
-        runs_folder: As in `start_from`.
+        teacher: Name of a run, or several joined by "+", which together cover all rows.
+        rows: The training rows, with image_id and label.
+        runs_folder: Folder of run folders; `models/` is looked at as well.
 
     Returns:
-        float32, (n, 7), for the training rows in their order; each sums to 1.
+        float32, (n, 7), one row for each of `rows`, which sums to 1.
 
     Raises:
-        StartMissing: If the weights of a teacher are not here.
+        StartMissing: If a teacher has no predictions here.
+        ValueError: If a row is not among the out-of-fold rows of any teacher.
     """
-    rows = metadata[metadata["split"] == "train"]
-    answers = np.zeros((len(rows), len(classes.CODES)))
-    runs = teacher.split("+")
-    for run in runs:
-        model, details = load_run(run, runs_folder)
-        options = {name: details[name] for name in ("hair_removal", "colour_constancy")}
-        own = images.ImageStore(metadata, details["image_size"], store.path.parent, **options)
-        patient = data.patient_features(rows) if len(model.inputs) > 1 else None
-        shown = own.images[own.rows(rows["image_id"])]
-        found = views.predict(model, shown, tta=False, patient=patient)
-        correction = evaluation.Correction.from_details(details.get("correction"))
-        answers += correction.apply(found) / len(runs)
+    frames = [_out_of_fold(run, runs_folder) for run in teacher.split("+")]
+    means = pd.concat(frames).groupby(level=0).mean()
+    missing = rows.loc[~rows["image_id"].isin(means.index), "image_id"]
+    if len(missing):
+        raise ValueError(
+            f"The teacher {teacher} has no out-of-fold prediction for {len(missing)} of "
+            f"{len(rows)} training photographs, such as {missing.iloc[0]}; name the runs of all "
+            "folds that they are in."
+        )
     one_hot = np.eye(len(classes.CODES))[rows["label"]]
-    return ((one_hot + answers) / 2).astype(np.float32)
+    return ((one_hot + means.loc[rows["image_id"]].to_numpy()) / 2).astype(np.float32)
+
+
+def _out_of_fold(run: str, runs_folder: Path) -> pd.DataFrame:
+    """Read a run's probabilities of its validation rows, at the frequencies, by image_id."""
+    for folder in (runs_folder / run, data.REPOSITORY / "models" / run):
+        if (folder / "predictions.csv").exists():
+            frame = predictions.read_predictions(folder / "predictions.csv")
+            rows = evaluation.rows_of(frame, "validation")
+            _, probabilities = evaluation.labels_and_probabilities(rows)
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            found = evaluation.Correction.from_details(metrics["correction"]).apply(probabilities)
+            return pd.DataFrame(found, rows["image_id"].to_numpy(), list(classes.CODES))
+    raise StartMissing(
+        f"There are no predictions of the run {run!r} in {runs_folder} or models/; train that one "
+        "here first."
+    )

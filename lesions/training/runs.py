@@ -1,4 +1,4 @@
-"""Two-phase fine-tuning that resumes after a kill and leaves a run folder."""
+"""Run folders: how a run is named, found, trained and written."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from lesions import classes, data, evaluation
 from lesions.data import images
 from lesions.evaluation import predictions
 from lesions.networks import models, views
+from lesions.networks.initial_weights import PRETRAINED
 from lesions.system import hardware
-from lesions.training import torch_layers
-from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, SOFT_LABELS, Config, Trainer
+from lesions.system.folders import REPOSITORY
+from lesions.training import checkpoint, photographs, torch_layers
+from lesions.training.config import Config
+from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer
 
-LATER_FIELDS = ("start", "keep", "cutmix", "accumulation", "first_layer_rate", "teacher")
+LATER_FIELDS = ("start", "keep", "teacher", "fold")
 LOCK = "lock"
+PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 
 
@@ -49,7 +53,7 @@ def read_run(folder) -> Run:
     """Read a run folder.
 
     Raises:
-        ValueError: If a file of it is missing.
+        ValueError: If a file of it is missing or not whole; names it.
     """
     folder = Path(folder)
     for name in RUN_FILES:
@@ -57,41 +61,102 @@ def read_run(folder) -> Run:
             raise ValueError(f"The run folder {folder} lacks {name}; train it again.")
     return Run(
         folder,
-        json.loads((folder / "config.json").read_text()),
+        _read_json(folder / "config.json"),
         pd.read_csv(folder / "history.csv"),
         predictions.read_predictions(folder / "predictions.csv"),
-        json.loads((folder / "metrics.json").read_text()),
+        _read_json(folder / "metrics.json"),
     )
 
 
+def _read_json(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is not whole; remove its folder and train that run again.")
+    return found
+
+
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
-    """Name a run by what it is, with eight digits of its config and data."""
-    fields = asdict(config)
+    """Name a run by what it is, with eight digits of its config and data.
+
+    What it started from and the photographs' files are no part of the name, see `find_run`.
+
+    Args:
+        config: The config.
+        metadata: Table with a column `split` and, for a fold, `fold`.
+    """
+    fields = {"patience": 100, **asdict(config)}  # a setting that is gone, but not from names
     for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields
         if fields[name] == getattr(Config, name):
             del fields[name]
-    text = json.dumps([fields, data.data_fingerprint(metadata)], sort_keys=True)
+    rows = data.hold_out(metadata, config.fold)
+    text = json.dumps([fields, data.data_fingerprint(rows)], sort_keys=True)
     parts = [config.architecture, f"{config.image_size}px", f"seed{config.seed}"]
+    parts += [] if config.fold is None else [f"fold{config.fold}"]
     parts += ["patient"] * config.patient + [config.tag] * bool(config.tag)
     return "-".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
 def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
-    """Find a recorded run of this config on these rows.
+    """Find a finished run of this config on these rows.
+
+    A run that was trained here is found again for the very files that it was trained on, and
+    only if it started from the weights that the config asks for: one begun from random weights,
+    because ImageNet's could not be had, is left aside as soon as they can.
+
+    The runs of this repository were trained on copies of the photographs at 256 px, and those of
+    two architectures without weights of their own. They stand for the published study, so they
+    are found for photographs that look the same at any size, and say what they started from.
 
     Args:
         config: The config, which must match in every field.
-        metadata: Table with a column `split`, which must match in every row.
+        metadata: Table with a column `split`, which must match in every row, and image_path.
         folders: Folders that hold run folders, searched in this order.
 
     Returns:
         The run folder, or None.
+
+    Raises:
+        ValueError: If config.json of a run of this name is not whole.
     """
     name = run_name(config, metadata)
-    for folder in folders:
-        if all((Path(folder) / name / file).exists() for file in RUN_FILES):
-            return Path(folder) / name
+    for folder in map(Path, folders):
+        if all((folder / name / file).exists() for file in RUN_FILES):
+            record = _read_json(folder / name / "config.json")
+            published = folder.resolve() == REPOSITORY / "models"
+            if _other_photographs(record, metadata, published):
+                print(f"{folder / name} is not used: it was trained on other photographs.")
+            elif not published and _began_from_less(config, record):
+                print(f"{folder / name} is not used: it did not start from ImageNet's weights.")
+            else:
+                return folder / name
     return None
+
+
+def _other_photographs(record: dict, metadata: pd.DataFrame, published: bool) -> bool:
+    """Check whether a run was trained on other photographs than those of a table."""
+    trained_on = record.get("photographs")
+    if trained_on is None:  # the run is older than this entry
+        return False
+    here = photographs.describe(metadata)
+    if published:
+        return not photographs.look_alike(trained_on, here)
+    return trained_on["digest"] != here["digest"]
+
+
+def _began_from_less(config: Config, record: dict) -> bool:
+    """Check whether a run lacked ImageNet weights that can be had now."""
+    began = record["initial_weights"]
+    branches = models.BRANCHES[config.architecture]
+    whole = ["imagenet" if branch in PRETRAINED else "random" for branch in branches]
+    said = [part.rpartition(": ")[2] for part in began.split(", ")]
+    if config.weights != "available" or config.start or said == whole:
+        return False
+    now = models.build(config.architecture, config.image_size, "available").initial_weights
+    gained = set(now.split(", ")) - set(began.split(", "))
+    return any(part.endswith("imagenet") for part in gained)
 
 
 def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> images.ImageStore:
@@ -116,7 +181,7 @@ def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> imag
 def train_or_load(
     config: Config, metadata: pd.DataFrame, store, runs_folder, recorded, retrain=False
 ) -> Run:
-    """Load the recorded run of a config, or train it, and say which.
+    """Load the recorded run of a config, or train it, and print which.
 
     Args:
         config: What to train.
@@ -133,10 +198,13 @@ def train_or_load(
     if folder is None:
         return read_run(train(config, metadata, store, runs_folder))
     run = read_run(folder)
+    trained_on = run.record.get("photographs")
+    copies = trained_on and trained_on["digest"] != photographs.describe(metadata)["digest"]
     print(
         f"Loaded the recorded run {folder.name}: {run.record['date']}, "
         f"{run.record['seconds']:.0f} s on {run.record['hardware']}, "
-        f"initial weights {run.record['initial_weights']}."
+        f"initial weights {run.record['initial_weights']}"
+        f"{', trained on other copies of these photographs' if copies else ''}."
     )
     return run
 
@@ -146,33 +214,38 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
 
     Args:
         config: What to train.
-        metadata: Table with a column `split`; every split but "train" is predicted.
+        metadata: Table with a column `split` and, for a fold, `fold`; every split but "train"
+            is predicted.
         store: The `images.ImageStore` of the table.
-        runs_folder: Where the run folder goes.
+        runs_folder: Where the run folder goes; while it is trained, under the same name with
+            `.partial`.
 
     Returns:
         The run folder: config.json, history.csv, predictions.csv, metrics.json, model.h5.
 
     Raises:
-        ValueError: If lesions leak between splits, a class is absent from a split, the loss is
-            no longer a number, or another process trains this run.
+        ValueError: If lesions leak between splits, a class is absent from a split, what the config
+            starts from is not here, a half-done training is of other photographs, the loss is no
+            longer a number, or another process trains this run.
+        OSError: If the disk is full; names the file.
     """
-    _check_split(config, metadata)
     final = Path(runs_folder) / run_name(config, metadata)
-    work = final.with_name(final.name + ".partial")
+    rows = data.hold_out(metadata, config.fold)
+    _check_split(config, rows)
+    work = final.with_name(final.name + PARTIAL)
     work.mkdir(parents=True, exist_ok=True)
     with _claim(work / LOCK):
         print(f"Training {final.name} on {hardware.describe()}.", flush=True)
         with torch_layers.native():
-            with hardware.distribution(), hardware.precision(config.precision) as precision:
-                trainer = Trainer(config, metadata, store, work)
+            with hardware.distribution(), hardware.precision(config.precision):
+                trainer = Trainer(config, rows, store, work)
                 print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
                 trainer.fit()
-            record = _record(config, metadata, trainer, precision)
-            _write_results(record, config, metadata, store, trainer, work)
+            record = _record(config, rows, trainer)
+            _write_results(record, config, rows, store, trainer, work)
         _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
-    for name in (CHECKPOINT, BEST, SOFT_LABELS, LOCK):
+    for name in (CHECKPOINT, BEST, LOCK):
         (final / name).unlink(missing_ok=True)
     return final
 
@@ -197,9 +270,8 @@ def _claim(lock: Path):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Busy(
-                f"Another process trains {lock.parent.stem}; wait for it or stop it."
-            ) from error
+            name = lock.parent.name.removesuffix(PARTIAL)
+            raise Busy(f"Another process trains {name}; wait for it or stop it.") from error
         yield
 
 
@@ -228,17 +300,17 @@ def _check_split(config: Config, metadata: pd.DataFrame) -> None:
         data.check_no_leak(sides[first], sides[second])
 
 
-def _record(config: Config, metadata: pd.DataFrame, trainer: Trainer, precision: str) -> dict:
+def _record(config: Config, metadata: pd.DataFrame, trainer: Trainer) -> dict:
     return {
         "config": asdict(config),
         "initial_weights": trainer.model.initial_weights,
-        "precision": precision,
         **trainer.environment,
         "parameters": trainer.model.count_params(),
         "epochs_trained": len(trainer.history),
         "best_epoch": trainer.best_epoch,
         "seconds": round(trainer.seconds, 1),
         "data_fingerprint": data.data_fingerprint(metadata),
+        "photographs": trainer.photographs,
         "images": {split: int(n) for split, n in metadata["split"].value_counts().items()},
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -249,8 +321,8 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     twin = models.build(
         config.architecture, config.image_size, "random", config.patient, config.dropout
     )
-    for variable, value in zip(twin.weights, trainer.best_weights(), strict=True):
-        variable.assign(models.rounded(value))
+    rounded = {path: models.rounded(value) for path, value in trainer.best_weights().items()}
+    checkpoint.restore({one.path: one for one in twin.weights}, rounded, work / BEST)
     rows = metadata[metadata["split"] != "train"]
     once = rows.drop_duplicates("image_id")  # rows oversampled before the split repeat
     patient = data.patient_features(once) if config.patient else None
@@ -266,7 +338,7 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
         "initial_weights": record["initial_weights"],
         "colour_constancy": config.colour_constancy,
         "hair_removal": config.hair_removal,
-        "run": work.stem,
+        "run": work.name.removesuffix(PARTIAL),
     }
     models.save(twin, work / "model.h5", details)
     pd.DataFrame(trainer.history, columns=HISTORY).to_csv(work / "history.csv", index=False)

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -18,7 +17,6 @@ from lesions.cli import command_line, evaluate, explain, train
 from lesions.cli import export as export_command
 from lesions.evaluation import predictions
 from lesions.networks import models
-from lesions.study import recipes
 
 
 @pytest.fixture
@@ -81,20 +79,6 @@ def lite_file(tiny_model, tmp_path_factory):
 def test_what_the_system_refuses_names_the_file_and_the_way_out(error, word):
     sentence = command_line._sentence(error)
     assert word in sentence and sentence.endswith(".")
-
-
-def test_settings_are_typed():
-    text = ["dropout=0.5", "batch_size=8", "oversampling=yes", "colour_constancy=none", "tag=a=b"]
-    assert recipes.read_settings(text) == {
-        "dropout": 0.5,
-        "batch_size": 8,
-        "oversampling": True,
-        "colour_constancy": None,
-        "tag": "a=b",
-    }
-    for wrong in ("dropout=much", "batch_size=8.5", "oversampling=maybe", "dropout"):
-        with pytest.raises(ValueError, match=re.escape(wrong.split("=")[0])):
-            recipes.read_settings([wrong])
 
 
 @pytest.mark.slow

@@ -357,7 +357,7 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
         seeds = {config.seed for config in configs if config.architecture == name}
         assert seeds == {42, 43, 44}
     # Notebook 02 trains what the queue has trained already.
-    assert set(recipes.remedies("cpu").values()) <= set(configs)
+    assert set(recipes.balance_experiments("cpu").values()) <= set(configs)
     (with_patient,) = [config for config in configs if config.patient]
     assert with_patient.architecture == "densenet121"
 
@@ -382,15 +382,11 @@ def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
         publishing.latest_runs(tmp_path / "nowhere")
 
 
-def test_every_later_leg_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
+def test_every_later_stage_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
     configs = recipes.queue("cpu", demo_metadata)
     names = [training.run_name(config, demo_metadata) for config in configs]
     later = [place for place, config in enumerate(configs) if config.start]
-    assert len(later) == len(recipes.LEGS["cpu"]) - 1
+    assert len(later) == len(recipes.STAGES["cpu"]) - 1
     for place in later:
-        parts = configs[place].start.split("+")
-        assert set(parts) <= set(names[:place])
-        leg, before = configs[place], configs[names.index(parts[-1])]
-        larger = leg.image_size > before.image_size
-        averaged = len(parts) > 1 and leg.epochs == 0
-        assert larger or (leg.image_size == before.image_size and (leg.oversampling or averaged))
+        before = names.index(configs[place].start)
+        assert before < place and configs[before].image_size < configs[place].image_size

@@ -155,34 +155,6 @@ def test_mixup_mixes_pictures_and_labels_alike(share):
     assert all(same_inputs(a, b) for a, b in zip(every(found), every(found), strict=True))
 
 
-def test_cutmix_pastes_boxes_and_counts_their_pixels_in_the_labels():
-    labels = np.arange(7).repeat(6)
-    store = flat_store(labels, 16)
-    found = batches.LesionBatches(
-        store, np.arange(42), labels, batch_size=14, shuffle=True, cutmix=1.0
-    )
-    mixed = 0
-    for shown, one_hot in every(found):
-        assert set(np.unique(shown)) <= set(30 * np.arange(7))
-        for image, shares in zip(shown, one_hot, strict=True):
-            pixels = np.bincount(image[..., 0].ravel() // 30, minlength=7) / 256
-            assert np.allclose(pixels, shares, atol=1e-6)
-            mixed += shares.max() < 0.999
-    assert mixed > 0
-    assert all(same(a, b) for a, b in zip(every(found), every(found), strict=True))
-
-
-def test_either_mix_by_chance():
-    labels = np.arange(7).repeat(40)
-    store = flat_store(labels, 16)
-    found = batches.LesionBatches(
-        store, np.arange(280), labels, batch_size=10, shuffle=True, mixup=1.0, cutmix=1.0
-    )
-    # MixUp leaves every picture flat, CutMix keeps the seven brightnesses.
-    flats = [(shown == shown[:, :1, :1]).all() for shown, _ in every(found)]
-    assert 4 < sum(flats) < 24
-
-
 def same_inputs(first, second):
     return np.array_equal(first[0]["image"], second[0]["image"]) and same(first[1:], second[1:])
 

@@ -1,0 +1,109 @@
+"""The state of a training on disk: a dictionary by variable path, restored strictly."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from lesions.system.files import replacing
+
+STATE, OPTIMIZER = "state", "optimizer/"
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+
+
+def copy(variable) -> np.ndarray:
+    """Read a variable into memory of its own.
+
+    JAX donates the buffer of a variable to the next step, and PyTorch changes it in place, so an
+    array that shares it would not keep its values.
+    """
+    return np.array(keras.ops.convert_to_numpy(variable))
+
+
+def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copy the weights of a network, by variable path."""
+    return {variable.path: copy(variable) for variable in model.weights}
+
+
+def variables_of(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
+    """Name everything that a training changes.
+
+    Args:
+        model: A network.
+        optimizer: Its optimizer, which float16 wraps to scale the loss; None to leave it out.
+            The scale itself is not named: it belongs to the hardware, and is found anew in a
+            few steps.
+
+    Returns:
+        Weights by their path, the states of random generators by their order, and the
+        optimizer's variables behind `OPTIMIZER`.
+    """
+    named = {variable.path: variable for variable in model.weights}
+    known = {id(variable) for variable in model.weights}
+    # Keras numbers random generators through a whole process, so their paths differ in the next.
+    states = [variable for variable in model.variables if id(variable) not in known]
+    named |= {f"random/{number}": state for number, state in enumerate(states)}
+    if optimizer is not None:
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        # The optimizer's own name, in front, may be numbered as well.
+        named |= {OPTIMIZER + own.path.partition("/")[2]: own for own in inner.variables}
+    return named
+
+
+def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray], path) -> None:
+    """Put stored values into variables, every one and no other.
+
+    Args:
+        variables: From `variables_of`.
+        values: Values by the same names.
+        path: The file that they come from, for messages.
+
+    Raises:
+        ValueError: If a name is missing on either side or a shape differs; names it.
+    """
+    for name in sorted(variables.keys() ^ values.keys()):
+        holder = "the network" if name in variables else "the file"
+        raise ValueError(
+            f"{path} does not belong to this network, as only {holder} has the variable {name}; "
+            "remove the file to start over."
+        )
+    for name, variable in variables.items():
+        if tuple(variable.shape) != values[name].shape:
+            raise ValueError(
+                f"{path} holds {name} in the shape {values[name].shape} and the network in "
+                f"{tuple(variable.shape)}; remove the file to start over."
+            )
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], state: dict | None = None) -> None:
+    """Write arrays by name, and a JSON-ready state, so that the file is whole or not there.
+
+    Raises:
+        OSError: If the disk is full; names the file.
+    """
+    # A zip archive reads slashes as folders and numpy adds a suffix, so names go by number.
+    numbered = {f"{number:05d}": array for number, array in enumerate(arrays.values())}
+    header = json.dumps({"names": list(arrays), STATE: state})
+    with replacing(path) as temporary:
+        np.savez(temporary, header=np.array(header), **numbered)
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict | None]:
+    """Read what `write` wrote: the arrays by name, and the state.
+
+    Raises:
+        OSError, EOFError, ValueError, KeyError, BadZipFile or zlib.error, which are `DAMAGED`:
+            If the file is missing or not whole.
+    """
+    with np.load(io.BytesIO(path.read_bytes())) as stored:
+        header = json.loads(str(stored["header"]))
+        arrays = {name: stored[f"{number:05d}"] for number, name in enumerate(header["names"])}
+    return arrays, header[STATE]

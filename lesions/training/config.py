@@ -1,0 +1,245 @@
+"""What decides a training: its settings, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import typing
+from dataclasses import dataclass, fields
+
+from lesions import data
+from lesions.data import balance, images, leaky_splits
+from lesions.networks import models
+from lesions.system import hardware
+from lesions.training import batches, losses
+
+# Settings that earlier versions had, at the value that stands for "not used".
+RETIRED = {"patience": 100, "cutmix": 0.0, "accumulation": 1, "first_layer_rate": 1.0}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what a training does.
+
+    Raises:
+        ValueError: If a value is not allowed; names the field and the value.
+
+    Attributes:
+        architecture: A name of `models.ARCHITECTURES`.
+        image_size: Side of the input in pixels.
+        weights: "imagenet", "available" or "random", see `models.build`.
+        patient: Whether age, sex and body site are a second input.
+        dropout: Share of features dropped before the last layer.
+        seed: Seed of initial weights, order and augmentation.
+        head_epochs: Epochs in which pretrained layers are kept as they are.
+        epochs: Epochs in which all layers learn.
+        batch_size: Images a step on one device. Several devices take as many each, so that a
+            step grows with them; the learning rate stays.
+        learning_rate: Peak of the warm-up and cosine schedule.
+        weight_decay: AdamW's, on kernels only.
+        warmup_steps: Steps of linear warm-up.
+        class_weighting: See `balance.class_weights`.
+        oversampling: Whether small classes are repeated, see `balance.oversample`.
+        loss: See `losses.loss`.
+        label_smoothing: 0 to 1.
+        augmentation: See `batches.augment`.
+        mixup: Beta parameter of MixUp, 0 for none.
+        ema: Momentum of the moving average of weights that is evaluated, 0 for none.
+        clip_norm: Largest norm of a gradient, over all weights together.
+        freeze_batch_norm: Whether batch normalisation keeps its statistics throughout.
+        precision: "auto", "float32", "bfloat16" or "float16".
+        hair_removal: Passed on to the image store.
+        colour_constancy: Passed on to the image store.
+        protocol: "lesion", or the name of a leaky split for the leakage experiment.
+        tag: A word for the run's name.
+        start: Name of an earlier run whose network this one goes on from, at another image size
+            if need be; empty for `weights`.
+        keep: "best" for the epoch of highest validation balanced accuracy, "last" for the last.
+        teacher: Name of a recorded run, or several joined by "+", whose out-of-fold
+            probabilities are half of each training label, see `earlier.soft_labels`; empty for
+            none.
+        fold: Number of the fold, 0 to 4, that is predicted out of fold by a network trained on
+            the other four; None for the 70% split. See `data.hold_out`.
+    """
+
+    architecture: str
+    image_size: int = 128
+    weights: str = "available"
+    patient: bool = False
+    dropout: float = 0.3
+    seed: int = 42
+    head_epochs: int = 0
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    class_weighting: str = "square_root"
+    oversampling: bool = False
+    loss: str = "crossentropy"
+    label_smoothing: float = 0.0
+    augmentation: str = "standard"
+    mixup: float = 0.0
+    ema: float = 0.995
+    clip_norm: float = 1.0
+    freeze_batch_norm: bool = False
+    precision: str = "auto"
+    hair_removal: bool = False
+    colour_constancy: str | None = None
+    protocol: str = "lesion"
+    tag: str = ""
+    start: str = ""
+    keep: str = "best"
+    teacher: str = ""
+    fold: int | None = None
+
+    def __post_init__(self):
+        kinds = typing.get_type_hints(type(self))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            allowed = _allowed(field.name, kinds[field.name])
+            if not allowed.holds(value):
+                raise ValueError(f"{field.name} is {value!r}; it must be {allowed.words}.")
+        if self.head_epochs + self.epochs == 0:
+            raise ValueError("epochs is 0 and so is head_epochs; one of them must be at least 1.")
+
+
+def from_record(stored: dict) -> Config:
+    """Read the config of a recorded run, which may hold settings that are gone since.
+
+    Args:
+        stored: `config` of a run's config.json.
+
+    Raises:
+        ValueError: If it used a setting that is gone, or has a value that is not allowed.
+    """
+    known = {field.name for field in fields(Config)}
+    for name in sorted(stored.keys() - known):
+        if stored[name] != RETIRED.get(name):
+            raise ValueError(
+                f"This version of the project has no setting {name}, which the run has at "
+                f"{stored[name]!r}; train it by the version that recorded it."
+            )
+    return Config(**{name: value for name, value in stored.items() if name in known})
+
+
+class _Allowed(typing.NamedTuple):
+    holds: typing.Callable[[object], bool]
+    words: str
+
+
+def _allowed(name: str, kind) -> _Allowed:
+    """Look up which values a field may have, and how a message says it."""
+    choices = {
+        "architecture": tuple(models.BRANCHES),
+        "weights": ("imagenet", "available", "random"),
+        "class_weighting": balance.WEIGHTINGS,
+        "loss": losses.LOSSES,
+        "augmentation": batches.AUGMENTATIONS,
+        "precision": hardware.PRECISIONS,
+        "colour_constancy": (*images.CONSTANCY, None),
+        "protocol": leaky_splits.PROTOCOLS,
+        "keep": ("best", "last"),
+        "fold": (*range(data.FOLDS), None),
+    }
+    if name in choices:
+        return _one_of(choices[name])
+    if kind is bool:
+        return _one_of((True, False))
+    if kind is str:
+        return _name(joined=name == "teacher")
+    least, most = _BOUNDS[name]
+    return _number(least, most, kind is int)
+
+
+# From the least value allowed to the first that is not.
+_BOUNDS = {
+    "image_size": (models.MINIMUM_SIZE, 1025),
+    "dropout": (0, 1),
+    "seed": (0, 2**32),
+    "head_epochs": (0, math.inf),
+    "epochs": (0, math.inf),
+    "batch_size": (1, math.inf),
+    "learning_rate": (1e-30, math.inf),
+    "weight_decay": (0, math.inf),
+    "warmup_steps": (0, math.inf),
+    "label_smoothing": (0, 1),
+    "mixup": (0, math.inf),
+    "ema": (0, 1),
+    "clip_norm": (1e-30, math.inf),
+}
+
+
+def _one_of(values: tuple) -> _Allowed:
+    def holds(value):  # True == 1, so the type counts, too
+        return any(type(value) is type(one) and value == one for one in values)
+
+    named = [str(value) for value in values]
+    return _Allowed(holds, f"{', '.join(named[:-1])} or {named[-1]}")
+
+
+def _number(least: float, end: float, whole: bool) -> _Allowed:
+    kinds = int if whole else (int, float)
+
+    def holds(value):
+        return isinstance(value, kinds) and not isinstance(value, bool) and least <= value < end
+
+    words = f"{'a whole number' if whole else 'a number'} "
+    if least == 1e-30:
+        return _Allowed(holds, words + "above 0")
+    if end == math.inf:
+        return _Allowed(holds, words + f"from {least} up")
+    limit = f"to {end - 1}" if whole else f"to below {end}"
+    return _Allowed(holds, words + f"from {least} {limit}")
+
+
+def _name(joined: bool) -> _Allowed:
+    # It becomes a folder's name, or names one.
+    pattern = re.compile(r"[A-Za-z0-9_.+-]*" if joined else r"[A-Za-z0-9_.-]*")
+
+    def holds(value):
+        return isinstance(value, str) and bool(pattern.fullmatch(value)) and len(value) <= 1000
+
+    return _Allowed(holds, "letters, digits, dots, dashes and underscores alone")
+
+
+def read_settings(settings: list[str]) -> dict:
+    """Read changes to a config from text.
+
+    Args:
+        settings: Like "dropout=0.5", "oversampling=yes" or "colour_constancy=none"; the fields
+            are those of `Config`.
+
+    Returns:
+        Values by field, each of the field's type.
+
+    Raises:
+        ValueError: If a field is unknown or its value is not of its type.
+    """
+    kinds = typing.get_type_hints(Config)
+    # The protocol names a split that only notebook 07 makes.
+    names = [name for name in kinds if name not in ("architecture", "protocol")]
+    read = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name not in names:
+            raise ValueError(f"{setting!r} is not FIELD=VALUE; FIELD is one of {', '.join(names)}.")
+        read[name] = _typed(name, text, kinds[name])
+    return read
+
+
+def _typed(name: str, text: str, kind):
+    if isinstance(kind, types.UnionType):
+        if text.lower() == "none":
+            return None
+        (kind,) = (one for one in typing.get_args(kind) if one is not types.NoneType)
+    if kind is bool:
+        if text.lower() not in ("yes", "true", "1", "no", "false", "0"):
+            raise ValueError(f"{name} is {text!r}; write yes or no.")
+        return text.lower() in ("yes", "true", "1")
+    try:
+        return kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name} is {text!r}; write {wanted}.") from error

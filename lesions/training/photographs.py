@@ -1,0 +1,44 @@
+"""Tell whether two folders under the same table hold the same photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from lesions import data
+from lesions.data import images
+
+SAMPLE = 16
+SIDE = 4
+# Brightness levels by which copies at other sizes differ on average; other pictures differ by
+# far more.
+TOLERANCE = 6.0
+
+
+def describe(metadata: pd.DataFrame) -> dict:
+    """Describe the photographs of a table, in a few hundred bytes.
+
+    Args:
+        metadata: Table with image_id and image_path.
+
+    Returns:
+        `digest`, the same for the same files alone, see `data.photographs_digest`; and `sample`,
+        hex digits of a fixed few of them as squares of 4 pixels, which are nearly the same for
+        copies of other sizes, see `look_alike`.
+
+    Raises:
+        ValueError: If a photograph cannot be read; names it.
+    """
+    paths = metadata.drop_duplicates("image_id").sort_values("image_id")["image_path"].tolist()
+    chosen = np.linspace(0, len(paths) - 1, SAMPLE).astype(int)
+    squares = np.stack([images.prepare(paths[number], SIDE) for number in chosen])
+    return {"digest": data.photographs_digest(metadata), "sample": squares.tobytes().hex()}
+
+
+def look_alike(one: dict, other: dict) -> bool:
+    """Tell whether two descriptions are of the same pictures, be it at other sizes."""
+    first, second = (
+        np.frombuffer(bytes.fromhex(description["sample"]), np.uint8).astype(float)
+        for description in (one, other)
+    )
+    return first.size == second.size and np.abs(first - second).mean() < TOLERANCE

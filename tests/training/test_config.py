@@ -1,0 +1,115 @@
+"""A config checks itself when it is made."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lesions import training
+from lesions.data import balance
+from lesions.networks import models
+from lesions.study import recipes
+from lesions.training import batches, losses
+
+FAULTS = {
+    "architecture": ["vgg16", None],
+    "image_size": [0, 32, 64.5, 100_000, True, "64"],
+    "weights": ["imagenet21k"],
+    "patient": [1, "yes"],
+    "dropout": [-0.1, 1.0, float("nan"), "0.3", True],
+    "seed": [-1, 2**32, 1.5],
+    "head_epochs": [-1, 0.5],
+    "epochs": [-1, 1.5],
+    "batch_size": [0, -4, 8.0],
+    "learning_rate": [0.0, -1e-3, float("inf")],
+    "weight_decay": [-1.0],
+    "warmup_steps": [-1],
+    "class_weighting": ["inverse"],
+    "oversampling": ["no"],
+    "loss": ["hinge", "logit_adjusted"],
+    "label_smoothing": [-0.1, 1.0],
+    "augmentation": ["heavy"],
+    "mixup": [-0.2, float("inf")],
+    "ema": [1.0, -0.5],
+    "clip_norm": [0.0],
+    "freeze_batch_norm": [None],
+    "precision": ["float8"],
+    "hair_removal": [0],
+    "colour_constancy": ["retinex", "none"],
+    "protocol": ["lesions"],
+    "tag": ["a/b", "..\\c", "two words", "a\n", None],
+    "start": ["../run", "one+two"],
+    "keep": ["first"],
+    "teacher": ["a/b"],
+    "fold": [-1, 5, "0", True],
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(training.Config)])
+def test_a_value_that_is_not_allowed_is_named(field, one_sentence):
+    for value in FAULTS[field]:
+        with pytest.raises(ValueError) as error:
+            training.Config(**{"architecture": "cnn", field: value})
+        one_sentence(error, f"{field} is {value!r}")
+
+
+def test_what_is_allowed(config):
+    allowed = {
+        "architecture": models.ARCHITECTURES,
+        "class_weighting": balance.WEIGHTINGS,
+        "loss": losses.LOSSES,
+        "augmentation": batches.AUGMENTATIONS,
+        "colour_constancy": (None, "grey_world", "shades_of_grey"),
+        "fold": (None, 0, 4),
+        "tag": ("", "balance-all", "v1.2_x"),
+        "mixup": (0, 0.2, 3),
+        "image_size": (models.MINIMUM_SIZE, 224, 1024),
+    }
+    for field, values in allowed.items():
+        for value in values:
+            assert getattr(dataclasses.replace(config, **{field: value}), field) == value
+
+
+def test_something_is_trained(one_sentence):
+    with pytest.raises(ValueError) as error:
+        training.Config("cnn", epochs=0, head_epochs=0)
+    one_sentence(error, "epochs is 0")
+
+
+def test_settings_are_typed():
+    text = ["dropout=0.5", "batch_size=8", "oversampling=yes", "colour_constancy=none", "fold=3"]
+    assert training.read_settings(text) == {
+        "dropout": 0.5,
+        "batch_size": 8,
+        "oversampling": True,
+        "colour_constancy": None,
+        "fold": 3,
+    }
+    assert training.read_settings(["fold=none", "tag=a=b"]) == {"fold": None, "tag": "a=b"}
+    for wrong in ("dropout=much", "batch_size=8.5", "oversampling=maybe", "dropout", "fold=x"):
+        with pytest.raises(ValueError, match=re.escape(wrong.split("=")[0])):
+            training.read_settings([wrong])
+
+
+def test_configs_of_recorded_runs(config, one_sentence):
+    stored = dataclasses.asdict(config) | {"patience": 100, "cutmix": 0.0, "accumulation": 1}
+    del stored["fold"]
+    assert training.from_record(stored) == config
+    with pytest.raises(ValueError) as error:
+        training.from_record(stored | {"accumulation": 4})
+    one_sentence(error, "accumulation", "4")
+
+
+def test_names_of_recorded_runs_stay(ham10000):
+    from lesions import data
+
+    metadata = data.with_split(data.read_metadata(ham10000))
+    configs = {training.run_name(one, metadata): one for one in recipes.queue("cpu", metadata)}
+    recorded = {path.parent.name for path in Path("models").glob("*/config.json")}
+    assert len(recorded & set(configs)) >= 10
+    for name in recorded & set(configs):
+        assert training.find_run(configs[name], metadata, ["models"]).name == name
+        record = json.loads((Path("models") / name / "config.json").read_text())
+        assert training.from_record(record["config"]) == configs[name]

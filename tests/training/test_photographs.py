@@ -1,0 +1,81 @@
+"""The same table on other photographs is another training."""
+
+import dataclasses
+import shutil
+
+import cv2
+import pytest
+
+from lesions import training
+from lesions.data import images
+from lesions.system.folders import REPOSITORY
+from lesions.training import photographs, runs
+
+
+def moved(metadata, folder, change):
+    """The same rows, with every photograph changed and written to another folder."""
+    folder.mkdir()
+    paths = []
+    for path in metadata["image_path"]:
+        paths.append(str(folder / path.rpartition("/")[2]))
+        if change is None:
+            shutil.copyfile(path, paths[-1])
+        else:
+            cv2.imwrite(paths[-1], change(cv2.imread(path)))
+    return metadata.assign(image_path=paths)
+
+
+def thumbnail(picture):
+    return cv2.resize(picture, (48, 36), interpolation=cv2.INTER_AREA)
+
+
+def negative(picture):
+    return 255 - picture
+
+
+def test_copies_are_told_from_other_pictures(few, tmp_path):
+    here = photographs.describe(few)
+    copied = photographs.describe(moved(few, tmp_path / "copied", None))
+    assert copied == here
+    small = photographs.describe(moved(few, tmp_path / "small", thumbnail))
+    assert small["digest"] != here["digest"] and photographs.look_alike(small, here)
+    other = photographs.describe(moved(few, tmp_path / "other", negative))
+    assert other["digest"] != here["digest"] and not photographs.look_alike(other, here)
+    shuffled = few.assign(image_path=few["image_path"].to_numpy()[::-1])
+    assert not photographs.look_alike(photographs.describe(shuffled), here)
+
+
+def test_a_run_is_found_for_its_own_photographs(few, demo_store, one_step, tmp_path, monkeypatch):
+    folder = training.train(one_step, few, demo_store, tmp_path)
+    small = moved(few, tmp_path / "small", thumbnail)
+    assert training.find_run(one_step, few, [tmp_path]) == folder
+    assert training.find_run(one_step, moved(few, tmp_path / "copied", None), [tmp_path])
+    assert training.find_run(one_step, small, [tmp_path]) is None
+    # Recorded in the repository, it stands for the same pictures at any size.
+    (tmp_path / "models").mkdir()
+    shutil.copytree(folder, tmp_path / "models" / folder.name)
+    assert REPOSITORY == runs.REPOSITORY
+    monkeypatch.setattr(runs, "REPOSITORY", tmp_path)
+    published = tmp_path / "models"
+    assert training.find_run(one_step, small, [published]) == published / folder.name
+    other = moved(few, tmp_path / "other", negative)
+    assert training.find_run(one_step, other, [published]) is None
+
+
+def test_going_on_with_other_photographs_is_refused(
+    few, demo_store, config, tmp_path, one_sentence
+):
+    config = dataclasses.replace(config, batch_size=4)
+    work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
+    work.mkdir()
+    trainer = training.Trainer(config, few, demo_store, work)
+    trainer.start_phase("all", 3)
+    trainer.train_epoch(0, 3)
+    trainer.write_checkpoint()
+    small = moved(few, tmp_path / "small", thumbnail)
+    store = images.ImageStore(small, 64, tmp_path / "stores", progress=False)
+    with pytest.raises(ValueError) as error:
+        training.train(config, small, store, tmp_path)
+    one_sentence(error, work, "other photographs", "HAM10000_DIR")
+    finished = training.read_run(training.train(config, few, demo_store, tmp_path))
+    assert finished.record["epochs_trained"] == 3

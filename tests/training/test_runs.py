@@ -1,0 +1,193 @@
+"""What a training leaves behind, how it is found again, and what is refused."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from lesions import classes, training
+from lesions.evaluation import comparison
+from lesions.networks import models, views
+from lesions.system import hardware
+
+CODES = list(classes.CODES)
+RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "predictions.csv"]
+
+
+# The run folder
+
+
+def test_run_folder(run, runs, demo_metadata, config):
+    assert sorted(path.name for path in run.folder.iterdir()) == RESULTS
+    assert not list(runs.glob("*.partial"))
+    assert run.folder.name.startswith("tiny-64px-seed42-test-")
+    assert run.record["config"] == dataclasses.asdict(config)
+    assert run.record["initial_weights"] == "random" and run.record["epochs_trained"] == 3
+    assert run.record["hardware"] == hardware.describe() and run.record["seconds"] > 0
+    assert run.record["images"] == demo_metadata["split"].value_counts().to_dict()
+    assert run.history["epoch"].tolist() == [1, 2, 3]
+    assert run.history.columns.tolist() == training.HISTORY
+    assert np.isfinite(run.history.drop(columns="phase").to_numpy(dtype=float)).all()
+
+
+def test_run_predicts_validation_and_test_alone(run, demo_metadata):
+    rows = demo_metadata[demo_metadata["split"] != "train"]
+    assert run.predictions["image_id"].tolist() == rows["image_id"].tolist()
+    assert run.predictions["split"].tolist() == rows["split"].tolist()
+    assert run.predictions["dx"].tolist() == rows["dx"].tolist()
+    assert np.allclose(run.predictions[CODES].sum(axis=1), 1)
+
+
+def test_model_file_gives_the_recorded_predictions(run, demo_metadata, demo_store):
+    model, details = models.load(run.folder / "model.h5")
+    assert details["run"] == run.folder.name and details["image_size"] == 64
+    assert details["correction"] == run.metrics["correction"]
+    rows = demo_store.rows(run.predictions["image_id"][:8])
+    found = views.predict(model, demo_store.images[rows])
+    assert np.abs(found - run.predictions[CODES][:8].to_numpy()).max() < 1e-5
+
+
+# Finding and loading
+
+
+def test_find_run(run, runs, demo_metadata, tmp_path, config):
+    assert training.find_run(config, demo_metadata, [tmp_path, runs]) == run.folder
+    other = dataclasses.replace(config, dropout=0.31)
+    assert training.find_run(other, demo_metadata, [runs]) is None
+    relabelled = demo_metadata.assign(split=demo_metadata["split"].to_numpy()[::-1])
+    assert training.find_run(config, relabelled, [runs]) is None
+    shuffled = demo_metadata.sample(frac=1, random_state=0)
+    assert training.find_run(config, shuffled, [runs]) == run.folder
+
+
+@pytest.mark.parametrize("name", training.RUN_FILES)
+def test_half_a_run_is_not_found(run, demo_metadata, tmp_path, name, one_sentence, config):
+    half = tmp_path / run.folder.name
+    half.mkdir()
+    for path in run.folder.iterdir():
+        if path.name != name:
+            (half / path.name).write_bytes(path.read_bytes())
+    assert training.find_run(config, demo_metadata, [tmp_path]) is None
+    with pytest.raises(ValueError) as error:
+        training.read_run(half)
+    one_sentence(error, name, half)
+
+
+def test_train_or_load_loads_and_says_so(
+    run, runs, demo_metadata, demo_store, tmp_path, capsys, config
+):
+    before = (run.folder / "config.json").stat().st_mtime_ns
+    loaded = training.train_or_load(
+        config, demo_metadata, demo_store, tmp_path / "runs", recorded=runs
+    )
+    assert loaded.folder == run.folder and not (tmp_path / "runs").exists()
+    assert (run.folder / "config.json").stat().st_mtime_ns == before
+    said = capsys.readouterr().out
+    for word in ("recorded run", run.folder.name, run.record["date"], run.record["hardware"]):
+        assert word in said
+
+
+def test_retrain_trains_again(few, demo_store, tmp_path, capsys, one_step):
+    first = training.train_or_load(one_step, few, demo_store, tmp_path, tmp_path)
+    (first.folder / "mark").touch()
+    again = training.train_or_load(one_step, few, demo_store, tmp_path, tmp_path)
+    assert (again.folder / "mark").exists()
+    third = training.train_or_load(one_step, few, demo_store, tmp_path, tmp_path, retrain=True)
+    assert capsys.readouterr().out.count("Training tiny") == 2
+    assert sorted(path.name for path in third.folder.iterdir()) == RESULTS
+    assert [path.name for path in tmp_path.iterdir()] == [third.folder.name]
+    assert np.allclose(third.predictions[CODES], first.predictions[CODES], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_a_torn_file_is_named(run, config, demo_metadata, tmp_path, name, one_sentence):
+    torn = tmp_path / run.folder.name
+    shutil.copytree(run.folder, torn)
+    (torn / name).write_text((torn / name).read_text()[:40])
+    with pytest.raises(ValueError) as error:
+        training.read_run(torn)
+    one_sentence(error, torn / name)
+    if name == "config.json":
+        with pytest.raises(ValueError) as error:
+            training.find_run(config, demo_metadata, [tmp_path])
+        one_sentence(error, torn / name)
+
+
+def test_a_run_that_waits_for_its_rename_is_not_compared(run, tmp_path):
+    for name in ("a", "a.partial", "a.replaced"):
+        shutil.copytree(run.folder, tmp_path / name)
+        record = json.loads((tmp_path / name / "config.json").read_text())
+        record["config"]["tag"] = ""
+        (tmp_path / name / "config.json").write_text(json.dumps(record))
+    assert [path.name for path in comparison.run_folders(tmp_path)] == ["a"]
+    (tmp_path / "a" / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="config.json"):
+        comparison.run_folders(tmp_path)
+
+
+def test_begun_from_random_it_is_not_the_run_from_imagenet(
+    run, config, demo_metadata, tmp_path, monkeypatch, pretrained
+):
+    """A run of DenseNet121 that asked for what was available and got random weights."""
+    asked = dataclasses.replace(config, architecture="densenet121", weights="available")
+    name = training.run_name(asked, demo_metadata)
+    shutil.copytree(run.folder, tmp_path / name)
+    path = tmp_path / name / "config.json"
+    record = json.loads(path.read_text())
+    for began, found in (("random", None), ("imagenet", tmp_path / name)):
+        path.write_text(json.dumps(record | {"initial_weights": began}))
+        assert training.find_run(asked, demo_metadata, [tmp_path]) == found
+    # Asked for, random weights are what it should have begun from.
+    asked = dataclasses.replace(asked, weights="random")
+    path.write_text(json.dumps(record | {"initial_weights": "random"}))
+    (tmp_path / name).rename(tmp_path / training.run_name(asked, demo_metadata))
+    assert training.find_run(asked, demo_metadata, [tmp_path])
+
+
+# What is refused
+
+
+def test_leak_between_splits(demo_metadata, demo_store, tmp_path, one_sentence, config):
+    leaky = demo_metadata.copy()
+    twice = leaky[leaky["split"] == "train"]["lesion_id"].value_counts().index[0]
+    leaky.loc[leaky.index[leaky["lesion_id"] == twice][0], "split"] = "test"
+    with pytest.raises(ValueError) as error:
+        training.train(config, leaky, demo_store, tmp_path)
+    one_sentence(error, twice, "split_by_lesion")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_class_absent_from_a_split(demo_metadata, demo_store, tmp_path, one_sentence, config):
+    gone = demo_metadata[
+        ~((demo_metadata["dx"] == "df") & (demo_metadata["split"] == "validation"))
+    ]
+    with pytest.raises(ValueError) as error:
+        training.train(config, gone, demo_store, tmp_path)
+    one_sentence(error, "'df'", "validation")
+
+
+def test_class_absent_from_the_data(demo_metadata, demo_store, tmp_path, one_sentence, config):
+    with pytest.raises(ValueError) as error:
+        training.train(config, demo_metadata[demo_metadata["dx"] != "df"], demo_store, tmp_path)
+    one_sentence(error, "df", "seven")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loss_that_is_no_number(few, demo_store, tmp_path, one_sentence, one_step):
+    config = dataclasses.replace(one_step, learning_rate=1e38, warmup_steps=0, clip_norm=1e6)
+    with pytest.raises(ValueError) as error:
+        training.train(config, few, demo_store, tmp_path)
+    one_sentence(error, "epoch 1", "learning_rate (1e+38)", "precision float32")
+    assert training.find_run(config, few, [tmp_path]) is None
+
+
+def test_unknown_precision(one_sentence, config):
+    with pytest.raises(ValueError) as error, hardware.precision("float8"):
+        pass
+    one_sentence(error, "'float8'", "bfloat16")
+    with hardware.precision("bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"

@@ -1,0 +1,21 @@
+"""A network of one convolution, so that tests of the training wait for nothing.
+
+Importing this module adds it to the architectures, in this process alone.
+"""
+
+from keras import layers
+
+from lesions.networks import models
+
+NAME = "tiny"
+
+
+def _tiny(image):
+    tensor = layers.Rescaling(1 / 127.5, -1.0, name="tiny_rescaling", dtype="float32")(image)
+    tensor = layers.Conv2D(8, 4, 4, use_bias=False, name="tiny_conv")(tensor)
+    tensor = layers.BatchNormalization(momentum=0.5, name="tiny_bn")(tensor)
+    return layers.ReLU(name="tiny_relu")(tensor)
+
+
+models.BRANCHES[NAME] = (NAME,)
+models._BUILDERS[NAME] = _tiny
