@@ -14,7 +14,7 @@ import streamlit as st
 from lesions import classes, explanation, inference
 from lesions.serving import Assessment, Assessor, report, table
 from lesions.serving.texts import TEXTS
-from lesions.system import hardware
+from lesions.system import allocator, hardware
 from lesions.system.console import quiet_tensorflow
 
 NOTICE_STYLE = """<style>
@@ -27,6 +27,7 @@ NOTICE_STYLE = """<style>
 @st.cache_resource(show_spinner="Reading the network …")
 def assessor() -> Assessor:
     quiet_tensorflow()
+    allocator.keep_memory()
     return Assessor(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL)
 
 

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 REPOSITORY = Path(__file__).resolve().parent
 sys.path.insert(0, str(REPOSITORY))  # the setup cell may have found it by a relative path
 
-from lesions.system import console, environment
+from lesions.system import allocator, console, environment
 
 # What a notebook imports, and the package that has it. Jupyter is there already.
 NEEDED = {
@@ -308,6 +308,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     )
     figures.use_style()
     console.quiet_tensorflow()
+    allocator.keep_memory()
     warnings.filterwarnings("ignore", category=FutureWarning)
     if dataset.is_demo:
         _show_demo_box()

@@ -9,7 +9,7 @@ import sys
 
 from lesions import classes
 from lesions.cli import evaluate, explain, export, familiarity, predict, serve, train
-from lesions.system import console
+from lesions.system import allocator, console
 
 COMMANDS = (train, predict, evaluate, explain, serve, familiarity, export)
 EPILOG = f"""examples:
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     console.print_any_text()
     console.quiet_tensorflow()
+    allocator.keep_memory()
     try:
         try:
             arguments = parser().parse_args(argv)

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from lesions.system import console
+from lesions.system import allocator, console
 
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
@@ -251,6 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
     chosen = parser.parse_args(arguments)
+    allocator.keep_memory()
     build = data.build_folder()
     try:
         if chosen.command == "run":
