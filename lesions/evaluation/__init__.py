@@ -15,6 +15,7 @@ from lesions.evaluation.bootstrap import intervals, mean_intervals, paired_diffe
 from lesions.evaluation.decisions import decide
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
 from lesions.evaluation.frequencies import Correction, class_frequencies
+from lesions.evaluation.patient_data import Fusion
 from lesions.evaluation.predictions import (
     arrays,
     labels_and_probabilities,
@@ -34,6 +35,7 @@ __all__ = [
     "MALIGNANT",
     "SLICES",
     "Correction",
+    "Fusion",
     "answer",
     "answers_details",
     "arrays",

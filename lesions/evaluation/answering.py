@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lesions.evaluation import decisions
+from lesions.evaluation import decisions, patient_data
 from lesions.evaluation.frequencies import Correction, class_frequencies
 from lesions.evaluation.predictions import CODES, labels_and_probabilities, rows_of
 
@@ -35,13 +35,21 @@ def answers_details(predictions: pd.DataFrame, metadata: pd.DataFrame) -> dict:
         metadata: The table that it was trained with, with a column `split`.
 
     Returns:
-        correction, decision_strength and, where the table has age, sex and localization,
-        patient_fusion; ready for JSON.
+        correction, decision_strength and patient_fusion (`patient_data.Fusion.to_details`, for
+        networks that see the photograph alone); ready for JSON.
     """
-    return fit(predictions, class_frequencies(metadata))
+    details = fit(predictions, class_frequencies(metadata))
+    correction = Correction.from_details(details["correction"])
+    fusion = patient_data.Fusion.fit(predictions, correction, metadata)
+    return {**details, "patient_fusion": fusion.to_details()}
 
 
-def answer(predictions: pd.DataFrame, details: dict, by_lesion: bool = False) -> pd.DataFrame:
+def answer(
+    predictions: pd.DataFrame,
+    details: dict,
+    by_lesion: bool = False,
+    metadata: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Bring predictions to the class frequencies and name a class by the decision rule.
 
     Args:
@@ -49,6 +57,8 @@ def answer(predictions: pd.DataFrame, details: dict, by_lesion: bool = False) ->
         details: metrics.json of the run, or what is stored with its model.
         by_lesion: Whether the probabilities are averaged over each lesion's photographs, so that
             every lesion counts once.
+        metadata: Table with image_id, age, sex and localization of these photographs, to answer
+            given age, sex and site by `details["patient_fusion"]`; None for the photograph alone.
 
     Returns:
         The frame with corrected probabilities and a column predicted (code); `by_lesion` leaves
@@ -57,6 +67,10 @@ def answer(predictions: pd.DataFrame, details: dict, by_lesion: bool = False) ->
     correction = Correction.from_details(details.get("correction"))
     frame = predictions.copy()
     frame[CODES] = correction.apply(frame[CODES].to_numpy())
+    if metadata is not None:
+        fusion = patient_data.Fusion.from_details(details["patient_fusion"])
+        known = metadata.set_index("image_id").loc[frame["image_id"], list(patient_data.COLUMNS)]
+        frame[CODES] = fusion.apply(frame[CODES].to_numpy(), *(known[name] for name in known))
     if by_lesion:
         means = frame.groupby(["lesion_id", "split", "dx"], sort=True, as_index=False)[CODES].mean()
         frame = means.assign(image_id=means["lesion_id"])[predictions.columns]

@@ -340,6 +340,8 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
         "hair_removal": config.hair_removal,
         "run": work.name.removesuffix(PARTIAL),
     }
+    if config.patient:  # this network is given age, sex and site itself
+        details.pop("patient_fusion")
     models.save(twin, work / "model.h5", details)
     pd.DataFrame(trainer.history, columns=HISTORY).to_csv(work / "history.csv", index=False)
     (work / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
