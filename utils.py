@@ -303,9 +303,13 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     profile = os.environ.get("PROFILE") or "auto" if profile == "auto" else profile
     quick, retrain = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN")
     build, scratch = results_folder(), scratch_folder()
-    dataset, profile, metadata = recipes.open_data(
-        profile, quick, build=scratch, download=_can_download(), show=not (quick or retrain)
-    )
+    options = {"build": scratch, "show": not (quick or retrain)}
+    try:
+        found = recipes.open_data(profile, quick, download=_can_download(), **options)
+    except OSError as error:  # such as an answer of Kaggle's that kagglehub cannot use
+        print(f"The photographs could not be downloaded ({type(error).__name__}).")
+        found = recipes.open_data(profile, quick, **options)
+    dataset, profile, metadata = found
     figures.use_style()
     console.quiet_tensorflow()
     allocator.keep_memory()
