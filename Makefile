@@ -8,13 +8,15 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 .DEFAULT_GOAL := help
 # Half an environment, left by Ctrl-C, is no environment.
 .DELETE_ON_ERROR:
-.PHONY: help study test test-platforms app serve lint format evaluate publish clean
+.PHONY: help study test test-platforms app serve site site-serve lint format evaluate publish clean
 
 help:
 	@echo "make study     run every notebook and print the comparison table"
 	@echo "make test      run all tests, every notebook on the demo set among them"
 	@echo "make test-platforms  the model and notebooks on Kaggle's and Colab's versions"
 	@echo "make app       show the network in the browser;  make serve  as an HTTP service"
+	@echo "make site      write build/site, the page that computes in the reader's browser;"
+	@echo "               make site-serve  shows it"
 	@echo "make lint      check style;  make format  fix it"
 	@echo "make evaluate  remake models/comparison.csv and the README's table from the predictions"
 	@echo "make publish   copy the last study's notebooks, runs and best model from build/"
@@ -63,6 +65,15 @@ app: .venv/app
 
 serve: .venv/app
 	$(BIN)/python -m lesions serve
+
+site: .venv/app
+	cd site && npm install --omit=dev --no-package-lock --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m lesions.serving.site
+
+# The service worker and the camera need https, or this computer's own address.
+site-serve: site
+	@echo "http://localhost:8000"
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$${LESIONS_BUILD:-build}/site" 8000
 
 lint: .venv/tests
 	$(BIN)/ruff check

@@ -66,8 +66,7 @@ def write(model: keras.Model, path: Path, precision: str) -> None:
             "Export to ONNX needs two more packages; install them by `pip install onnx tf2onnx`."
         ) from error
     network = onnx.load(path)
-    names = ("probabilities", "activation_maps")
-    for tensor, name in zip(list(network.graph.output), names, strict=False):
+    for tensor, name in zip(list(network.graph.output), model.output_names, strict=True):
         _rename(network.graph, tensor.name, name)
     if precision != "float32":
         _shrink(network.graph, precision)

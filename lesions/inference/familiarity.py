@@ -171,7 +171,7 @@ def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.nd
     # Kept with the model, because building and tracing it anew costs seconds.
     if not hasattr(model, "features_model"):
         pool = keras.layers.GlobalAveragePooling2D
-        pooled = [pool()(layer.output) for layer in _middle_layers(model)]
+        pooled = [pool()(layer.output) for layer in middle_layers(model)]
         model.features_model = keras.Model(model.inputs, pooled)
         model.features_model.compile()
     parts = []
@@ -185,7 +185,7 @@ def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.nd
     return np.concatenate(parts).astype(np.float32)
 
 
-def _middle_layers(model) -> list:
+def middle_layers(model) -> list:
     """Find the last layer at each of the sides that `REDUCTIONS` name."""
     size = model.inputs[0].shape[1]
     found = {}

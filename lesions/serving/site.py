@@ -1,0 +1,291 @@
+"""Write the page that computes in the reader's browser: `python -m lesions.serving.site`.
+
+The page is plain files; building it is copying them, exporting the network and writing what the
+app says as JSON, so that both say the same. Nothing that is built is committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+
+from lesions import classes, data, inference
+from lesions.data import demo, images
+from lesions.explanation import explain
+from lesions.export import onnx_file
+from lesions.inference import familiarity
+from lesions.serving import track_record
+from lesions.system import files
+
+SOURCE = data.REPOSITORY / "site"
+RUNTIME = SOURCE / "node_modules" / "onnxruntime-web"
+PAGES = ("*.html", "*.css", "*.js", "*.svg")
+RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+MAXIMUM_NETWORK_BYTES = 15_000_000
+MAXIMUM_PICTURE_BYTES = 200_000_000
+# Whole steps of the familiarity features in a signed byte.
+STEPS = 127
+SAMPLE = "mel"
+
+
+def write(output, model_path=inference.BEST_MODEL, runtime=RUNTIME) -> Path:
+    """Write the page with everything that it needs, for any static host.
+
+    Args:
+        output: The folder; an earlier one is replaced once the new one is whole.
+        model_path: As for `inference.Classifier`.
+        runtime: The folder of the npm package onnxruntime-web.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the runtime is missing, or the network cannot be shown by the page.
+    """
+    output, runtime = Path(output), Path(runtime)
+    missing = [name for name in RUNTIME_FILES if not (runtime / "dist" / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{runtime / 'dist' / missing[0]} is missing; install it by `npm install` in {SOURCE}."
+        )
+    classifier = inference.Classifier(model_path, tta=False)
+    _check(classifier)
+    with files.replacing(output) as folder:
+        (folder / "data").mkdir(parents=True)
+        (folder / "runtime").mkdir()
+        for pattern in PAGES:
+            for path in sorted(SOURCE.glob(pattern)):
+                shutil.copyfile(path, folder / path.name)
+        for name in RUNTIME_FILES:
+            shutil.copyfile(runtime / "dist" / name, folder / "runtime" / name)
+        _write_network(classifier, folder / "data" / "network.onnx")
+        facts = _facts(classifier, folder)
+        _write_index(facts, folder)
+    return output
+
+
+def _check(classifier) -> None:
+    details = classifier.details
+    treated = [name for name in ("hair_removal", "colour_constancy") if details.get(name)]
+    if treated or len(classifier.model.inputs) > 1:
+        raise ValueError(
+            f"{classifier.path} needs {treated[0] if treated else 'the patient'}, which the page "
+            "cannot compute; name another network."
+        )
+
+
+def outputs(model: keras.Model) -> keras.Model:
+    """Add class activation maps and the features by which photographs are compared.
+
+    Args:
+        model: From `models.load`, with images as its only input.
+
+    Returns:
+        A network with the outputs probabilities (n, 7), activation_maps (n, h, w, 7), where the
+        network allows them, and features (n, features), as `familiarity.features_of`.
+    """
+    pooled = [
+        keras.layers.GlobalAveragePooling2D()(layer.output)
+        for layer in familiarity.middle_layers(model)
+    ]
+    features = keras.layers.Concatenate(name="features")(pooled)
+    mapped = onnx_file.with_activation_maps(model)
+    return keras.Model(model.inputs, [*mapped.outputs, features])
+
+
+def _write_network(classifier, path: Path) -> None:
+    # 16 bits: the page must agree with `predict` to .001, which 8 bits a weight do not reach.
+    model = outputs(classifier.model)
+    size = classifier.image_size
+    model(np.zeros((1, size, size, 3), np.float32))  # Keras exports only what was called before
+    onnx_file.write(model, path, "float16")
+    size = path.stat().st_size
+    if size > MAXIMUM_NETWORK_BYTES:
+        raise ValueError(
+            f"{classifier.path} makes {size / 1e6:.0f} MB, over the page's limit of "
+            f"{MAXIMUM_NETWORK_BYTES / 1e6:.0f} MB; name a smaller network."
+        )
+
+
+def _facts(classifier, folder: Path) -> dict:
+    """Collect what the page says and computes with; writes sample and features to the folder."""
+    details = classifier.details
+    levels = np.arange(256, dtype=np.uint8)[:, np.newaxis]
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)
+    return {
+        "network": {
+            "architecture": details["architecture"],
+            "run": details.get("run"),
+            "image_size": classifier.image_size,
+            "correction": details["correction"],
+            "decision_strength": details.get("decision_strength", 0.0),
+            **_file(folder, "data/network.onnx"),
+        },
+        "runtime": _file(folder, f"runtime/{RUNTIME_FILES[1]}"),
+        "classes": [vars(lesion_class) for lesion_class in classes.CLASSES],
+        "colours": colours[:, 0, ::-1].tolist(),
+        "opacity": explain.OPACITY,
+        "familiarity": _familiarity(classifier, folder),
+        "warnings": familiarity.WARNINGS,
+        "problems": problems(),
+        "record": _record(classifier),
+        "patient": None,
+        "texts": _texts(classifier),
+        "sample": _sample(folder),
+        "limits": {
+            "pixels": images.MAXIMUM_PIXELS,
+            "side": images.MINIMUM_SIDE,
+            "bytes": MAXIMUM_PICTURE_BYTES,
+        },
+    }
+
+
+def _file(folder: Path, name: str) -> dict:
+    return {"file": name, "bytes": (folder / name).stat().st_size}
+
+
+def _familiarity(classifier, folder: Path) -> dict | None:
+    """Write the training photographs' features in a byte each; None where they are not known."""
+    fitted, _ = familiarity.find_for(classifier)
+    if fitted is None:
+        return None
+    step = familiarity.CLIP / STEPS
+    name = "data/familiarity.bin"
+    np.round(fitted.known / step).astype(np.int8).tofile(folder / name)
+    return {
+        "far": fitted.far,
+        "blurred": fitted.blurred,
+        "centre": fitted.centre.tolist(),
+        "spread": fitted.spread.tolist(),
+        "clip": familiarity.CLIP,
+        "step": step,
+        "neighbours": familiarity.NEIGHBOURS,
+        **_file(folder, name),
+    }
+
+
+def _record(classifier) -> dict | None:
+    """Write out what testing says, for every class and every hundredth of probability."""
+    record = track_record.read(classifier)
+    if record is None:
+        return None
+    return {
+        "when_named": [record.when_named(code) for code in classes.CODES],
+        "when_true": [record.when_true(code) for code in classes.CODES],
+        "when_as_sure": [record.when_as_sure(percent / 100) for percent in range(101)],
+        "headline": record.headline,
+    }
+
+
+def problems() -> dict[str, str]:
+    """Collect the sentences about pictures that cannot be used, with names in braces.
+
+    They are those of `lesions.data.images`, which is asked about such pictures here.
+
+    Returns:
+        empty, no_image, damaged, too_large, too_small: with {name}, {width} and {height}; and the
+        page's own too_many_bytes ({megabytes}), heic, failed and not_loaded.
+    """
+    whole = cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes()
+    small = cv2.imencode(".png", np.zeros((11, 12, 3), np.uint8))[1].tobytes()
+    return {
+        "empty": _refusal(b""),
+        "no_image": _refusal(b"text"),
+        "damaged": _refusal(whole[:-20]),
+        "too_large": _refusal(_huge()).replace("20000 x 30000", "{width} x {height}"),
+        "too_small": _refusal(small).replace("12 x 11", "{width} x {height}"),
+        "too_many_bytes": f"{{name}} has {{megabytes}} MB, over the limit of "
+        f"{MAXIMUM_PICTURE_BYTES / 1e6:.0f} MB; reduce it first.",
+        "heic": "{name} is a HEIC or AVIF picture, which this browser cannot read; convert it to "
+        "JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible, or share it by mail).",
+        "failed": "{name} could not be computed on this device; close other pages, or try a "
+        "smaller picture.",
+        "not_loaded": "The network could not be loaded; check the connection, use a browser of "
+        "the last two years, and load the page again.",
+    }
+
+
+def _refusal(content: bytes) -> str:
+    try:
+        images.decode_image(content, "{name}")
+    except ValueError as error:
+        return str(error)
+    raise AssertionError("a faulty picture was taken for a whole one")
+
+
+def _huge() -> bytes:
+    """Make the header of a PNG file of 20,000 x 30,000 pixels."""
+    chunks = {b"IHDR": struct.pack(">2I5B", 20_000, 30_000, 8, 2, 0, 0, 0), b"IDAT": b""}
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks.items()
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _texts(classifier) -> dict[str, str]:
+    details = classifier.details
+    return {
+        "notice": classes.NOTICE,
+        "introduction": "It names one of seven diagnoses, even for a picture of a cup. A benign "
+        "answer is no reason to wait: show a lesion that worries you to a doctor.",
+        "rule": "Another class is more probable. The decision rule divides each probability by "
+        "the class's frequency to a power chosen out of fold, then takes the largest, so that rare "
+        "classes are not overlooked.",
+        "network": f"{details['architecture']}, {details['image_size']} px, trained on HAM10000 "
+        "(Tschandl et al. 2018, CC BY-NC 4.0).",
+    }
+
+
+def _sample(folder: Path) -> dict:
+    """Draw a photograph of nobody's skin, by the demo set."""
+    drawn = demo.draw_lesion(SAMPLE, np.random.default_rng(4))
+    picture, _ = demo.photograph(*drawn, np.random.default_rng(5))
+    name = "data/sample.jpg"
+    jpeg = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    (folder / name).write_bytes(jpeg.tobytes())
+    return {"file": name, "name": "sample.jpg", "credit": "Drawn by code, of nobody's skin"}
+
+
+def _write_index(facts: dict, folder: Path) -> None:
+    """Write site.json and the list of files for offline use, both with the site's version."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in names:
+        digest.update(name.encode() + (folder / name).read_bytes())
+    version = digest.hexdigest()[:12]
+    described = json.dumps({"version": version, **facts}, ensure_ascii=False)
+    (folder / "data" / "site.json").write_text(described, encoding="utf-8")
+    # The large ones are kept by the page as it loads them, so that they come once only.
+    large = {facts[name]["file"] for name in ("network", "runtime", "familiarity") if facts[name]}
+    small = [name for name in (*names, "data/site.json") if name not in large]
+    lines = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(small)};\n"
+    (folder / "files.js").write_text(lines)
+
+
+def main(arguments=None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m lesions.serving.site", description=__doc__)
+    parser.add_argument("--output", default=data.build_folder() / "site", help="the folder")
+    parser.add_argument("--model", default=inference.BEST_MODEL, help="an .h5 file")
+    given = parser.parse_args(arguments)
+    try:
+        folder = write(given.output, given.model)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{folder}: {total / 1e6:.1f} MB; show it by `make site-serve`.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+// From the network's raw output to everything that the page says: plain numbers in and out.
+
+// As tables of predictions hold it: a probability below this counts as this.
+const FLOOR = 1e-7;
+
+/** Correct raw probabilities to class frequencies, as the exported description says. */
+export function corrected(raw, network) {
+  const { power, offset, class_frequencies: frequencies } = network.correction;
+  const scores = raw.map(
+    (probability, label) =>
+      power * Math.log(Math.max(probability, FLOOR)) + offset * Math.log(frequencies[label]),
+  );
+  const highest = Math.max(...scores);
+  const exponents = scores.map((score) => Math.exp(score - highest));
+  const sum = exponents.reduce((total, value) => total + value, 0);
+  return exponents.map((value) => value / sum);
+}
+
+/** Apply the decision rule; the label of the class that is named. */
+export function decide(probabilities, network) {
+  const strength = network.decision_strength;
+  const scores = probabilities.map(
+    (probability, label) =>
+      probability / network.correction.class_frequencies[label] ** strength,
+  );
+  return scores.indexOf(Math.max(...scores));
+}
+
+/** Sum the probabilities of the malignant classes. */
+export function malignant(probabilities, classes) {
+  return probabilities.reduce((sum, value, label) => sum + (classes[label].malignant ? value : 0), 0);
+}
+
+/** Measure fine detail as `lesions.inference.familiarity.sharpness` does; RGB bytes of a square. */
+export function sharpness(rgb, side) {
+  const grey = new Float32Array(side * side);
+  for (let place = 0; place < grey.length; place += 1) {
+    // OpenCV's whole-number weights of red, green and blue.
+    const sum = 9798 * rgb[3 * place] + 19235 * rgb[3 * place + 1] + 3735 * rgb[3 * place + 2];
+    grey[place] = (sum + 16384) >> 15;
+  }
+  const mirrored = (index) => (index < 0 ? 1 : index >= side ? side - 2 : index);
+  let sum = 0;
+  let squares = 0;
+  for (let y = 0; y < side; y += 1) {
+    const above = mirrored(y - 1) * side;
+    const below = mirrored(y + 1) * side;
+    for (let x = 0; x < side; x += 1) {
+      const value =
+        grey[above + x] + grey[below + x] + grey[y * side + mirrored(x - 1)] +
+        grey[y * side + mirrored(x + 1)] - 4 * grey[y * side + x];
+      sum += value;
+      squares += value * value;
+    }
+  }
+  const mean = sum / grey.length;
+  return Math.log(squares / grey.length - mean * mean + 1e-6);
+}
+
+/**
+ * Measure how far features are from the training photographs.
+ *
+ * `known` holds the training photographs' features as whole numbers of `step` standard deviations.
+ */
+export function distance(features, familiarity, known) {
+  const { centre, spread, clip, step, neighbours } = familiarity;
+  const scaled = Float64Array.from(features, (value, place) => {
+    const deviations = (value - centre[place]) / spread[place];
+    return Math.min(Math.max(deviations, -clip), clip) / step;
+  });
+  const length = scaled.length;
+  const distances = [];
+  for (let start = 0; start < known.length; start += length) {
+    let sum = 0;
+    for (let place = 0; place < length; place += 1) {
+      const difference = scaled[place] - known[start + place];
+      sum += difference * difference;
+    }
+    distances.push(Math.sqrt(sum) * step);
+  }
+  distances.sort((a, b) => a - b);
+  const nearest = distances.slice(0, neighbours);
+  return nearest.reduce((total, value) => total + value, 0) / nearest.length / Math.sqrt(length);
+}
+
+/** Fill the names in braces of a sentence: "{name} is empty." */
+export function filled(sentence, facts) {
+  return sentence.replace(/\{(\w+)\}/g, (_, key) => facts[key] ?? "");
+}
+
+/** List what speaks against believing an answer, in sentences. */
+export function warnings(found, data) {
+  const sentences = data.warnings;
+  const list = [];
+  const size = data.network.image_size;
+  if (found.side < size) list.push(filled(sentences.tiny, { side: found.side, size }));
+  if (data.familiarity && found.sharpness < data.familiarity.blurred) list.push(sentences.blurred);
+  if (data.familiarity && found.distance > data.familiarity.far) list.push(sentences.unlike);
+  return list;
+}
+
+/** List what testing says about an answer, in sentences. */
+export function record(label, probability, data) {
+  if (!data.record) return [];
+  const { when_named: named, when_true: found, when_as_sure: sure, headline } = data.record;
+  return [named[label], found[label], sure[Math.round(probability * 100)], headline].filter(Boolean);
+}
+
+/**
+ * Take age, sex and site into account: their log odds are added to the picture's (late fusion).
+ *
+ * `patient` is {age, sex, localization}; an entry that is missing, null or "" adds nothing.
+ */
+export function withPatient(probabilities, patient, model) {
+  if (!model) return probabilities;
+  const scores = probabilities.map((probability, label) => {
+    let score = Math.log(Math.max(probability, FLOOR));
+    for (const [name, weights] of Object.entries(model.terms)) {
+      const column = columnOf(name, patient[name], model);
+      if (column !== null) score += weights[column][label];
+    }
+    return score;
+  });
+  const highest = Math.max(...scores);
+  const exponents = scores.map((score) => Math.exp(score - highest));
+  const sum = exponents.reduce((total, value) => total + value, 0);
+  return exponents.map((value) => value / sum);
+}
+
+function columnOf(name, value, model) {
+  if (value === null || value === undefined || value === "") return null;
+  if (name !== "age") return String(value) in model.terms[name] ? String(value) : null;
+  const band = model.age_bands.findLast((low) => Number(value) >= low);
+  return band === undefined ? null : String(band);
+}
