@@ -90,7 +90,7 @@ export function filled(sentence, facts) {
 
 /** List what speaks against believing an answer, in sentences. */
 export function warnings(found, data) {
-  const sentences = data.warnings;
+  const sentences = data.texts.warnings;
   const list = [];
   const size = data.network.image_size;
   if (found.side < size) list.push(filled(sentences.tiny, { side: found.side, size }));

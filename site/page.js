@@ -246,9 +246,14 @@ function offerPatient() {
 }
 
 function introduce() {
-  element("introduction").textContent = data.texts.introduction;
-  element("network").textContent = data.texts.network;
-  element("notice").textContent = data.texts.notice;
+  const { network, texts } = data;
+  document.title = texts.title;
+  element("title").textContent = texts.title;
+  element("introduction").textContent = texts.introduction;
+  element("bars-title").textContent = texts.probability;
+  element("record-title").textContent = texts.record;
+  element("notice").textContent = texts.notice;
+  element("network").textContent = `${network.architecture}, ${network.image_size} px. ${texts.credit}`;
 }
 
 async function main() {

@@ -125,15 +125,11 @@ export async function check(file, limits) {
   return kind;
 }
 
-/** Decode a file, in the colours that it stores and turned as its EXIF entry says. */
+/** Decode a file, brought to sRGB by its colour profile and turned as its EXIF entry says. */
 export async function decode(file, limits) {
   const kind = await check(file, limits);
   try {
-    return await createImageBitmap(file, {
-      colorSpaceConversion: "none",
-      imageOrientation: "from-image",
-      premultiplyAlpha: "none",
-    });
+    return await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     throw new PictureError(kind === "heic" ? "heic" : "damaged");
   }
@@ -146,6 +142,8 @@ function* strips(bitmap, { left, top, side }) {
   const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
   for (let row = 0; row < side; row += rows) {
     const height = Math.min(rows, side - row);
+    context.fillStyle = "white"; // behind transparent pictures
+    context.fillRect(0, 0, side, height);
     context.drawImage(bitmap, left, top + row, side, height, 0, 0, side, height);
     yield context.getImageData(0, 0, side, height).data;
   }

@@ -1,6 +1,6 @@
 // Shows one answer: sentences, figures, bars, the heat map and what testing says.
 
-import { corrected, decide, distance, malignant, record, warnings, withPatient } from "./answer.js";
+import { corrected, decide, distance, filled, malignant, record, warnings, withPatient } from "./answer.js";
 import { coloured, enlargedMap, mapOf } from "./heatmap.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -84,13 +84,13 @@ export function showAnswer(answer, views, data) {
   element("malignant").textContent = percent(answer.malignant);
   element("benign").textContent = percent(1 - answer.malignant);
   element("malignant-bar").style.width = percent(answer.malignant, 1);
-  element("rule").textContent = data.texts.rule;
+  element("rule").textContent = data.texts.decision_rule;
   element("rule").hidden = probability >= Math.max(...answer.probabilities);
   element("views").textContent = views > 1
     ? "The mean over eight flips and quarter turns of the picture."
     : "One look at the picture; the mean over its eight flips and quarter turns is a little better.";
   list(element("warnings"), answer.warnings, "p");
-  list(element("record"), answer.record.length ? answer.record : ["No test is recorded."], "li");
+  list(element("record"), answer.record.length ? answer.record : [data.texts.no_record], "li");
 }
 
 /** Draw the square with the heat map of a class over it. */
@@ -101,7 +101,7 @@ export function showMap(found, label, opacity, data) {
   canvas.width = canvas.height = Math.max(picture.width, 240);
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const name = fullName(data.classes[label]);
-  element("explained").textContent = `Evidence for ${name} (Grad-CAM)`;
+  element("explained").textContent = filled(data.texts.heat_map, { code: name });
   canvas.setAttribute("aria-label", `The picture's square with the evidence for ${name} tinted`);
   if (!maps) return;
   const { small, rows, columns } = mapOf(maps, label);

@@ -21,10 +21,10 @@ import numpy as np
 
 from lesions import classes, data, inference
 from lesions.data import demo, images
-from lesions.explanation import explain
+from lesions.explanation import pictures
 from lesions.export import onnx_file
 from lesions.inference import familiarity
-from lesions.serving import track_record
+from lesions.serving import texts, track_record
 from lesions.system import files
 
 SOURCE = data.REPOSITORY / "site"
@@ -121,26 +121,25 @@ def _facts(classifier, folder: Path) -> dict:
     """Collect what the page says and computes with; writes sample and features to the folder."""
     details = classifier.details
     levels = np.arange(256, dtype=np.uint8)[:, np.newaxis]
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)
+    colour_map = getattr(cv2, f"COLORMAP_{pictures.COLOUR_MAP.upper()}")
+    colours = cv2.applyColorMap(levels, colour_map)
     return {
         "network": {
             "architecture": details["architecture"],
             "run": details.get("run"),
             "image_size": classifier.image_size,
-            "correction": details["correction"],
+            "correction": classifier.correction.to_details(),
             "decision_strength": details.get("decision_strength", 0.0),
             **_file(folder, "data/network.onnx"),
         },
         "runtime": _file(folder, f"runtime/{RUNTIME_FILES[1]}"),
         "classes": [vars(lesion_class) for lesion_class in classes.CLASSES],
         "colours": colours[:, 0, ::-1].tolist(),
-        "opacity": explain.OPACITY,
         "familiarity": _familiarity(classifier, folder),
-        "warnings": familiarity.WARNINGS,
+        "texts": texts.TEXTS,
         "problems": problems(),
         "record": _record(classifier),
         "patient": None,
-        "texts": _texts(classifier),
         "sample": _sample(folder),
         "limits": {
             "pixels": images.MAXIMUM_PIXELS,
@@ -231,20 +230,6 @@ def _huge() -> bytes:
         for kind, body in chunks.items()
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def _texts(classifier) -> dict[str, str]:
-    details = classifier.details
-    return {
-        "notice": classes.NOTICE,
-        "introduction": "It names one of seven diagnoses, even for a picture of a cup. A benign "
-        "answer is no reason to wait: show a lesion that worries you to a doctor.",
-        "rule": "Another class is more probable. The decision rule divides each probability by "
-        "the class's frequency to a power chosen out of fold, then takes the largest, so that rare "
-        "classes are not overlooked.",
-        "network": f"{details['architecture']}, {details['image_size']} px, trained on HAM10000 "
-        "(Tschandl et al. 2018, CC BY-NC 4.0).",
-    }
 
 
 def _sample(folder: Path) -> dict:

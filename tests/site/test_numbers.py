@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from lesions import evaluation
 from lesions.data import images
-from lesions.explanation import explain
+from lesions.explanation import explainer
 from lesions.inference import familiarity
 
 MODULES = ("answer", "crop", "heatmap", "picture", "resize")
@@ -82,6 +83,23 @@ def test_centre_square_is_that_of_predict(javascript):
         assert cut[0, 0] == square["top"] * width + square["left"]
 
 
+def test_correction_and_decision_rule_are_those_of_predict(javascript):
+    random = np.random.default_rng(1)
+    raw = random.dirichlet(np.full(7, 0.2), 50)
+    frequencies = random.dirichlet(np.full(7, 5.0))
+    correction = evaluation.Correction(0.8, 0.6, tuple(frequencies))
+    network = {"correction": correction.to_details(), "decision_strength": 0.4}
+    found = javascript(
+        f"const network = {json.dumps(network)};"
+        f"const rows = {json.dumps(raw.tolist())}.map((row) => answer.corrected(row, network));"
+        "const labels = rows.map((row) => answer.decide(row, network));"
+        "console.log(JSON.stringify({ rows, labels }))"
+    )
+    expected = correction.apply(raw)
+    np.testing.assert_allclose(found["rows"], expected, atol=1e-6)
+    assert found["labels"] == evaluation.decide(expected, frequencies, 0.4).tolist()
+
+
 @pytest.mark.parametrize("side", [600, 200])
 def test_sharpness_is_that_of_predict(javascript, side):
     lines = (
@@ -122,7 +140,7 @@ def test_map_is_enlarged_and_normalised_as_grad_cam_is(javascript):
         f"const map = heatmap.enlargedMap({small.ravel().tolist()}, 6, 6, 192);"
         "console.log(JSON.stringify([...map]))"
     )
-    expected = explain.normalised(cv2.resize(np.maximum(small, 0), (192, 192))[np.newaxis])[0]
+    expected = explainer.normalised(cv2.resize(np.maximum(small, 0), (192, 192))[np.newaxis])[0]
     np.testing.assert_allclose(np.reshape(found, (192, 192)), expected, atol=1e-5)
 
 

@@ -18,7 +18,7 @@ from conftest import REPOSITORY
 
 from lesions import classes, inference
 from lesions.data import images
-from lesions.explanation import explain
+from lesions.explanation import Explainer
 from lesions.inference import familiarity
 
 webdriver = pytest.importorskip(
@@ -30,7 +30,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from lesions.serving import site  # noqa: E402
+from lesions.serving import site, texts  # noqa: E402
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120
@@ -237,7 +237,7 @@ def test_sentences_are_those_of_the_package(built, tmp_path):
     assert all("{name}" in facts["problems"][key] for key in ("empty", "damaged", "heic"))
     assert "{width} x {height}" in facts["problems"]["too_large"]
     assert "{width} x {height}" in facts["problems"]["too_small"]
-    assert facts["warnings"] == familiarity.WARNINGS
+    assert facts["texts"] == texts.TEXTS
     assert [one["name"] for one in facts["classes"]] == list(classes.NAMES.values())
     assert classes.NOTICE in (built / "index.html").read_text()
 
@@ -264,7 +264,7 @@ def test_same_pixels_give_the_same_probabilities_and_map(page, written, photogra
             classes.CODES.index(code),
             size,
         )
-        grad_cam = explain.heat_maps(classifier.model, prepared[np.newaxis], code)[0]
+        grad_cam = Explainer(classifier.model)(prepared[np.newaxis], code)[0]
         np.testing.assert_allclose(np.reshape(drawn, (size, size)), grad_cam, atol=5e-3)
 
 
@@ -319,14 +319,14 @@ def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(page, written
     page.settle()
     answer = page.answer()
     name = classes.NAMES[answer["code"]]
-    page.says(f"{name} ({answer['code']})", "dropped.png", "Malignant", "in testing")
+    page.says(f"{name} ({answer['code']})", "dropped.png", "Malignant", texts.TEXTS["record"])
     picture = "return document.getElementById('shown').toDataURL()"
     before = page.run(picture)
     other = "vasc" if answer["code"] != "vasc" else "nv"
     row = page.find(f".class:has(input[value={other}])")
     page.run("arguments[0].scrollIntoView({ block: 'center' })", row)
     row.click()
-    page.says(f"Evidence for {classes.NAMES[other]} ({other})")
+    page.says(texts.TEXTS["heat_map"].format(code=f"{classes.NAMES[other]} ({other})"))
     assert page.run(picture) != before
     page.find("input[name=class]:checked").send_keys(Keys.ARROW_UP)
     assert page.find("input[name=class]:checked").get_attribute("value") != other
