@@ -14,7 +14,7 @@ def keep_memory() -> bool:
 
     By default glibc maps every large block anew and returns it after use, so that TensorFlow's
     tensors cost page faults in every step: a third of the time of a training on a processor
-    (benchmarks/memory.py). Afterwards, freed blocks of any size are kept for the next step.
+    (benchmarks/allocator.py). Afterwards, freed blocks of any size are kept for the next step.
 
     Returns:
         Whether it is done: only where the C library is glibc, elsewhere nothing is changed.

@@ -13,6 +13,7 @@ TINY = {
     "input_pipeline": "--images 24 --size 64 --batch-size 8 --repeats 1",
     "step_overhead": "--architecture cnn --steps 2 --size 64 --batch-size 8 --repeats 1",
     "scaling": "--images 30 60 --repeats 1",
+    "allocator": "--steps 2 --batch-size 8",
     "explanations": "--architecture cnn --size 64 --batch-size 2 --repeats 1",
 }
 
