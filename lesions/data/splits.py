@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -161,9 +162,9 @@ def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
         A copy of `metadata` with the columns `split` and `fold` (int, -1 in the test split).
 
     Raises:
-        ValueError: If an image has no recorded split.
+        ValueError: If an image has no recorded split, or the file is not such a table.
     """
-    recorded = pd.read_csv(path).set_index("image_id")
+    recorded = _read_recorded(path)
     split = metadata["image_id"].map(recorded["split"])
     if split.isna().any():
         raise ValueError(
@@ -177,17 +178,48 @@ def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
 def with_split(metadata: pd.DataFrame, path=REPOSITORY / "models" / "splits.csv") -> pd.DataFrame:
     """Add the recorded split where it covers these images, else make one by lesion.
 
+    Where it covers some of them only, a warning says that all are split anew.
+
     Args:
         metadata: Table from `read_metadata`.
         path: The recorded split.
 
     Returns:
-        A copy of `metadata` with a column `split`.
+        A copy of `metadata` with the columns `split` and `fold`.
     """
     path = Path(path)
-    if path.exists() and metadata["image_id"].isin(pd.read_csv(path)["image_id"]).all():
-        return read_splits(path, metadata)
+    if path.exists():
+        known = metadata["image_id"].isin(_read_recorded(path).index)
+        if known.all():
+            return read_splits(path, metadata)
+        if known.any():
+            warnings.warn(
+                f"{path} has a split for {int(known.sum())} of {len(metadata)} photographs only, "
+                "so all are split anew, and networks that came with the repository may have been "
+                "trained on photographs that are now in the test split.",
+                stacklevel=2,
+            )
     return split_by_lesion(metadata)
+
+
+def _read_recorded(path) -> pd.DataFrame:
+    try:
+        # As text: ids may be numbers with zeros in front, or look like a missing value.
+        recorded = pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"fold": [""]})
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a table of splits ({error}); restore it.") from error
+    for column in ("image_id", "split", "fold"):
+        if column not in recorded.columns:
+            raise ValueError(f"{path} lacks the column {column!r}; restore it.")
+    wrong = ~recorded["split"].isin(SPLITS) | recorded["image_id"].duplicated()
+    if wrong.any():
+        row = recorded[wrong].iloc[0]
+        raise ValueError(
+            f"{path}, row {recorded.index[wrong][0] + 2} ({row['image_id']}) repeats an image or "
+            f"has the unknown split {row['split']!r}; restore it."
+        )
+    recorded["fold"] = pd.to_numeric(recorded["fold"])
+    return recorded.set_index("image_id")
 
 
 def count_shared_lesions(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str, float]:

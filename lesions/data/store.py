@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lesions.data.preparing import prepare
+from lesions.system.files import replacing
 
 CHUNK = 64
 
@@ -104,18 +105,8 @@ def _is_current(path: Path, fingerprint: str, shape) -> bool:
     return recorded == fingerprint and images.shape == tuple(shape)
 
 
-def _write_manifest(path: Path, manifest: dict) -> None:
-    beside = path.with_suffix(".json.partial")
-    try:
-        beside.write_text(json.dumps(manifest, indent=1))
-        os.replace(beside, path.with_suffix(".json"))
-    except OSError:
-        _remove(beside)
-        raise
-
-
 def _is_running(process: str) -> bool:
-    """Say whether a process with this id lives; on Windows its open file cannot be removed."""
+    """Return whether a process with this id lives; on Windows its open file cannot be removed."""
     if os.name != "posix" or not process.isdigit():
         return False
     try:
@@ -131,7 +122,7 @@ def _build(
     paths: list[str], path: Path, shape, fingerprint: str, options: dict, progress: bool
 ) -> None:
     needed = int(np.prod(shape)) + 1_000_000
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f"{path.name}.*.partial"):
@@ -140,21 +131,24 @@ def _build(
                 stale.unlink()
         if shutil.disk_usage(path.parent).free < needed:
             raise OSError(28, "No space left on device")
-        with open(beside, "wb") as file:
+        with open(temporary, "wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
             np.lib.format.write_array_header_1_0(file, header)
             _append_images(file, paths, options, progress)
-        os.replace(beside, path)
-        _write_manifest(path, {"fingerprint": fingerprint, "shape": shape, **options})
+        os.replace(temporary, path)
+        with replacing(path.with_suffix(".json")) as manifest:
+            facts = {"fingerprint": fingerprint, "shape": shape, **options}
+            manifest.write_text(json.dumps(facts, indent=1))
     except OSError as error:
-        _remove(beside)
+        _remove(temporary)
         _remove(path)  # without its manifest it would be space that nobody uses
+        reason = error.strerror or "the disk is full"
         raise ValueError(
-            f"The image store {path} cannot be written ({error.strerror}); it needs "
+            f"The image store {path} cannot be written ({reason}); it needs "
             f"{needed / 1e6:.0f} MB, so free space or choose another folder by LESIONS_BUILD."
         ) from error
     except BaseException:
-        _remove(beside)
+        _remove(temporary)
         raise
 
 

@@ -51,7 +51,8 @@ def read_predictions(path) -> pd.DataFrame:
     Raises:
         ValueError: If a column is missing.
     """
-    frame = pd.read_csv(path)
+    # Ids are text, even where they are numbers with zeros in front.
+    frame = pd.read_csv(path, dtype={"image_id": str, "lesion_id": str})
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         raise ValueError(f"{path} lacks the column {missing[0]!r}; write it by train again.")

@@ -14,6 +14,7 @@ import pytest
 from conftest import draw_table, write_photographs
 
 from lesions import classes, data
+from lesions.evaluation import predictions
 
 TABLE = "HAM10000_metadata.csv"
 READ = ("image_id", "lesion_id", "dx", "age", "sex", "localization")
@@ -269,7 +270,15 @@ def test_ids_are_text(tmp_path):
     table = draw_table(lesions=2).assign(image_id=[f"{n:04d}" for n in range(14)])
     write_photographs(tmp_path / "images", table["image_id"])
     write(table, tmp_path)
-    assert read(tmp_path)["image_id"].tolist() == table["image_id"].tolist()
+    found = read(tmp_path)
+    assert found["image_id"].tolist() == table["image_id"].tolist()
+    split = found.assign(split=["train", "test"] * 7, fold=[0, -1] * 7)
+    path = data.write_splits(split, tmp_path / "splits.csv")
+    assert data.with_split(found, path)["split"].tolist() == split["split"].tolist()
+    probabilities = np.full((14, 7), 1 / 7)
+    rows = predictions.table(split.assign(label=0), probabilities)
+    written = predictions.write_predictions(rows, tmp_path / "predictions.csv")
+    assert predictions.read_predictions(written)["image_id"].tolist() == found["image_id"].tolist()
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
@@ -279,6 +288,30 @@ def test_umlauts_composed_and_decomposed(tmp_path, forms):
     write_photographs(tmp_path / "images", [unicodedata.normalize(forms[1], n) for n in names])
     write(table.assign(image_id=[unicodedata.normalize(forms[0], n) for n in names]), tmp_path)
     assert read(tmp_path)["image_id"].is_unique
+
+
+def test_split_that_covers_some_photographs_is_said(tmp_path):
+    table = draw_table(lesions=8)
+    path = data.write_splits(data.split_by_lesion(table)[:-1], tmp_path / "splits.csv")
+    with pytest.warns(UserWarning, match="55 of 56 photographs"):
+        assert data.with_split(table, path)["split"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["not a table"]),
+        ("image_id,split\na,train\n", ["'fold'"]),
+        ("image_id,split,fold\na,training,0\n", ["row 2", "'training'"]),
+        ("image_id,split,fold\na,train,0\na,test,\n", ["row 3", "(a)"]),
+    ],
+    ids=["empty", "no fold", "unknown split", "image twice"],
+)
+def test_splits_file_that_is_damaged(tmp_path, content, words, one_sentence):
+    (tmp_path / "splits.csv").write_text(content)
+    with pytest.raises(ValueError) as error:
+        data.with_split(draw_table(), tmp_path / "splits.csv")
+    one_sentence(error, "splits.csv", *words)
 
 
 def test_missing_cells_are_missing(folder):
