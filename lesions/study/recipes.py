@@ -122,10 +122,9 @@ def recorded_profile(metadata: pd.DataFrame) -> str | None:
     """
     counts = {}
     for profile in ("gpu", "cpu"):
-        found = [
-            find_run(one, metadata, [REPOSITORY / "models"]) for one in queue(profile, metadata)
-        ]
-        counts[profile] = sum(folder is not None for folder in found)
+        configs = [config(name, profile) for name in NETWORKS[profile]]
+        found = [find_run(one, metadata, [REPOSITORY / "models"]) for one in configs]
+        counts[profile] = len(found) - found.count(None)
     best = max(counts, key=counts.get)
     return best if counts[best] else None
 
