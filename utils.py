@@ -302,6 +302,9 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     """
     profile = os.environ.get("PROFILE") or "auto" if profile == "auto" else profile
     quick, retrain = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    # Colab's and Kaggle's images lack it, and HAM10000's files are whole.
+    warnings.filterwarnings("ignore", message="The package simplejpeg is not installed")
     build, scratch = results_folder(), scratch_folder()
     options = {"build": scratch, "show": not (quick or retrain)}
     try:
@@ -313,7 +316,6 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     figures.use_style()
     console.quiet_tensorflow()
     allocator.keep_memory()
-    warnings.filterwarnings("ignore", category=FutureWarning)
     if dataset.is_demo:
         _show_demo_box()
     print(f"Data: {_short(dataset.source)}, {len(metadata):,} photographs.")
