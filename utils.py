@@ -33,6 +33,7 @@ NEEDED = {
     "scipy": "scipy",
     "pandas": "pandas",
     "cv2": "opencv-python-headless",
+    "PIL": "pillow",
     "sklearn": "scikit-learn",
     "imblearn": "imbalanced-learn",
     "matplotlib": "matplotlib",
