@@ -70,20 +70,23 @@ class Decoders:
     def decode(self, data: bytes, seconds: float, name="the image") -> np.ndarray:
         """Decode one picture; see `decode_bounded`."""
         with self._places:
+            decoder = self._take()
             try:
-                decoder = self._idle.pop()
-            except IndexError:
-                decoder = _Decoder()
-            try:
-                image = decoder.decode(data, seconds, name)
-            except BaseException:
+                return decoder.decode(data, seconds, name)
+            finally:
                 if decoder.failed:
                     decoder.close()
                 else:
                     self._idle.append(decoder)
-                raise
-            self._idle.append(decoder)
-            return image
+
+    def _take(self) -> _Decoder:
+        with contextlib.suppress(IndexError):
+            while True:
+                decoder = self._idle.pop()
+                if decoder.lives():
+                    return decoder
+                decoder.close()
+        return _Decoder()
 
     def close(self) -> None:
         """End the processes that wait for work."""
@@ -126,12 +129,15 @@ class _Decoder:
                 raise ValueError(
                     f"{name} {why} to decode; save it anew as an ordinary .jpg file."
                 ) from error
-        self.failed = False
+        self.failed = late.is_set()  # it may have been ended right after its answer
         for message in answer["warnings"]:
             warnings.warn(message.replace(_PLACEHOLDER, str(name)), stacklevel=4)
         if "error" in answer:
             raise ValueError(answer["error"].replace(_PLACEHOLDER, str(name)))
         return np.frombuffer(content, np.uint8).reshape(answer["shape"])
+
+    def lives(self) -> bool:
+        return self._process.poll() is None
 
     def close(self) -> None:
         self._process.kill()
@@ -155,6 +161,7 @@ class _Decoder:
             yield late
         finally:
             timer.cancel()
+            timer.join()
 
     def _read(self, length: int) -> bytearray:
         content = bytearray(length)

@@ -106,9 +106,12 @@ def _usual_places() -> list[tuple[Path, str]]:
     places = [(REPOSITORY / "data", "found in the repository's data folder")]
     if KAGGLE_INPUT.is_dir():
         inside = walking.list_files(KAGGLE_INPUT, KAGGLE_DEPTH)
-        mounted = {path.parent for path in inside if path.name.lower() in tables.HAM_NAMES}
-        shallow = sorted(mounted, key=lambda folder: (len(folder.parts), folder))
-        places += [(folder, "mounted by Kaggle") for folder in shallow]
+        mounted = sorted({p.parent for p in inside if p.name.lower() in tables.HAM_NAMES})
+        # Drawn pictures last: the output of an earlier notebook may hold some.
+        order = {
+            folder: ((folder / "demo.json").is_file(), len(folder.parts)) for folder in mounted
+        }
+        places += [(folder, "mounted by Kaggle") for folder in sorted(mounted, key=order.get)]
     named = os.environ.get("KAGGLEHUB_CACHE")
     cache = Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "kagglehub"
     versions = sorted((cache / "datasets" / KAGGLE_HANDLE / "versions").glob("*"), reverse=True)

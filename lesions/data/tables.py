@@ -285,7 +285,7 @@ def _tidy(cells: pd.DataFrame, name: str, kind: str, notes: list[str]) -> pd.Dat
         table[column] = _converted(table[column], convert, name)
     table["localization"] = table["localization"].map(values.site)
     table["dx_type"] = table["dx_type"].where(table["dx_type"] != "", "unknown")
-    table = _with_lesions(table, name, notes)
+    table = _with_lesions(table, name, kind, notes)
     _note_sites(table, name, notes)
     return table
 
@@ -325,7 +325,7 @@ def _converted(column: pd.Series, convert, name: str) -> list:
     return [known[cell] for cell in column]
 
 
-def _with_lesions(table: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFrame:
     """Give every photograph without a lesion id one of its own, and check the others."""
     alone = table["lesion_id"].str.lower().isin(values.MISSING)
     if alone.any():
@@ -337,7 +337,13 @@ def _with_lesions(table: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFr
     table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
     diagnoses_of = table.groupby("lesion_id")["dx"].unique()
     torn = diagnoses_of[diagnoses_of.map(len) > 1]
-    if len(torn):
+    if len(torn) and kind in ("archive", "one_hot"):
+        # Nobody can correct a public collection, and its lesions may change over the years.
+        notes.append(
+            f"{name}: {len(torn)} lesions have several diagnoses, the first is {torn.index[0]} "
+            f"({' and '.join(torn.iloc[0])})."
+        )
+    elif len(torn):
         raise ValueError(
             f"{name}: lesion {torn.index[0]} has the diagnoses {' and '.join(torn.iloc[0])}; "
             "give all its rows the same dx."

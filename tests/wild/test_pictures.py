@@ -443,7 +443,10 @@ def test_slow_picture_ends_with_its_process(one_sentence):
         with pytest.raises(ValueError) as error:
             decoders.decode(slow, 0.05, "slow.png")
         one_sentence(error, "slow.png", "longer than 0.05 s")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
+        decoders.decode(encode(picture()), 60)
+        decoders._idle[0]._process.kill()  # by the system, for want of memory
+        decoders._idle[0]._process.wait()
         assert np.array_equal(decoders.decode(encode(picture()), 60), picture())
     finally:
         decoders.close()

@@ -477,6 +477,14 @@ def test_archive_names_vascular_lesions_at_a_coarser_level(tmp_path):
     assert read(tmp_path)["dx"].tolist() == ["vasc", "nv"]
 
 
+def test_lesion_of_the_archive_that_changed_is_said(tmp_path):
+    write_photographs(tmp_path, ["ISIC_1", "ISIC_2"])
+    table = pd.DataFrame({"isic_id": ["ISIC_1", "ISIC_2"], "diagnosis": ["nevus", "melanoma"]})
+    write(table.assign(lesion_id="IL_1"), tmp_path, "metadata.csv")
+    with pytest.warns(UserWarning, match="IL_1 .nv and mel"):
+        assert len(data.read_metadata(data.open_dataset(tmp_path, "test"))) == 2
+
+
 def test_clinical_photographs_of_the_archive_are_left_out(tmp_path):
     write_photographs(tmp_path, ["ISIC_1", "ISIC_2"])
     table = pd.DataFrame({"isic_id": ["ISIC_1", "ISIC_2"], "diagnosis": "nevus"})
