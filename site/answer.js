@@ -3,17 +3,26 @@
 // As tables of predictions hold it: a probability below this counts as this.
 const FLOOR = 1e-7;
 
-/** Correct raw probabilities to class frequencies, as the exported description says. */
-export function corrected(raw, network) {
-  const { power, offset, class_frequencies: frequencies } = network.correction;
-  const scores = raw.map(
-    (probability, label) =>
-      power * Math.log(Math.max(probability, FLOOR)) + offset * Math.log(frequencies[label]),
-  );
+// Years of an age band, and where the last one begins.
+const BAND = 10;
+const OLDEST_BAND = 80;
+
+function softmax(scores) {
   const highest = Math.max(...scores);
   const exponents = scores.map((score) => Math.exp(score - highest));
   const sum = exponents.reduce((total, value) => total + value, 0);
   return exponents.map((value) => value / sum);
+}
+
+/** Correct raw probabilities to class frequencies, as the exported description says. */
+export function corrected(raw, network) {
+  const { power, offset, class_frequencies: frequencies } = network.correction;
+  return softmax(
+    raw.map(
+      (probability, label) =>
+        power * Math.log(Math.max(probability, FLOOR)) + offset * Math.log(frequencies[label]),
+    ),
+  );
 }
 
 /** Apply the decision rule; the label of the class that is named. */
@@ -106,30 +115,35 @@ export function record(label, probability, data) {
   return [named[label], found[label], sure[Math.round(probability * 100)], headline].filter(Boolean);
 }
 
-/**
- * Take age, sex and site into account: their log odds are added to the picture's (late fusion).
- *
- * `patient` is {age, sex, localization}; an entry that is missing, null or "" adds nothing.
- */
-export function withPatient(probabilities, patient, model) {
-  if (!model) return probabilities;
-  const scores = probabilities.map((probability, label) => {
-    let score = Math.log(Math.max(probability, FLOOR));
-    for (const [name, weights] of Object.entries(model.terms)) {
-      const column = columnOf(name, patient[name], model);
-      if (column !== null) score += weights[column][label];
-    }
-    return score;
-  });
-  const highest = Math.max(...scores);
-  const exponents = scores.map((score) => Math.exp(score - highest));
-  const sum = exponents.reduce((total, value) => total + value, 0);
-  return exponents.map((value) => value / sum);
+/** Name the categories of a patient as the stored tables do; what is missing is "unknown". */
+function categories({ age, sex, localization }) {
+  const years = Number(age);
+  const isKnown = age !== "" && age !== null && years >= 0;
+  const band = isKnown ? String(Math.min(Math.floor(years / BAND) * BAND, OLDEST_BAND)) : "unknown";
+  return { age: band, sex: sex || "unknown", localization: localization || "unknown" };
 }
 
-function columnOf(name, value, model) {
-  if (value === null || value === undefined || value === "") return null;
-  if (name !== "age") return String(value) in model.terms[name] ? String(value) : null;
-  const band = model.age_bands.findLast((low) => Number(value) >= low);
-  return band === undefined ? null : String(band);
+/**
+ * Multiply the picture's probabilities with those that age, sex and site give.
+ *
+ * This is `lesions.evaluation.patient_data.Fusion`, whose numbers `fusion` holds; without them, or
+ * where nothing is known of the patient, the probabilities stay as they are.
+ *
+ * @param {Object} patient age in years, sex and localization; "" where unknown
+ */
+export function withPatient(probabilities, patient, fusion) {
+  const known = Object.entries(categories(patient));
+  if (!fusion || known.every(([, category]) => category === "unknown")) return probabilities;
+  const given = fusion.intercepts.map((intercept, label) =>
+    known.reduce((sum, [name, one]) => sum + (fusion.tables[name][one]?.[label] ?? 0), intercept),
+  );
+  const patients = softmax(given);
+  return softmax(
+    probabilities.map(
+      (probability, label) =>
+        fusion.power * Math.log(Math.max(probability, FLOOR)) +
+        fusion.offset * Math.log(fusion.class_frequencies[label]) +
+        fusion.weight * Math.log(patients[label]),
+    ),
+  );
 }

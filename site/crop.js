@@ -14,8 +14,9 @@ export function inside({ left, top, side }, width, height, least = 16) {
 
 /** Change a square's side around its middle. */
 export function resized({ left, top, side }, wanted, width, height) {
-  const shift = (side - wanted) / 2;
-  return inside({ left: left + shift, top: top + shift, side: wanted }, width, height);
+  const possible = Math.min(wanted, width, height); // else the middle would move on
+  const shift = (side - possible) / 2;
+  return inside({ left: left + shift, top: top + shift, side: possible }, width, height);
 }
 
 const spread = ([[x, y], [otherX, otherY]]) => Math.hypot(x - otherX, y - otherY);

@@ -232,8 +232,8 @@ function offerPatient() {
   element("patient").hidden = !data.patient;
   if (!data.patient) return;
   for (const id of ["sex", "localization"]) {
-    for (const value of Object.keys(data.patient.terms[id])) {
-      element(id).append(new Option(value, value));
+    for (const value of Object.keys(data.patient.tables[id])) {
+      if (value !== "unknown") element(id).append(new Option(value, value));
     }
   }
   element("patient").addEventListener("input", () => {

@@ -139,7 +139,7 @@ def _facts(classifier, folder: Path) -> dict:
         "texts": texts.TEXTS,
         "problems": problems(),
         "record": _record(classifier),
-        "patient": None,
+        "patient": details.get("patient_fusion"),
         "sample": _sample(folder),
         "limits": {
             "pixels": images.MAXIMUM_PIXELS,

@@ -11,6 +11,7 @@ from conftest import REPOSITORY
 
 from lesions import evaluation
 from lesions.data import images
+from lesions.evaluation import patient_data
 from lesions.explanation import explainer
 from lesions.inference import familiarity
 
@@ -165,3 +166,32 @@ def test_square_stays_inside_the_picture_and_keeps_its_middle(javascript):
     assert moved == {"side": 60, "left": 0, "top": 40}
     assert smaller == {"side": 40, "left": 60, "top": 30}
     assert larger == {"side": 100, "left": 30, "top": 0}
+
+
+def test_age_sex_and_site_count_as_they_do_in_the_evaluation(javascript):
+    random = np.random.default_rng(4)
+    categories = {
+        "age": ["0", "50", "80", "unknown"],
+        "sex": ["female", "male", "unknown"],
+        "localization": ["back", "lower extremity", "unknown"],
+    }
+    tables = {
+        name: {one: random.normal(size=7).tolist() for one in ones}
+        for name, ones in categories.items()
+    }
+    frequencies = tuple(random.dirichlet(np.full(7, 5.0)))
+    intercepts = tuple(random.normal(size=7))
+    fusion = patient_data.Fusion(0.9, -0.7, 0.6, frequencies, intercepts, tables)
+    patients = [("", "", ""), (57, "male", ""), (93, "", "lower extremity"), (5, "female", "back")]
+    probabilities = random.dirichlet(np.ones(7), len(patients))
+    rows = [{"age": str(age), "sex": sex, "localization": site} for age, sex, site in patients]
+    found = javascript(
+        f"const fusion = {json.dumps(fusion.to_details())}; const rows = {json.dumps(rows)};"
+        f"const probabilities = {json.dumps(probabilities.tolist())};"
+        "console.log(JSON.stringify(rows.map((patient, row) =>"
+        "answer.withPatient(probabilities[row], patient, fusion))))"
+    )
+    ages = [float(age) if age else np.nan for age, _, _ in patients]
+    expected = fusion.apply(probabilities, ages, *list(zip(*patients, strict=True))[1:])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(expected[1:] - probabilities[1:]).max(axis=1).min() > 0.01
