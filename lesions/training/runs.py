@@ -236,13 +236,12 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     with _claim(work / LOCK):
         print(f"Training {final.name} on {hardware.describe()}.", flush=True)
-        with torch_layers.native():
-            with hardware.distribution(), hardware.precision(config.precision):
-                trainer = Trainer(config, rows, store, work)
-                print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
-                trainer.fit()
-            record = _record(config, rows, trainer)
-            _write_results(record, config, rows, store, trainer, work)
+        with hardware.distribution(), hardware.precision(config.precision):
+            trainer = Trainer(config, rows, store, work)
+            print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
+            trainer.fit()
+        record = _record(config, rows, trainer)
+        _write_results(record, config, rows, store, trainer, work)
         _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
     for name in (CHECKPOINT, BEST, LOCK):
@@ -321,6 +320,7 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     twin = models.build(
         config.architecture, config.image_size, "random", config.patient, config.dropout
     )
+    torch_layers.use_native(twin)
     rounded = {path: models.rounded(value) for path, value in trainer.best_weights().items()}
     checkpoint.restore({one.path: one for one in twin.weights}, rounded, work / BEST)
     rows = metadata[metadata["split"] != "train"]

@@ -7,43 +7,39 @@ trains a DenseNet more than twice as fast on a processor with bfloat16 units.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 
 import keras
 from keras import layers
 
 
-@contextlib.contextmanager
-def native():
-    """Compute `Conv2D` and `BatchNormalization` by PyTorch's kernels inside a `with` block.
+def use_native(model: keras.Model) -> None:
+    """Let the convolutions and batch normalisations of one network use PyTorch's kernels.
 
-    On other backends nothing is changed. Outputs, gradients and moving statistics are Keras' own
-    to rounding. Layers that PyTorch has no single kernel for (a border and strides together,
-    groups, dilation) are left to Keras.
+    Outputs, gradients and moving statistics are Keras' own to rounding. Layers that PyTorch has no
+    single kernel for (a border and strides together, groups, dilation) are left to Keras, as are
+    all other networks; on other backends nothing is changed.
+
+    Args:
+        model: A built network; its layers compute by other means from now on, and nothing of that
+            is saved with it.
     """
     if keras.backend.backend() != "torch":
-        yield
         return
-    calls = {layers.Conv2D: _convolve, layers.BatchNormalization: _normalise}
-    originals = {kind: kind.call for kind in calls}
-    for kind, call in calls.items():
-        kind.call = _on_tensors(call, originals[kind])
-    try:
-        yield
-    finally:
-        for kind, original in originals.items():
-            kind.call = original
+    for layer in model.layers:
+        for kind, fast in ((layers.Conv2D, _convolve), (layers.BatchNormalization, _normalise)):
+            if type(layer) is kind:
+                layer.call = _on_tensors(layer, fast, layer.call)
 
 
-def _on_tensors(fast, original):
+def _on_tensors(layer, fast, original):
     @functools.wraps(original)  # Keras reads from the signature whether to pass `training`
-    def call(self, inputs, *args, **kwargs):
+    def call(inputs, *args, **kwargs):
         # Graphs are built on symbolic tensors and on PyTorch's "meta" device, which hold no data.
         symbolic = not hasattr(inputs, "device") or inputs.device.type == "meta"
         plain = not symbolic and inputs.ndim == 4
-        result = fast(self, inputs, *args, **kwargs) if plain else None
-        return original(self, inputs, *args, **kwargs) if result is None else result
+        result = fast(layer, inputs, *args, **kwargs) if plain else None
+        return original(inputs, *args, **kwargs) if result is None else result
 
     return call
 

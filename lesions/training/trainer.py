@@ -15,7 +15,7 @@ from lesions import classes, data
 from lesions.data import balance
 from lesions.networks import models, views
 from lesions.system import hardware
-from lesions.training import batches, checkpoint, earlier, losses, photographs
+from lesions.training import batches, checkpoint, earlier, losses, photographs, torch_layers
 from lesions.training.config import Config
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
@@ -72,6 +72,7 @@ class Trainer:
             self.model.initial_weights, self.model.pretrained_layers = began
         elif config.start:
             earlier.start_from(self.model, config.start, work.parent)
+        torch_layers.use_native(self.model)
         self.train_batches = self._training_batches(rows[rows["split"] == "train"], store)
         self.validation_batches = self._batches(rows[rows["split"] == "validation"], store, 64)
 
