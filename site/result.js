@@ -88,7 +88,7 @@ export function showAnswer(answer, views, data) {
   element("rule").hidden = probability >= Math.max(...answer.probabilities);
   element("views").textContent = views > 1
     ? "The mean over eight flips and quarter turns of the picture."
-    : "One look at the picture; the mean over its eight flips and quarter turns is a little better.";
+    : "One view of the picture; the command line and the app average over its eight flips and quarter turns.";
   list(element("warnings"), answer.warnings, "p");
   list(element("record"), answer.record.length ? answer.record : [data.texts.no_record], "li");
 }
