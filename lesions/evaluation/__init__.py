@@ -14,6 +14,7 @@ from lesions.evaluation.answering import answer, answers_details
 from lesions.evaluation.bootstrap import intervals, mean_intervals, paired_difference
 from lesions.evaluation.decisions import decide
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
+from lesions.evaluation.external import answer_among, external_report
 from lesions.evaluation.frequencies import Correction, class_frequencies
 from lesions.evaluation.patient_data import Fusion
 from lesions.evaluation.predictions import (
@@ -37,6 +38,7 @@ __all__ = [
     "Correction",
     "Fusion",
     "answer",
+    "answer_among",
     "answers_details",
     "arrays",
     "class_frequencies",
@@ -44,6 +46,7 @@ __all__ = [
     "decide",
     "ensemble",
     "evaluate",
+    "external_report",
     "fit_ensemble",
     "intervals",
     "labels_and_probabilities",

@@ -36,7 +36,7 @@ def intervals(
         ValueError: If the frame is malformed or mixes splits.
     """
     drawn = _bootstrap(predictions, names, resamples, seed)
-    table = {name: _summary(values) for name, values in drawn.items()}
+    table = {name: summary(values) for name, values in drawn.items()}
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("metric")
 
 
@@ -75,7 +75,7 @@ def mean_intervals(
     for name, (above, below) in (ratios or {}).items():
         drawn[name] = weighted.ratio(drawn[above], drawn[below])
         images[name] = min(images[above], images[below])
-    rows = {name: {**_summary(means), "images": int(images[name])} for name, means in drawn.items()}
+    rows = {name: {**summary(means), "images": int(images[name])} for name, means in drawn.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
 
 
@@ -91,7 +91,7 @@ def paired_difference(
     Args:
         predictions_a: Predictions of one split.
         predictions_b: Predictions of the same images by another model, in any order.
-        metric: Any index name of `intervals`.
+        metric: One of `HEADLINES`, or "melanoma_auc".
         resamples: How many resamples of lesions to draw.
         seed: Of the draw.
 
@@ -101,7 +101,7 @@ def paired_difference(
     Raises:
         ValueError: If the metric is unknown or the frames hold different images.
     """
-    if metric not in HEADLINES:
+    if metric not in (*HEADLINES, "melanoma_auc"):
         raise ValueError(f"There is no metric '{metric}'; choose one of {', '.join(HEADLINES)}.")
     for frame in (predictions_a, predictions_b):
         one_split(frame)
@@ -117,10 +117,10 @@ def paired_difference(
         )
     a = _bootstrap(frame_a, (metric,), resamples, seed)[metric]
     b = _bootstrap(frame_b, (metric,), resamples, seed)[metric]
-    return _summary(a - b)
+    return summary(a - b)
 
 
-def _summary(values: np.ndarray) -> dict[str, float]:
+def summary(values: np.ndarray) -> dict[str, float]:
     """Read value, low and high from the point estimate (first) and its resamples."""
     drawn = values[1:][np.isfinite(values[1:])]
     low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)

@@ -67,7 +67,7 @@ def metrics(
         labels: int, (n,), 0 to 6.
         scores: float, (n, 7), rows sum to 1.
         weights: float, (n, weightings), whole numbers from 0.
-        names: Which of `HEADLINES` to compute.
+        names: Which of `HEADLINES` to compute; "melanoma_auc" as well.
         predicted: int, (n,), the classes named by the decision rule; None for the most probable.
 
     Returns:
@@ -77,13 +77,14 @@ def metrics(
     most_probable = scores.argmax(axis=1)
     result = _decisions(labels, most_probable if predicted is None else predicted, weights)
     result |= _losses(labels, most_probable, scores, weights)
-    if {"macro_auc", "macro_average_precision", *SPECIFICITIES} & set(names):
+    if {"macro_auc", "macro_average_precision", "melanoma_auc", *SPECIFICITIES} & set(names):
         aucs, precisions = [], []
         for label in ALL_CLASSES:
             curve = _curve(labels == label, scores[:, label], weights)
             aucs.append(_curve_auc(*curve))
             precisions.append(_curve_average_precision(*curve))
             if label == MELANOMA:
+                result["melanoma_auc"] = aucs[-1]
                 for name, target in SPECIFICITIES.items():
                     result[name] = _curve_sensitivity(*curve, target)
         result["macro_auc"] = _mean(np.array(aucs))

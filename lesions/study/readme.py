@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -60,9 +61,9 @@ def _network(row) -> str:
     """Describe a row of the comparison in the first five cells of the README's table."""
     if row.run == "ensemble":
         parts = dict(part.rsplit(": ", 1) for part in row.members.split("; "))
-        used = [f"{float(weight):.2f} {name}" for name, weight in parts.items()]
-        used = [one for one in used if not one.startswith("0.00")]
-        return f"**ensemble** of {len(parts)}, weights {', '.join(used)}; others 0.00 | | | |"
+        shown = {re.sub("-[0-9a-f]{8}$", "", name): float(one) for name, one in parts.items()}
+        used = [f"{one:.2f} {name}" for name, one in shown.items() if one >= 0.05]
+        return f"**ensemble** of {len(parts)}: {', '.join(used)}, others below 0.05 | | | | "
     name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
     name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
     return (

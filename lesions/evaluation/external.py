@@ -1,0 +1,141 @@
+"""Photographs of other clinics: sets that lack classes, beside the same network at home."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from lesions.evaluation import decisions, weighted
+from lesions.evaluation.answering import answer
+from lesions.evaluation.bootstrap import summary
+from lesions.evaluation.frequencies import Correction
+from lesions.evaluation.predictions import CODES, arrays, labels_and_probabilities, rows_of
+from lesions.evaluation.weighted import MELANOMA
+
+SPECIFICITY = 0.9
+OF_ANSWERS = (
+    "melanoma_auc",
+    "melanoma_sensitivity_at_90_specificity",
+    "expected_calibration_error",
+    "log_loss",
+)
+
+
+def melanoma_threshold(answers: pd.DataFrame, specificity: float = SPECIFICITY) -> float:
+    """Find the lowest threshold on P(mel) that reaches a specificity.
+
+    Args:
+        answers: From `answer`, with melanomas and other lesions; at home, validation rows.
+        specificity: The share of other lesions that stay below the threshold, 0 to 1.
+
+    Returns:
+        The threshold, 0 to 1; from it on a photograph counts as melanoma.
+    """
+    labels, probabilities = labels_and_probabilities(answers)
+    false_rate, _, thresholds = roc_curve(
+        labels == MELANOMA, probabilities[:, MELANOMA], drop_intermediate=False
+    )
+    return float(thresholds[false_rate <= 1 - specificity + 1e-9][-1])
+
+
+def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFrame:
+    """Answer as `answer` does, where only some classes can be right.
+
+    Args:
+        predictions: As a network predicts.
+        details: As of `answer`.
+        codes: The classes that the set labels.
+
+    Returns:
+        As of `answer`; the probabilities of all other classes are 0, and the decision rule
+        chooses among the labelled ones.
+    """
+    frame = answer(predictions, details)
+    kept = np.isin(CODES, list(codes))
+    inside = np.where(kept, np.maximum(frame[CODES].to_numpy(), np.finfo(float).tiny), 0.0)
+    frame[CODES] = inside / inside.sum(axis=1, keepdims=True)
+    correction = Correction.from_details(details.get("correction"))
+    frequencies = np.array(correction.class_frequencies)[kept]
+    strength = details.get("decision_strength", 0.0)
+    named = decisions.decide(frame[CODES].to_numpy()[:, kept], frequencies, strength)
+    return frame.assign(predicted=np.array(CODES)[kept][named])
+
+
+def external_report(
+    there: pd.DataFrame, home: pd.DataFrame, details: dict, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Compare a network on photographs of another clinic with the same network at home.
+
+    Args:
+        there: Its predictions of an external set with melanomas and at least one other class;
+            columns image_id, dx and the seven codes. A row without a lesion_id is a lesion of
+            its own.
+        home: predictions.csv of the run: validation and test rows.
+        details: metrics.json of the run, or what is stored with its model.
+        resamples: How many resamples of lesions to draw.
+        seed: Of the draw.
+
+    Returns:
+        One row a figure, with columns home, there and difference (there minus home), each with
+        _low and _high (95%, over lesions; the two sets are drawn independently). At home only
+        the test rows of the classes that are labelled there count. The figures: melanoma_auc;
+        melanoma_sensitivity_at_90_specificity, at a threshold fitted on the set itself;
+        sensitivity_at_home_threshold and specificity_at_home_threshold, at the threshold that
+        has 90% specificity on the home validation rows of these classes;
+        expected_calibration_error and log_loss of all seven probabilities; balanced_accuracy by
+        the decision rule among the labelled classes.
+
+    Raises:
+        ValueError: If the external set has no melanoma, or nothing else.
+    """
+    codes = sorted(there["dx"].unique())
+    if "mel" not in codes or len(codes) < 2:
+        raise ValueError(
+            f"The external set shows {', '.join(codes)}; melanomas and at least one other class "
+            "are needed."
+        )
+    lesion_ids = there["lesion_id"] if "lesion_id" in there else pd.Series(index=there.index)
+    there = there.assign(lesion_id=lesion_ids.fillna(there["image_id"]), split="test")
+    home = home[home["dx"].isin(codes)]
+    threshold = melanoma_threshold(answer(rows_of(home, "validation"), details))
+    drawn = {
+        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed),
+        # Another seed, or two sets of equal size would be drawn alike.
+        "there": _drawn(there, details, codes, threshold, resamples, seed + 1),
+    }
+    drawn["difference"] = {
+        name: drawn["there"][name] - values for name, values in drawn["home"].items()
+    }
+    rows = {}
+    for name in drawn["home"]:
+        rows[name] = {}
+        for side, figures in drawn.items():
+            found = summary(figures[name])
+            rows[name] |= {
+                side: found["value"],
+                f"{side}_low": found["low"],
+                f"{side}_high": found["high"],
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+
+def _drawn(predictions, details, codes, threshold, resamples, seed) -> dict[str, np.ndarray]:
+    """Compute every figure on all rows (first) and on resamples of lesions (the others)."""
+    labels, scores, _ = arrays(answer(predictions, details))
+    among = arrays(answer_among(predictions, details, codes))
+    melanoma, called = labels == MELANOMA, scores[:, MELANOMA] >= threshold
+    blocks = [np.ones((len(labels), 1))]
+    blocks += weighted.lesion_weights(predictions["lesion_id"], resamples, seed)
+    found = []
+    for weights in blocks:
+        figures = weighted.metrics(labels, scores, weights, OF_ANSWERS)
+        figures["sensitivity_at_home_threshold"] = weighted.ratio(
+            (melanoma & called) @ weights, melanoma @ weights
+        )
+        figures["specificity_at_home_threshold"] = weighted.ratio(
+            (~melanoma & ~called) @ weights, ~melanoma @ weights
+        )
+        figures |= weighted.metrics(*among[:2], weights, ("balanced_accuracy",), among[2])
+        found.append(figures)
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
