@@ -95,29 +95,23 @@ def external_report(
             f"The external set shows {', '.join(codes)}; melanomas and at least one other class "
             "are needed."
         )
-    lesion_ids = there["lesion_id"] if "lesion_id" in there else pd.Series(index=there.index)
-    there = there.assign(lesion_id=lesion_ids.fillna(there["image_id"]), split="test")
+    lesion_ids = there.get("lesion_id", there["image_id"]).fillna(there["image_id"])
+    there = there.assign(lesion_id=lesion_ids, split="test")
     home = home[home["dx"].isin(codes)]
     threshold = melanoma_threshold(answer(rows_of(home, "validation"), details))
     drawn = {
         "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed),
-        # Another seed, or two sets of equal size would be drawn alike.
-        "there": _drawn(there, details, codes, threshold, resamples, seed + 1),
+        "there": _drawn(there, details, codes, threshold, resamples, seed + 1),  # not drawn alike
     }
     drawn["difference"] = {
         name: drawn["there"][name] - values for name, values in drawn["home"].items()
     }
-    rows = {}
-    for name in drawn["home"]:
-        rows[name] = {}
-        for side, figures in drawn.items():
-            found = summary(figures[name])
-            rows[name] |= {
-                side: found["value"],
-                f"{side}_low": found["low"],
-                f"{side}_high": found["high"],
-            }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+    columns = {}
+    for side, figures in drawn.items():
+        found = pd.DataFrame({name: summary(values) for name, values in figures.items()})
+        for end in ("value", "low", "high"):
+            columns[side if end == "value" else f"{side}_{end}"] = found.loc[end]
+    return pd.DataFrame(columns).rename_axis("metric")
 
 
 def _drawn(predictions, details, codes, threshold, resamples, seed) -> dict[str, np.ndarray]:

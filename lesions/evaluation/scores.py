@@ -30,11 +30,10 @@ def metrics(
 ) -> dict[str, float]:
     """Compute every figure of merit of the study.
 
-    Macro figures weigh each class alike. `brier_score` is the multi-class score, a sum over
-    classes and a mean over images, 0 to 2 (Brier, 1950). `expected_calibration_error` takes 15
-    equal-width bins of the highest probability (Guo et al., 2017). A melanoma sensitivity is the
-    highest one among thresholds on P(mel) whose specificity reaches the target. `malignant_auc`
-    ranks images by the summed probability of `classes.MALIGNANT`.
+    Macro figures weigh each class alike. `brier_score` sums over classes, 0 to 2 (Brier, 1950).
+    `expected_calibration_error` takes 15 equal-width bins of the highest probability (Guo et al.,
+    2017). A melanoma sensitivity is the highest one among thresholds on P(mel) whose specificity
+    reaches the target. `malignant_auc` ranks by the summed probability of `classes.MALIGNANT`.
 
     Args:
         true_labels: int, (n,), 0 to 6.
@@ -54,14 +53,9 @@ def metrics(
     """
     labels, scores = checked(true_labels, probabilities)
     present = np.unique(labels)
-    absent = [CODES[label] for label in ALL_CLASSES if label not in present]
-    if absent and not present_only:
-        raise ValueError(
-            f"No image has the true class {', '.join(absent)}, and the evaluation needs all seven; "
-            "add images of it or pass present_only=True."
-        )
-    most_probable = scores.argmax(axis=1)
-    named = most_probable if predicted is None else np.asarray(predicted)
+    if not present_only:
+        _require_all_classes(present)
+    most_probable, named = scores.argmax(axis=1), _named(scores, predicted)
     precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
         labels, named, labels=present, average="macro", zero_division=0
     )
@@ -78,6 +72,15 @@ def metrics(
         **_of_probabilities(labels, scores, present),
     }
     return {name: float(value) for name, value in result.items()}
+
+
+def _require_all_classes(present: np.ndarray) -> None:
+    absent = [CODES[label] for label in ALL_CLASSES if label not in present]
+    if absent:
+        raise ValueError(
+            f"No image has the true class {', '.join(absent)}, and the evaluation needs all seven; "
+            "add images of it or pass present_only=True."
+        )
 
 
 def _of_probabilities(labels: np.ndarray, scores: np.ndarray, present: np.ndarray) -> dict:
