@@ -40,6 +40,29 @@ def one_page(
     """
     # Not by pyplot, whose list of open figures threads would share.
     page = Figure(PAGE, dpi=DPI, facecolor="white")
+    _draw_heading(page, assessment, model)
+    square = assessment.picture.shown
+    overlay = explanation.overlay(square, heat_map, opacity)
+    titles = ("The picture's centre square", f"Evidence for {explained} (Grad-CAM)")
+    for left, picture, title in zip((0.08, 0.52), (square, overlay), titles, strict=True):
+        axes = page.add_axes((left, 0.527, 0.40, 0.283))
+        axes.imshow(picture)
+        axes.set_title(title, fontsize=10)
+        axes.set_axis_off()
+    bars = page.add_axes((0.14, 0.335, 0.76, 0.165))
+    figures.probability_bars(assessment.probabilities, assessment.predicted, ax=bars)
+    bars.set_title(TEXTS["probability"], fontsize=10)
+    warned = [f"Warning: {sentence}" for sentence in assessment.warnings]
+    page.text(0.08, 0.275, _wrapped([*warned, *record]), size=9, va="top", linespacing=1.35)
+    page.text(0.08, 0.055, classes.NOTICE, size=12, weight="bold")
+    page.text(0.08, 0.037, TEXTS["advice"], size=9, color="dimgrey")
+    buffer = io.BytesIO()
+    page.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
+    """Draw the title, the source, the class, its probability and its description."""
     lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
     page.text(0.08, 0.955, TEXTS["title"], size=17, weight="bold")
     page.text(
@@ -59,24 +82,6 @@ def one_page(
         size=11,
     )
     page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")
-    square = assessment.picture.shown
-    overlay = explanation.overlay(square, heat_map, opacity)
-    titles = ("The picture's centre square", f"Evidence for {explained} (Grad-CAM)")
-    for left, picture, title in zip((0.08, 0.52), (square, overlay), titles, strict=True):
-        axes = page.add_axes((left, 0.527, 0.40, 0.283))
-        axes.imshow(picture)
-        axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
-    bars = page.add_axes((0.14, 0.335, 0.76, 0.165))
-    figures.probability_bars(assessment.probabilities, assessment.predicted, ax=bars)
-    bars.set_title(TEXTS["probability"], fontsize=10)
-    warned = [f"Warning: {sentence}" for sentence in assessment.warnings]
-    page.text(0.08, 0.275, _wrapped([*warned, *record]), size=9, va="top", linespacing=1.35)
-    page.text(0.08, 0.055, classes.NOTICE, size=12, weight="bold")
-    page.text(0.08, 0.037, TEXTS["advice"], size=9, color="dimgrey")
-    buffer = io.BytesIO()
-    page.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _wrapped(sentences: list[str]) -> str:

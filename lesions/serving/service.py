@@ -65,7 +65,12 @@ PROBLEMS = {
     415: {"model": Problem, "description": "The file is not a picture that can be read."},
     503: {"model": Problem, "description": "Too many pictures wait; come back soon."},
 }
+OVERLAYS = {200: {"content": {"image/png": {}}, "description": "The overlay."}}
 Picture = Annotated[UploadFile, File(description="a .jpg or .png file")]
+Target = Annotated[
+    Literal[classes.CODES] | None, Query(description="the class; default: the predicted one")
+]
+Opacity = Annotated[float, Query(ge=0, le=1)]
 
 
 def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
@@ -88,14 +93,7 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
             pool.shutdown(cancel_futures=True)
 
     async def assess(file: UploadFile) -> Assessment:
-        content, name = await file.read(), file.filename or "the picture"
-        loop = asyncio.get_running_loop()
-        try:
-            picture = await loop.run_in_executor(decoders, assessor.read, content, name)
-        except ValueError as error:
-            status = 413 if len(content) > MAXIMUM_BYTES else 415
-            raise HTTPException(status, str(error)) from error
-        return await loop.run_in_executor(network, assessor.predict, picture)
+        return await _assess(assessor, file, decoders, network)
 
     # Starlette writes a larger upload to a temporary file; here none is larger.
     MultiPartParser.spool_max_size = BODY_BYTES
@@ -113,17 +111,8 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
         """Assess one picture: class, probabilities, warnings."""
         return _prediction(assessor, await assess(file))
 
-    images = {200: {"content": {"image/png": {}}, "description": "The overlay."}}
-
-    @service.post("/explain", responses={**PROBLEMS, **images}, response_class=Response)
-    async def explain_picture(
-        file: Picture,
-        target: Annotated[
-            Literal[classes.CODES] | None,
-            Query(description="the class; default: the predicted one"),
-        ] = None,
-        opacity: Annotated[float, Query(ge=0, le=1)] = 0.45,
-    ) -> Response:
+    @service.post("/explain", responses={**PROBLEMS, **OVERLAYS}, response_class=Response)
+    async def explain(file: Picture, target: Target = None, opacity: Opacity = 0.45) -> Response:
         """Lay a Grad-CAM heat map over the picture's centre square, as PNG."""
         assessment = await assess(file)
         draw = asyncio.get_running_loop().run_in_executor
@@ -131,6 +120,18 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
         return Response(drawn, media_type="image/png", headers={"X-Notice": classes.NOTICE})
 
     return service
+
+
+async def _assess(assessor, file: UploadFile, decoders, network) -> Assessment:
+    """Decode a picture in one pool of threads and predict it in the other."""
+    content, name = await file.read(), file.filename or "the picture"
+    loop = asyncio.get_running_loop()
+    try:
+        picture = await loop.run_in_executor(decoders, assessor.read, content, name)
+    except ValueError as error:
+        status = 413 if len(content) > MAXIMUM_BYTES else 415
+        raise HTTPException(status, str(error)) from error
+    return await loop.run_in_executor(network, assessor.predict, picture)
 
 
 def _overlay(assessor: Assessor, assessment: Assessment, target, opacity: float) -> bytes:
