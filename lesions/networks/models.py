@@ -28,7 +28,7 @@ BRANCHES = {
     "densenet121_efficientnetb3": ("densenet121", "efficientnetb3"),
 }
 ARCHITECTURES = tuple(BRANCHES)
-MINIMUM_SIZE = 64
+MINIMUM_SIZE = 32
 DETAILS = "lesions_details"
 # Keras' 0.99 lags hundreds of steps behind, which is many epochs of a small dataset.
 MOMENTUM = 0.9
@@ -49,7 +49,7 @@ def build(
 
     Args:
         name: One of `ARCHITECTURES`.
-        image_size: Side of the square input in pixels, at least 64.
+        image_size: Side of the square input in pixels, at least 32.
         weights: "imagenet", "available" or "random", see `weights.load`.
         patient: Whether a second input "patient", float32 (data.PATIENT_FEATURES,), is added.
         dropout: Share of features dropped before the last layer, 0 to 1.

@@ -13,8 +13,18 @@ from lesions.system.folders import REPOSITORY
 from lesions.training import Config, find_run, run_name
 
 PROFILES = {
-    # Synthetic images, minutes on a laptop. ImageNet weights would be a download for nothing.
-    "demo": {"image_size": 64, "weights": "random", "epochs": 6, "warmup_steps": 20, "ema": 0.9},
+    # Synthetic images, minutes on a laptop. Networks start from the one that the repository ships,
+    # which is no download, and only what is new in them learns.
+    "demo": {
+        "image_size": 64,
+        "weights": "random",
+        "start": "best_model",
+        "head_epochs": 8,
+        "epochs": 0,
+        "batch_size": 16,
+        "warmup_steps": 20,
+        "ema": 0.9,
+    },
     # Real images on a few CPU cores: small ones, so that every network gets the same budget.
     "cpu": {"image_size": 64, "head_epochs": 1, "epochs": 4},
     # Real images on a GPU.
@@ -25,7 +35,7 @@ PROFILES = {
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
 OVERSAMPLED = {"class_weighting": "none", "oversampling": True}
 SCRATCH = {
-    "demo": {"epochs": 16},
+    "demo": {"image_size": 32, "start": "", "epochs": 30},
     "cpu": {"epochs": 10} | OVERSAMPLED,
     "gpu": {"epochs": 60} | OVERSAMPLED,
 }
@@ -62,7 +72,7 @@ BALANCING = {
     "augmentation": {"augmentation": "standard"},
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
-BALANCING_EPOCHS = {"demo": 4, "cpu": 6, "gpu": 15}
+BALANCING_EPOCHS = {"demo": 12, "cpu": 6, "gpu": 15}
 
 
 def open_data(
@@ -156,6 +166,8 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     settings |= NOT_AUGMENTED.get((architecture, profile), {})
     if quick:
         settings |= QUICK
+        if settings.get("start"):
+            settings |= {"head_epochs": QUICK["epochs"], "epochs": 0}
     return Config(architecture, **settings | changes)
 
 
@@ -182,7 +194,8 @@ def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[st
         **changes: Fields of `training.Config` to set differently in all six.
     """
     epochs = QUICK["epochs"] if quick else BALANCING_EPOCHS[profile]
-    common = {"image_size": 64, "epochs": epochs} | UNBALANCED | changes
+    size = 32 if profile == "demo" else 64
+    common = {"image_size": size, "epochs": epochs} | UNBALANCED | changes
     return {
         name: config("cnn", profile, quick, tag=f"balance-{name}", **common | change)
         for name, change in BALANCING.items()

@@ -13,6 +13,8 @@ from lesions import classes, data, evaluation
 from lesions.evaluation import predictions
 from lesions.networks import models
 
+BEST_MODEL = "best_model"  # the network that the repository ships
+
 
 class StartMissing(ValueError):
     """The run that a config goes on from, or learns from, is not here."""
@@ -23,13 +25,17 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
 
     Args:
         model: A network from `models.build`; its `initial_weights` is set, too.
-        run: Name of a run of the same architecture and inputs.
+        run: Name of a run of the same architecture and inputs, or "best_model", see
+            `start_from_best`.
         runs_folder: Folder of run folders; `models/best_model.h5` is looked at as well.
 
     Raises:
         StartMissing: If the weights of the run are not here.
         ValueError: If the run is of another architecture or has other inputs.
     """
+    if run == BEST_MODEL:
+        start_from_best(model)
+        return
     earlier, details = load_run(run, runs_folder)
     if details["architecture"] != model.name:
         raise ValueError(
@@ -44,6 +50,35 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
         )
     model.set_weights(earlier.get_weights())
     model.initial_weights = f"{details['initial_weights']}, then {run}"
+
+
+def start_from_best(model: keras.Model) -> None:
+    """Give a network the layers of `models/best_model.h5` that it shares, but for the last one.
+
+    A hybrid takes the layers of one branch. They count as pretrained: head epochs keep them.
+
+    Args:
+        model: A network from `models.build`; its `initial_weights` and `pretrained_layers` are
+            set, too.
+
+    Raises:
+        ValueError: If the two networks have no layer in common.
+    """
+    best, details = models.load(data.REPOSITORY / "models" / f"{BEST_MODEL}.h5")
+    known = {layer.name: layer.get_weights() for layer in best.layers if layer.name != "logits"}
+    taken = []
+    for layer in model.layers:
+        found = known.get(layer.name)
+        if found and [one.shape for one in found] == [tuple(one.shape) for one in layer.weights]:
+            layer.set_weights(found)
+            taken.append(layer.name)
+    if not taken:
+        raise ValueError(
+            f"{BEST_MODEL}.h5 is a {details['architecture']} and shares no layer with "
+            f"{model.name}; leave start empty."
+        )
+    model.pretrained_layers = taken
+    model.initial_weights = f"{BEST_MODEL}.h5 ({details.get('run')})"
 
 
 def load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:

@@ -145,7 +145,7 @@ def test_own_batch_normalisation_follows_short_epochs():
     ("arguments", "words"),
     [
         (("vgg16",), ("'vgg16'", "densenet121")),
-        (("cnn", 32), ("32", "64")),
+        (("cnn", 31), ("31", "32")),
         (("cnn", 64, "noisy"), ("'noisy'", "available")),
         (("cnn", 64, "imagenet"), ("'cnn'", "random")),
     ],
