@@ -15,7 +15,7 @@ from lesions.training import batches, losses
 
 FAULTS = {
     "architecture": ["vgg16", None],
-    "image_size": [0, 32, 64.5, 100_000, True, "64"],
+    "image_size": [0, 31, 64.5, 100_000, True, "64"],
     "weights": ["imagenet21k"],
     "patient": [1, "yes"],
     "dropout": [-0.1, 1.0, float("nan"), "0.3", True],
