@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -87,13 +88,23 @@ def write(path: Path, arrays: dict[str, np.ndarray], state: dict | None = None) 
     """Write arrays by name, and a JSON-ready state, so that the file is whole or not there.
 
     Raises:
-        OSError: If the disk is full; names the file.
+        OSError: If the disk is full; names the file and how much it needs.
     """
+    needed, free = sum(array.nbytes for array in arrays.values()), _free_bytes(path.parent)
+    if free < needed:
+        raise OSError(
+            f"The disk is full: {path} needs {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are "
+            "free; free some space and run the command again, which goes on after the last epoch."
+        )
     # A zip archive reads slashes as folders and numpy adds a suffix, so names go by number.
     numbered = {f"{number:05d}": array for number, array in enumerate(arrays.values())}
     header = json.dumps({"names": list(arrays), STATE: state})
     with replacing(path) as temporary:
         np.savez(temporary, header=np.array(header), **numbered)
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict | None]:

@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lesions import classes, training
 from lesions.system import hardware
+from lesions.training import checkpoint
 
 CODES = list(classes.CODES)
 RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "predictions.csv"]
@@ -97,3 +101,13 @@ def test_earlier_run_is_replaced_whole(tmp_path):
     training._replace_folder(work, final)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (final / "metrics.json").read_text() == "new"
+
+
+def test_a_full_disk_is_named_before_a_checkpoint_is_lost(tmp_path, monkeypatch, one_sentence):
+    path = tmp_path / training.CHECKPOINT
+    checkpoint.write(path, {"kernel": np.ones(10)})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_500_000))
+    with pytest.raises(OSError, match="disk is full") as error:
+        checkpoint.write(path, {"kernel": np.ones(1_000_000)})
+    one_sentence(error, path, "8.0 MB", "1.5 MB")
+    assert checkpoint.read(path)[0]["kernel"].shape == (10,)
