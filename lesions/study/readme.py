@@ -60,9 +60,9 @@ def results_block(table: pd.DataFrame) -> str:
 def _network(row) -> str:
     """Describe a row of the comparison in the first five cells of the README's table."""
     if row.run == "ensemble":
-        parts = dict(part.rsplit(": ", 1) for part in row.members.split("; "))
-        shown = {re.sub("-[0-9a-f]{8}$", "", name): float(one) for name, one in parts.items()}
-        used = [f"{one:.2f} {name}" for name, one in shown.items() if one >= 0.05]
+        parts = [part.rsplit(": ", 1) for part in row.members.split("; ")]
+        used = [(float(weight), re.sub("-[0-9a-f]{8}$", "", name)) for name, weight in parts]
+        used = [f"{weight:.2f} {name}" for weight, name in used if weight >= 0.05]
         return f"**ensemble** of {len(parts)}: {', '.join(used)}, others below 0.05 | | | | "
     name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
     name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
