@@ -1,17 +1,29 @@
-"""Write a trained network for phones, ONNX runtimes and TensorFlow Serving."""
+"""Trained networks for other programs: TensorFlow Lite, SavedModel and ONNX.
 
+`export` writes a file with its description beside it, `compare` measures what the smaller files
+cost. Code that knows another program's format belongs here; what uses such a file to classify
+photographs is `lesions.inference`.
+"""
+
+from lesions.export.comparison import compare, latency
 from lesions.export.formats import (
     FORMATS,
     INPUTS,
+    OUTPUTS,
     PRECISIONS,
     TOLERANCES,
     export,
+    open_model,
 )
 
 __all__ = [
     "FORMATS",
     "INPUTS",
+    "OUTPUTS",
     "PRECISIONS",
     "TOLERANCES",
+    "compare",
     "export",
+    "latency",
+    "open_model",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from lesions import classes
 from lesions.export import int8, onnx_file
 from lesions.inference import lite
+from lesions.networks import description
 from lesions.system import files
 
 FORMATS = ("tflite", "savedmodel", "onnx")
@@ -80,7 +81,10 @@ def export(
             else:
                 _write_savedmodel(model, temporary)
             checked = _check(temporary, format, inputs, expected, TOLERANCES[precision])
-            _write_description(model, {**details, "precision": precision}, described)
+            described_as = {**details, "precision": precision}
+            if temporary.is_file():
+                described_as["digest"] = description.file_digest(temporary)
+            _write_description(model, described_as, described)
     except OSError as error:
         if error.strerror is None:  # a full disk, whose message is whole already
             raise
@@ -92,13 +96,13 @@ def export(
 
 def _write_description(model, details: dict, path: Path) -> None:
     outputs = list(OUTPUTS)[: len(model.outputs)]
-    description = {
+    written = {
         **details,
         "inputs": {tensor.name: INPUTS[tensor.name] for tensor in model.inputs},
         "outputs": {name: OUTPUTS[name] for name in outputs},
         "notice": classes.NOTICE,
     }
-    path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_savedmodel(model, path: Path) -> None:
@@ -138,6 +142,25 @@ def _write_tflite(model, path: Path, precision: str, calibration) -> None:
         path.write_bytes(converter.convert())
 
 
+def open_model(path, threads: int | None = None):
+    """Open an exported file as a network that `views.predict` takes.
+
+    Args:
+        path: A `.tflite` or `.onnx` file.
+        threads: CPU threads; None for all.
+
+    Returns:
+        A `lite.LiteModel` or an `onnx_file.OnnxModel`.
+
+    Raises:
+        ImportError: If no interpreter is installed.
+        ValueError: If the file is damaged.
+    """
+    if Path(path).suffix == ".onnx":
+        return onnx_file.OnnxModel(path, threads)
+    return lite.LiteModel(path, threads)
+
+
 def _answer_savedmodel(path: Path, inputs: dict) -> np.ndarray:
     import tensorflow as tf
 
@@ -145,25 +168,6 @@ def _answer_savedmodel(path: Path, inputs: dict) -> np.ndarray:
     tensors = [tf.constant(value) for value in inputs.values()]
     # A network with two inputs takes them as one list.
     return np.asarray(loaded.serve(*tensors) if len(tensors) == 1 else loaded.serve(tensors))
-
-
-def _answer_tflite(path: Path, inputs: dict) -> np.ndarray:
-    return lite.LiteModel(path).predict_on_batch(inputs)
-
-
-def _answer_onnx(path: Path, inputs: dict) -> np.ndarray:
-    import onnxruntime
-
-    runtime = onnxruntime.InferenceSession(path)
-    names = [given.name for given in runtime.get_inputs()]
-    return runtime.run(None, dict(zip(names, inputs.values(), strict=True)))[0]
-
-
-_READERS = {
-    "tflite": _answer_tflite,
-    "savedmodel": _answer_savedmodel,
-    "onnx": _answer_onnx,
-}
 
 
 def _question(model, photographs=None) -> tuple[dict, np.ndarray]:
@@ -186,7 +190,11 @@ def _question(model, photographs=None) -> tuple[dict, np.ndarray]:
 def _check(path: Path, format: str, inputs: dict, expected: np.ndarray, tolerance) -> str:
     """Compare the exported network's answer with the expected one."""
     try:
-        found = _READERS[format](path, inputs)
+        if format == "savedmodel":
+            found = _answer_savedmodel(path, inputs)
+        else:
+            opener = onnx_file.OnnxModel if format == "onnx" else lite.LiteModel
+            found = opener(path).predict_on_batch(inputs)
     except (ImportError, AttributeError) as error:
         return f"Not checked, because no interpreter is installed ({error})."
     difference = float(np.abs(found - expected).max())

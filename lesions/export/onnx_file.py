@@ -14,6 +14,55 @@ from lesions import classes
 SMALL = 1024
 
 
+class OnnxModel:
+    """An `.onnx` file that `views.predict` takes for a Keras model.
+
+    Attributes:
+        inputs: What it takes, each with `name` and `shape`, as of a Keras model.
+        compiled: True; there is nothing to compile.
+    """
+
+    compiled = True
+
+    def __init__(self, path, threads: int | None = None):
+        """Read the file.
+
+        Args:
+            path: From `export.export`.
+            threads: CPU threads; None for all.
+
+        Raises:
+            ImportError: If onnxruntime is not installed.
+            ValueError: If the file is damaged.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        try:
+            self._session = onnxruntime.InferenceSession(path, options)
+        except Exception as error:  # its errors have no common class
+            raise ValueError(
+                f"{path} is not an ONNX network of this project; make one by "
+                "`python -m lesions export --format onnx`."
+            ) from error
+        self.inputs = self._session.get_inputs()
+
+    def predict_on_batch(self, inputs) -> np.ndarray:
+        """Predict a batch.
+
+        Args:
+            inputs: float32, (n, size, size, 3), RGB 0-255, or a dict of it as "image" and the
+                features as "patient".
+
+        Returns:
+            float32, (n, 7), rows sum to 1.
+        """
+        if not isinstance(inputs, dict):
+            inputs = {self.inputs[0].name: inputs}
+        return self._session.run(["probabilities"], inputs)[0]
+
+
 def with_activation_maps(model: keras.Model) -> keras.Model:
     """Add class activation maps (Zhou et al. 2016) as a second output.
 

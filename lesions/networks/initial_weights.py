@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -18,7 +19,21 @@ PRETRAINED = {
     "efficientnetb0": ("EfficientNetB0", "efficientnetb0_notop.h5"),
     "efficientnetb3": ("EfficientNetB3", "efficientnetb3_notop.h5"),
 }
+# What Keras raises on damaged bytes, depending on which are hit.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
 LITE0_FILE = "efficientnet_lite0_imagenet_notop.keras"
+
+
+class _NotToBeHad(ValueError):
+    """Weights are neither in a local folder nor can they be downloaded."""
 
 
 def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]:
@@ -35,7 +50,8 @@ def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]
         (efficientnet-lite0 layers)" or "random") and the names of the layers that got it.
 
     Raises:
-        ValueError: If ImageNet weights are asked for and cannot be had.
+        ValueError: If ImageNet weights are asked for and cannot be had, or if a local file of
+            weights is damaged, whatever was asked for.
     """
     if weights == "random" or (weights == "available" and branch not in PRETRAINED):
         return "random", []
@@ -43,17 +59,17 @@ def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]
         raise ValueError(
             f"There are no ImageNet weights for {branch!r}; use weights='random' or 'available'."
         )
-    _local_folder()  # a wrong one is told before any relative's weights are tried
+    _local_folder()  # a wrong one is reported before any relative's weights are tried
     try:
         return "imagenet", _copy_by_name(model, _donor(branch))
-    except ValueError:
+    except _NotToBeHad:
         if weights != "available":
             raise
     related = {"densenet169": _load_from_densenet121, "efficientnetb0": _load_from_lite0}
     if branch in related:
         try:
             return related[branch](model)
-        except ValueError:
+        except _NotToBeHad:
             pass
     return "random", []
 
@@ -63,14 +79,26 @@ def _donor(branch: str) -> keras.Model:
     name, file_name = PRETRAINED[branch]
     constructor = getattr(keras.applications, name)
     path = _local_file(file_name)
+    if path:
+        try:
+            return constructor(include_top=False, weights=str(path))
+        except _DAMAGED as error:
+            raise ValueError(_damaged(path, branch)) from error
     try:
-        return constructor(include_top=False, weights=str(path) if path else "imagenet")
+        return constructor(include_top=False, weights="imagenet")
     except Exception as error:
-        raise ValueError(
+        raise _NotToBeHad(
             f"The ImageNet weights of {branch} cannot be downloaded ({type(error).__name__}); put "
             f"{file_name} in a folder and name it by PRETRAINED_DIR, or choose weights='available' "
             "or 'random'."
         ) from error
+
+
+def _damaged(path: Path, branch: str) -> str:
+    return (
+        f"{path} is damaged or does not hold the ImageNet weights of {branch}; download it again "
+        "or remove it."
+    )
 
 
 def _local_folder() -> Path | None:
@@ -123,8 +151,11 @@ def _load_from_lite0(model: keras.Model) -> tuple[str, list[str]]:
     """
     path = _local_file(LITE0_FILE)
     if path is None:
-        raise ValueError(f"{LITE0_FILE} is not in PRETRAINED_DIR; put it there.")
-    donor = keras.models.load_model(path, compile=False)
+        raise _NotToBeHad(f"{LITE0_FILE} is not in PRETRAINED_DIR; put it there.")
+    try:
+        donor = keras.models.load_model(path, compile=False)
+    except _DAMAGED as error:
+        raise ValueError(_damaged(path, "efficientnet-lite0")) from error
     names = _efficientnet_layers(model)
     sources = [layer for layer in donor.layers if layer.weights]
     for name, source in zip(names, sources, strict=True):

@@ -8,7 +8,6 @@ from keras import layers
 from lesions import data, export, inference
 from lesions.cli import export as export_command
 from lesions.export import int8
-from lesions.inference import lite
 from lesions.networks import models
 
 
@@ -74,7 +73,7 @@ def test_published_network_keeps_its_answers(ham10000, tmp_path):
     rows = data.with_split(data.read_metadata(ham10000))
     rows = rows[rows["split"] == "validation"].groupby("dx").head(15)
     prepared = np.stack([original.prepare(one) for one in rows["image_path"]])
-    table = lite.compare(original, {"int8": path}, prepared, rows["label"].to_numpy(), repeats=3)
+    table = export.compare(original, {"int8": path}, prepared, rows["label"].to_numpy(), repeats=3)
     assert table.loc["int8", "mean_difference"] < 0.02
     score = table["balanced_accuracy"]
     assert score["int8"] > score.iloc[0] - 0.05  # of 105 photographs, three change it by 0.03

@@ -1,9 +1,7 @@
 """Every architecture: its ends, its preprocessing, its weights and its file."""
 
-import json
 import urllib.request
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -156,67 +154,6 @@ def test_bad_arguments(arguments, words, one_sentence):
     one_sentence(error, *words)
 
 
-# Files that are not ours
-
-
-def test_missing_model(tmp_path, one_sentence):
-    with pytest.raises(ValueError) as error:
-        models.load(tmp_path / "gone.h5")
-    one_sentence(error, "gone.h5")
-
-
-@pytest.mark.parametrize("content", [b"", b"just text", b"\x89HDF\r\n\x1a\n"])
-def test_text_file(tmp_path, content, one_sentence):
-    path = tmp_path / "text.h5"
-    path.write_bytes(content)
-    with pytest.raises(ValueError) as error:
-        models.load(path)
-    one_sentence(error, "text.h5", "not an .h5 file")
-
-
-def test_cut_short(tmp_path, one_sentence):
-    path = models.save(models.build("cnn", SIZE, "random"), tmp_path / "cut.h5", {})
-    path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(ValueError) as error:
-        models.load(path)
-    one_sentence(error, "cut.h5")
-
-
-def test_folder_in_the_place_of_a_model(tmp_path, one_sentence):
-    with pytest.raises(ValueError) as error:
-        models.load(tmp_path)
-    one_sentence(error, tmp_path)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_keras_model_without_our_details(tmp_path, one_sentence):
-    stranger = keras.Sequential([layers.Input((4,)), layers.Dense(7)])
-    stranger.save(tmp_path / "stranger.h5")
-    with pytest.raises(ValueError) as error:
-        models.load(tmp_path / "stranger.h5")
-    one_sentence(error, "stranger.h5", "classes")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda details: details["classes"].reverse(),
-        lambda details: details.pop("classes"),
-        lambda details: details.pop("image_size"),
-    ],
-    ids=["other order", "no classes", "no size"],
-)
-def test_wrong_details(tmp_path, change, one_sentence):
-    path = models.save(models.build("cnn", SIZE, "random"), tmp_path / "wrong.h5", {})
-    with h5py.File(path, "r+") as file:
-        details = json.loads(file.attrs[models.DETAILS])
-        change(details)
-        file.attrs[models.DETAILS] = json.dumps(details)
-    with pytest.raises(ValueError) as error:
-        models.load(path)
-    one_sentence(error, "wrong.h5", "classes")
-
-
 # What networks cost
 
 
@@ -256,18 +193,30 @@ def test_weights_that_cannot_be_had(no_download, monkeypatch, one_sentence):
     assert initial_weights.load(model, "resnet50", "available") == ("random", [])
 
 
-def test_rounded_weights_are_close_and_take_half_the_room(tmp_path):
+@pytest.mark.parametrize("weights", ["imagenet", "available"])
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(500)])
+@pytest.mark.parametrize("branch", ["resnet50", "efficientnetb0"])
+def test_damaged_local_weights(
+    no_download, monkeypatch, tmp_path, one_sentence, branch, content, weights
+):
+    name = initial_weights.PRETRAINED[branch][1]
+    if branch == "efficientnetb0" and weights == "available":
+        name = initial_weights.LITE0_FILE  # which stands in for the missing weights
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setenv("PRETRAINED_DIR", str(tmp_path))
+    with pytest.raises(ValueError) as error:
+        initial_weights.load(models.build("cnn", SIZE, "random"), branch, weights)
+    one_sentence(error, tmp_path / name, "damaged")
+
+
+def test_local_weights_of_another_network(no_download, monkeypatch, tmp_path, one_sentence):
+    name = initial_weights.PRETRAINED["resnet50"][1]
     model = models.build("cnn", SIZE, "random")
-    before = model.get_weights()
-    model.set_weights([models.rounded(value) for value in before])
-    for one, two in zip(before, model.get_weights(), strict=True):
-        assert np.allclose(one, two, rtol=2**-11, atol=3e-8)
-    path = models.save(model, tmp_path / "rounded.h5", {})
-    assert path.stat().st_size < 0.55 * 4 * model.count_params()
-    for one, two in zip(model.get_weights(), models.load(path)[0].get_weights(), strict=True):
-        assert np.array_equal(one, two)
-    assert models.rounded(np.array([3, 5])).tolist() == [3, 5]
-    assert models.rounded(np.float32([1 / 3, 1e30]))[0] == np.float32(1 / 3)
+    models.save(model, tmp_path / name, {})
+    monkeypatch.setenv("PRETRAINED_DIR", str(tmp_path))
+    with pytest.raises(ValueError) as error:
+        initial_weights.load(model, "resnet50", "available")
+    one_sentence(error, tmp_path / name, "resnet50")
 
 
 def pooled(model, images):

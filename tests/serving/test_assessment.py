@@ -126,13 +126,11 @@ def test_smaller_precision_is_a_smaller_file(lite_files):
 
 def test_table_of_exports(tiny_model, lite_files, demo_metadata):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
-    from lesions.inference import lite
-
     rows = demo_metadata.iloc[:20]
     classifier = inference.Classifier(tiny_model)
     prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
     labels = rows["dx"].map(CODES.index).to_numpy()
-    table = lite.compare(classifier, lite_files, prepared, labels, repeats=3)
+    table = export.compare(classifier, lite_files, prepared, labels, repeats=3)
     assert table.index.tolist() == ["Keras, float32", *export.PRECISIONS]
     assert table.loc["float32", "largest_difference"] < 1e-4
     same = table["balanced_accuracy"].iloc[:2]

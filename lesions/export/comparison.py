@@ -1,0 +1,73 @@
+"""What exported files cost: size, time on one thread, and accuracy beside the original network."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score
+
+from lesions import classes
+from lesions.export import formats
+from lesions.networks import views
+
+
+def latency(path, repeats: int = 20) -> float:
+    """Time one image on one CPU thread.
+
+    Args:
+        path: A `.tflite` or `.onnx` file.
+        repeats: Images timed, after two that are not.
+
+    Returns:
+        The median, in milliseconds.
+    """
+    model = formats.open_model(path, threads=1)
+    random = np.random.default_rng(0)
+    inputs = {
+        given.name: random.uniform(0, 255, (1, *given.shape[1:])).astype(np.float32)
+        for given in model.inputs
+    }
+    seconds = []
+    for _ in range(repeats + 2):
+        started = time.perf_counter()
+        model.predict_on_batch(inputs)
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[2:]) * 1000)
+
+
+def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 20) -> pd.DataFrame:
+    """Compare exported files with the network they come from, without test-time augmentation.
+
+    Args:
+        original: The `inference.Classifier` of the Keras model.
+        files: What a row is called, and its `.tflite` or `.onnx` file.
+        prepared: uint8, (n, image_size, image_size, 3), RGB 0-255, from `Classifier.prepare`.
+        labels: int, (n,), 0 to 6.
+        repeats: See `latency`.
+
+    Returns:
+        One row a file below one for the original: megabytes, milliseconds (one image, one CPU
+        thread; NaN for the original), balanced_accuracy of the decision rule, and
+        largest_difference of a probability and mean_difference to the original, 0 to 1.
+    """
+    patient = original.patient_input(len(prepared))
+    rows, expected = {}, None
+    for name, path in {"Keras, float32": original.path, **files}.items():
+        model = original.model if expected is None else formats.open_model(path)
+        raw = views.predict(model, prepared, False, patient)
+        found = original.correction.apply(raw)
+        rows[name] = {
+            "megabytes": Path(path).stat().st_size / 1e6,
+            "milliseconds": np.nan if expected is None else latency(path, repeats),
+        }
+        expected = found if expected is None else expected
+        named = [classes.CODES.index(code) for code in original.decide(found)]
+        rows[name] |= {
+            "balanced_accuracy": balanced_accuracy_score(labels, named),
+            "largest_difference": np.abs(found - expected).max(),
+            "mean_difference": np.abs(found - expected).mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
