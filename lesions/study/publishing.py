@@ -16,12 +16,11 @@ from PIL import Image
 from lesions import data, evaluation
 from lesions.data import leaky_splits
 from lesions.evaluation import comparison
-from lesions.study import readme
+from lesions.study import best_model, readme
 from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
 NOTEBOOKS = REPOSITORY / "notebooks"
-MODEL_LIMIT = 60_000_000
 
 
 def notebooks() -> list[Path]:
@@ -76,7 +75,7 @@ def publish_runs(build: Path) -> list[Path]:
 
     Raises:
         ValueError: If there is no run, it is of the demo set or quick, or the best model is
-            above 60 MB.
+            above 60 MB, see `best_model.publish_model`.
     """
     runs, models = latest_runs(build), REPOSITORY / "models"
     if runs.name not in ("cpu", "gpu"):
@@ -86,8 +85,6 @@ def publish_runs(build: Path) -> list[Path]:
     found = comparison.entries(recorded[name] for name in sorted(recorded))
     table = comparison.compare(found)
     best = runs / table.loc[table["networks"] == 1, "run"].iloc[0] / "model.h5"
-    if best.exists() and best.stat().st_size > MODEL_LIMIT:
-        raise ValueError(f"{best} has {best.stat().st_size} bytes, over the limit of 60 MB.")
     written = []
     for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
         shutil.copytree(
@@ -99,7 +96,7 @@ def publish_runs(build: Path) -> list[Path]:
         written.append(models / folder.name)
     written += publish_table(table)
     if best.exists():
-        written.append(Path(shutil.copyfile(best, models / "best_model.h5")))
+        written.append(best_model.publish_model(best, best.parent))
     for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
         written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
     return written

@@ -20,7 +20,7 @@ from lesions.system import allocator, console
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
     from lesions import classes, data
-    from lesions.study import publishing
+    from lesions.study import best_model, publishing
     from lesions.study.publishing import REPOSITORY, latest_runs, notebooks
 
 
@@ -246,7 +246,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("train", help="train every network of the comparison; resumes when killed")
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
-        "what", choices=("notebooks", "runs", "metrics", "table"), help="which of the results"
+        "what",
+        choices=("notebooks", "runs", "metrics", "table", "model"),
+        help="which of the results; model: write models/best_model.h5 anew from its metrics.json",
     )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
@@ -264,6 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "runs": lambda: publishing.publish_runs(build),
                 "metrics": publishing.publish_metrics,
                 "table": publishing.publish_table,
+                "model": lambda: [best_model.publish_model()],
             }
             print(*publishers[chosen.what](), sep="\n")
         else:

@@ -17,7 +17,7 @@ from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
-from lesions.study import publishing, readme, recipes, running
+from lesions.study import best_model, publishing, readme, recipes, running
 
 NAMES = [
     "01_explore_data",
@@ -231,9 +231,7 @@ def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
         stored, fitted = classifier.details["correction"][name], metrics["correction"][name]
         assert stored == pytest.approx(fitted, abs=1e-6)
     assert classifier.details["decision_strength"] == metrics["decision_strength"]
-    assert (
-        publishing.REPOSITORY / "models" / "best_model.h5"
-    ).stat().st_size < publishing.MODEL_LIMIT
+    assert (publishing.REPOSITORY / "models" / "best_model.h5").stat().st_size < best_model.LIMIT
 
 
 def test_best_model_answers_as_recorded(best, ham10000):
