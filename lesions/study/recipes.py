@@ -19,7 +19,7 @@ PROFILES = {
         "image_size": 64,
         "weights": "random",
         "start": "best_model",
-        "head_epochs": 8,
+        "head_epochs": 5,
         "epochs": 0,
         "batch_size": 16,
         "warmup_steps": 20,
@@ -35,7 +35,7 @@ PROFILES = {
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
 OVERSAMPLED = {"class_weighting": "none", "oversampling": True}
 SCRATCH = {
-    "demo": {"image_size": 32, "start": "", "epochs": 30},
+    "demo": {"image_size": 32, "start": "", "epochs": 16},
     "cpu": {"epochs": 10} | OVERSAMPLED,
     "gpu": {"epochs": 60} | OVERSAMPLED,
 }
@@ -72,7 +72,7 @@ BALANCING = {
     "augmentation": {"augmentation": "standard"},
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
-BALANCING_EPOCHS = {"demo": 12, "cpu": 6, "gpu": 15}
+BALANCING_EPOCHS = {"demo": 6, "cpu": 6, "gpu": 15}
 
 
 def open_data(
