@@ -103,7 +103,7 @@ def publish_runs(build: Path) -> list[Path]:
 
 
 def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
-    """Remake comparison.csv and the README's figures from what is recorded in `models/`.
+    """Remake comparison.csv and the pages' tables from what is recorded in `models/`.
 
     Args:
         table: `comparison.compare` over these runs where it is at hand; None to make it.
@@ -116,11 +116,13 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         table = comparison.compare(comparison.entries(comparison.run_folders(models)))
     written = [comparison.write_comparison(table, models / "comparison.csv")]
     blocks = {
-        "results": readme.results_block(table),
+        "answer": readme.answer_block(table),
+        "results": readme.steps_block(table),
+        "networks": readme.results_block(table),
         "leakage": readme.leakage_block(),
         "explanations": readme.explanations_block(),
     }
-    return [*written, readme.update(blocks)]
+    return [*written, *readme.update(blocks)]
 
 
 def publish_metrics(metadata: pd.DataFrame | None = None) -> list[Path]:

@@ -117,9 +117,17 @@ class TestNotebook:
                     assert (path.parent / target).exists(), target
 
 
-def test_readme_links_lead_somewhere():
-    for target in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
-        assert (publishing.REPOSITORY / target).exists(), target
+def test_links_lead_somewhere():
+    for page in (*readme.pages(), publishing.REPOSITORY / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(((?!https?:)[^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_readme_is_short():
+    assert len(README.split()) <= 1500
+    table = shown("results").splitlines()
+    rows = [line for line in table if line.startswith("|")]
+    assert len(rows) <= 12 and all(line.count("|") == 5 for line in rows)
 
 
 def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
@@ -156,14 +164,19 @@ def same_numbers(shown, computed, tolerance=0.0025):
     assert pairs[0] == pytest.approx(pairs[1], abs=tolerance)
 
 
-def shown_in_readme(name):
-    return README.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
+def shown(name):
+    """The block of this name on the page that has it."""
+    texts = [path.read_text(encoding="utf-8") for path in readme.pages()]
+    (text,) = [text for text in texts if f"<!-- {name}:start -->" in text]
+    return text.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
 
 
 def test_recorded_results_are_what_the_predictions_say(tmp_path):
     assert RECORDED, "models/ holds no recorded run"
     table = comparison.compare(comparison.entries(RECORDED))
-    same_numbers(shown_in_readme("results"), readme.results_block(table))
+    same_numbers(shown("answer"), readme.answer_block(table))
+    same_numbers(shown("results"), readme.steps_block(table))
+    same_numbers(shown("networks"), readme.results_block(table))
     recorded = pd.read_csv(publishing.REPOSITORY / "models" / "comparison.csv")
     path = comparison.write_comparison(table, tmp_path / "comparison.csv")
     pd.testing.assert_frame_equal(recorded, pd.read_csv(path), atol=2e-3, rtol=2e-3)
@@ -177,14 +190,14 @@ def test_notebook_06_shows_the_recorded_runs():
         assert folder.name.rsplit("-", 1)[0] in outputs
 
 
-def test_readme_shows_what_the_recorded_leakage_runs_say():
-    same_numbers(shown_in_readme("leakage"), readme.leakage_block())
+def test_pages_show_what_the_recorded_leakage_runs_say():
+    same_numbers(shown("leakage"), readme.leakage_block())
 
 
 def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
     table = measurements.recorded(best[1].name)
     assert table is not None, "models/explanations.csv is of another model; measure this one"
-    assert shown_in_readme("explanations") == readme.explanations_block()
+    assert shown("explanations") == readme.explanations_block()
 
 
 def test_recorded_predictions_are_of_the_recorded_split():
