@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -97,6 +98,9 @@ install_missing()
 environment.check_keras()
 
 import pandas as pd
+
+# It announces its font cache where it is imported for the first time.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 # TensorFlow writes a few lines while it is imported, whatever the variable above says.
 with console.quiet_stderr():
