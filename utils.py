@@ -35,6 +35,7 @@ NEEDED = {
     "pandas": "pandas",
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
+    "jinja2": "jinja2",
     "sklearn": "scikit-learn",
     "imblearn": "imbalanced-learn",
     "matplotlib": "matplotlib",
