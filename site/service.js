@@ -2,12 +2,18 @@
 // `files.js` is written by `make site`; a change of any file changes its version, and with it
 // what the browser compares to find out that there is a new site.
 
-importScripts("files.js"); // VERSION, FILES (small ones) and ALL
+importScripts("files.js"); // VERSION and FILES
 const NAME = `lesions-${VERSION}`;
 
 addEventListener("install", (event) => {
-  const fresh = FILES.map((address) => new Request(address, { cache: "reload" }));
-  event.waitUntil(caches.open(NAME).then((store) => store.addAll(fresh)));
+  const kept = async () => {
+    const store = await caches.open(NAME);
+    // At the first visit the page has kept the large files itself, as it loaded them.
+    const there = await Promise.all(FILES.map((address) => store.match(address)));
+    const missing = FILES.filter((_, place) => !there[place]);
+    await store.addAll(missing.map((address) => new Request(address, { cache: "reload" })));
+  };
+  event.waitUntil(kept());
 });
 
 addEventListener("activate", (event) => {

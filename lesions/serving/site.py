@@ -251,10 +251,8 @@ def _write_index(facts: dict, folder: Path) -> None:
     version = digest.hexdigest()[:12]
     described = json.dumps({"version": version, **facts}, ensure_ascii=False)
     (folder / "data" / "site.json").write_text(described, encoding="utf-8")
-    # The large ones are kept by the page as it loads them, so that they come once only.
-    large = {facts[name]["file"] for name in ("network", "runtime", "familiarity") if facts[name]}
-    small = [name for name in (*names, "data/site.json") if name not in large]
-    lines = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(small)};\n"
+    kept = [*names, "data/site.json"]
+    lines = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(kept)};\n"
     (folder / "files.js").write_text(lines)
 
 

@@ -220,10 +220,9 @@ def header_of(width, height):
 def test_network_and_lists_are_whole(built):
     facts = json.loads((built / "data/site.json").read_text())
     assert (built / "data/network.onnx").stat().st_size == facts["network"]["bytes"] < 15e6
-    small = json.loads((built / "files.js").read_text().split("FILES = ")[1].rstrip(";\n"))
-    large = {facts[name]["file"] for name in ("network", "runtime", "familiarity")}
+    kept = json.loads((built / "files.js").read_text().split("FILES = ")[1].rstrip(";\n"))
     there = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
-    assert set(small) | large | {"files.js"} == there
+    assert {*kept, "files.js"} == there and len(kept) == len(set(kept))
     assert facts["version"] in (built / "files.js").read_text()
 
 
