@@ -36,7 +36,8 @@ class Config:
         epochs: Epochs in which all layers learn.
         batch_size: Images a step on one device. Several devices take as many each, so that a
             step grows with them; the learning rate stays.
-        learning_rate: Peak of the warm-up and cosine schedule.
+        learning_rate: Peak of the warm-up and cosine schedule; head epochs that others follow have
+            their own.
         weight_decay: AdamW's, on kernels only.
         warmup_steps: Steps of linear warm-up.
         class_weighting: See `balance.class_weights`.

@@ -146,7 +146,9 @@ class Trainer:
     def _schedule(self, epochs: int) -> keras.optimizers.schedules.CosineDecay:
         steps = epochs * len(self.train_batches)
         warmup = min(self.config.warmup_steps, steps // 4)
-        rate = HEAD_RATE if self.phase == "head" else self.config.learning_rate
+        # Where no layer is to learn later, the head's rate is the config's.
+        first = self.phase == "head" and self.config.epochs > 0
+        rate = HEAD_RATE if first else self.config.learning_rate
         return keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
         )
