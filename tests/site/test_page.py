@@ -276,7 +276,7 @@ def test_eight_views_are_those_of_predict_and_leave_the_page_alive(
         "const now = performance.now(); lesions.longest = Math.max(lesions.longest, now - last);"
         "last = now }, 10)"
     )
-    page.find("#eight").click()
+    page.run("document.getElementById('eight').click()")
     page.until(lambda: page.answer()["views"] == 8)
     prepared = classifier.prepare(photograph)[np.newaxis]
     eight = inference.Classifier(tta=True).probabilities(prepared)[0]
@@ -354,7 +354,7 @@ def test_cropped_square_is_what_the_network_sees(page, written, photograph, clas
     expected = classifier.probabilities(classifier.prepare(cut)[np.newaxis])[0]
     np.testing.assert_allclose(page.answer()["probabilities"], expected, atol=1e-3)
     assert left < 75 + (450 - side) / 2
-    page.find("#centre").click()
+    page.run("document.querySelector('#centre').click()")
     page.until(lambda: page.answer()["square"] == before["square"])
 
 
@@ -370,7 +370,7 @@ def test_several_pictures_give_a_strip_a_table_and_a_sentence_for_what_is_broken
     assert len(buttons) == 2
     buttons[1].click()
     page.says("china.png", familiarity.WARNINGS["unlike"])
-    page.find("#table").click()
+    page.run("document.querySelector('#table').click()")
     target = page.browser.downloads / "answers.csv"
     page.until(target.is_file)
     rows = list(csv.DictReader(target.open()))
@@ -430,10 +430,10 @@ def test_nothing_is_asked_of_anybody_once_the_page_is_loaded(page, server, writt
     page.until(lambda: page.run("return navigator.serviceWorker.controller !== null"))
     page.browser.get_log("performance")
     asked = len(server.asked)
-    page.find("#sample").click()
+    page.run("document.querySelector('#sample').click()")
     page.settle()
     page.choose(written(photograph))
-    page.find("#eight").click()
+    page.run("document.getElementById('eight').click()")
     page.until(lambda: page.answer()["views"] == 8)
     log = page.browser.get_log("performance")
     events = [json.loads(entry["message"])["message"] for entry in log]
@@ -460,7 +460,9 @@ def test_neither_page_nor_worker_can_reach_another_server(page, built):
         reach = (
             "const [address, done] = arguments; const code ="
             "`fetch('${address}').then(() => postMessage('sent'), () => postMessage('refused'))`;"
-            "const worker = new Worker(URL.createObjectURL(new Blob([code])), { type: 'module' });"
+            "const worker = new Worker(URL.createObjectURL("
+            "new Blob([code], { type: 'text/javascript' })), { type: 'module' });"
+            "worker.onerror = () => done('failed');"
             "worker.onmessage = (event) => fetch(address)"
             ".then(() => done('sent'), () => done(event.data))"
         )
@@ -478,7 +480,7 @@ def test_page_works_without_a_network_after_one_visit(browser, built):
     asked = sum(path.endswith(".onnx") for path in running.asked)
     running.stop()
     page.open(running.address)
-    page.find("#sample").click()
+    page.run("document.querySelector('#sample').click()")
     page.settle()
     page.says("Malignant", "Drawn by code")
     assert asked == 1  # the network came once, and not a second time for the copy
@@ -489,7 +491,7 @@ def test_page_is_accessible_and_fits_narrow_screens(page, server, scheme):
     page.open(server.address)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    page.find("#sample").click()
+    page.run("document.querySelector('#sample').click()")
     page.settle()
     page.run((REPOSITORY / "site/node_modules/axe-core/axe.min.js").read_text())
     for width in (1280, 320):
