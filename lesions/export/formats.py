@@ -70,21 +70,7 @@ def export(
             files.replacing(path) as temporary,
             files.replacing(path.with_name(path.name + ".json")) as described,
         ):
-            if format == "onnx":
-                model = onnx_file.with_activation_maps(model)
-            # The question comes first: Keras exports to ONNX only what was called before.
-            inputs, expected = _question(model, calibration)
-            if format == "tflite":
-                _write_tflite(model, temporary, precision, calibration)
-            elif format == "onnx":
-                onnx_file.write(model, temporary, precision)
-            else:
-                _write_savedmodel(model, temporary)
-            checked = _check(temporary, format, inputs, expected, TOLERANCES[precision])
-            described_as = {**details, "precision": precision}
-            if temporary.is_file():
-                described_as["digest"] = description.file_digest(temporary)
-            _write_description(model, described_as, described)
+            checked = _write(model, details, format, temporary, described, precision, calibration)
     except OSError as error:
         if error.strerror is None:  # a full disk, whose message is whole already
             raise
@@ -92,6 +78,26 @@ def export(
             f"{path} cannot be written ({error.strerror}); name another --output."
         ) from error
     return path, checked
+
+
+def _write(model, details, format, path, described: Path, precision, calibration) -> str:
+    """Write a network and its description, and return how it was checked."""
+    if format == "onnx":
+        model = onnx_file.with_activation_maps(model)
+    # The question comes first: Keras exports to ONNX only what was called before.
+    inputs, expected = _question(model, calibration)
+    if format == "tflite":
+        _write_tflite(model, path, precision, calibration)
+    elif format == "onnx":
+        onnx_file.write(model, path, precision)
+    else:
+        _write_savedmodel(model, path)
+    checked = _check(path, format, inputs, expected, TOLERANCES[precision])
+    details = {**details, "precision": precision}
+    if path.is_file():
+        details["digest"] = description.file_digest(path)
+    _write_description(model, details, described)
+    return checked
 
 
 def _write_description(model, details: dict, path: Path) -> None:

@@ -13,6 +13,13 @@ from lesions.data import balance
 from lesions.training.augmentation import AUGMENTATIONS, augment
 
 
+def _check(augmentation: str, rows, labels) -> None:
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"Unknown augmentation {augmentation!r}; use {', '.join(AUGMENTATIONS)}.")
+    if len(rows) != len(labels):
+        raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
+
+
 class LesionBatches(keras.utils.PyDataset):
     """Batches from an image store, the same for the same (seed, epoch, row).
 
@@ -63,12 +70,7 @@ class LesionBatches(keras.utils.PyDataset):
         """
         # Two workers keep up with a GPU; on the CPU they use what training leaves over.
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        if augmentation not in AUGMENTATIONS:
-            raise ValueError(
-                f"Unknown augmentation {augmentation!r}; use {', '.join(AUGMENTATIONS)}."
-            )
-        if len(rows) != len(labels):
-            raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
+        _check(augmentation, rows, labels)
         self.store, self.batch_size, self.seed = store, batch_size, seed
         self.augmentation, self.shuffle = augmentation, shuffle
         self.mixup = mixup
