@@ -18,6 +18,7 @@ from conftest import REPOSITORY
 
 from lesions import classes, inference
 from lesions.data import images
+from lesions.evaluation import patient_data
 from lesions.explanation import Explainer
 from lesions.inference import familiarity
 
@@ -356,6 +357,27 @@ def test_cropped_square_is_what_the_network_sees(page, written, photograph, clas
     assert left < 75 + (450 - side) / 2
     page.run("document.querySelector('#centre').click()")
     page.until(lambda: page.answer()["square"] == before["square"])
+
+
+def test_age_sex_and_site_are_taken_into_account(page, written, photograph, classifier):
+    page.choose(written(photograph))
+    before = page.answer()["probabilities"]
+    assert page.find("#patient").is_displayed()
+    for name, value in (("age", "72"), ("sex", "male"), ("localization", "face")):
+        page.run(
+            "const field = document.getElementById(arguments[0]); field.value = arguments[1];"
+            "field.dispatchEvent(new Event('input', { bubbles: true }))",
+            name,
+            value,
+        )
+    fusion = patient_data.Fusion.from_details(classifier.details["patient_fusion"])
+    expected = fusion.apply(np.array([before]), [72.0], ["male"], ["face"])[0]
+    np.testing.assert_allclose(page.answer()["probabilities"], expected, atol=1e-6)
+    assert np.abs(expected - before).max() > 1e-3
+    page.run(
+        "document.getElementById('patient').querySelectorAll('input, select')"
+        ".forEach((field) => { field.value = ''; })"
+    )
 
 
 def test_several_pictures_give_a_strip_a_table_and_a_sentence_for_what_is_broken(
