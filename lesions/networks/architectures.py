@@ -74,7 +74,7 @@ def assemble(name: str, image_size: int, patient: bool, dropout: float) -> keras
     image = layers.Input((image_size, image_size, 3), name="image")
     features = []
     for branch in BRANCHES[name]:
-        tensor = _BUILDERS[branch](image)
+        tensor = BUILDERS[branch](image)
         features.append(layers.GlobalAveragePooling2D(name=f"{branch}_features")(tensor))
     inputs = [image]
     if name == "cnn":
@@ -207,7 +207,7 @@ def _efficientnet(name: str):
     return branch
 
 
-_BUILDERS = {
+BUILDERS = {
     "cnn": _cnn,
     "resnet18": _resnet18,
     "resnet50": _resnet50,

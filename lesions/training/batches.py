@@ -62,8 +62,7 @@ class LesionBatches(keras.utils.PyDataset):
             oversampling: Whether small classes are repeated, see `balance.oversample`.
             mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
             patient: float32, (m, features), for `rows`, or None.
-            soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`; None
-                for `labels` themselves.
+            soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`, or None.
 
         Raises:
             ValueError: If a name is unknown or the lengths differ.

@@ -5,7 +5,7 @@ Importing this module adds it to the architectures, in this process alone.
 
 from keras import layers
 
-from lesions.networks import models
+from lesions.networks import architectures
 
 NAME = "tiny"
 
@@ -17,5 +17,5 @@ def _tiny(image):
     return layers.ReLU(name="tiny_relu")(tensor)
 
 
-models.BRANCHES[NAME] = (NAME,)
-models._BUILDERS[NAME] = _tiny
+architectures.BRANCHES[NAME] = (NAME,)
+architectures.BUILDERS[NAME] = _tiny
