@@ -96,7 +96,9 @@ class Fusion:
         design = _design(categories(*(rows[name] for name in COLUMNS)))
         labels = rows["dx"].map(CODES.index).to_numpy()
         model = LogisticRegression(max_iter=2000)
-        folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+        # Five, or as many as the largest class of a very small table has rows.
+        count = int(np.clip(np.bincount(labels).max(), 2, 5))
+        folds = StratifiedGroupKFold(count, shuffle=True, random_state=0)
         with warnings.catch_warnings():
             # A class of fewer than five lesions is absent from a fold of a small table.
             warnings.simplefilter("ignore")

@@ -216,7 +216,7 @@ def load(path) -> tuple[keras.Model, dict]:
         raise ValueError(
             f"The weights in {path} are not those that were saved; copy or download the file again."
         )
-    if details["architecture"] not in architectures.ARCHITECTURES:
+    if details["architecture"] not in architectures.BRANCHES:
         raise ValueError(
             f"{path} holds the architecture {details['architecture']!r}, which is unknown here; "
             f"name a model of {', '.join(architectures.ARCHITECTURES)}."
