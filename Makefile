@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= auto
 BIN := .venv/bin
-export PROFILE QUICK RETRAIN HAM10000_DIR PRETRAINED_DIR
+export PROFILE QUICK RETRAIN HAM10000_DIR PRETRAINED_DIR EXTERNAL_DIR
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .DEFAULT_GOAL := help
@@ -26,6 +26,8 @@ help:
 	@echo "  HAM10000_DIR=<folder>    real images; without it data/, Kaggle's and kagglehub's"
 	@echo "                           folders are looked in, else the synthetic demo set is drawn"
 	@echo "  PRETRAINED_DIR=<folder>  ImageNet weights for machines that cannot download them"
+	@echo "  EXTERNAL_DIR=<folder>    other clinics' photographs: isic2017/ and ph2/, each with a"
+	@echo "                           metadata.csv, for the galleries of notebook 10"
 	@echo "  PROFILE=demo|cpu|gpu     synthetic 64 px, real 64 px, real 224 px; default: the"
 	@echo "                           recorded one, or, to train, what the hardware allows"
 	@echo "  QUICK=1                  about 1,500 images and two epochs"

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras
-from lesions.cli.outputs import refuse_overwriting
+from lesions.cli.outputs import model_files, refuse_overwriting
 from lesions.system.console import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUMMARY = "Compare trained networks and write the table as comparison.csv in their folder."
 EPILOG = f"""examples:
   python -m lesions evaluate models
   python -m lesions evaluate --data ISIC2018_Task3_Test    score best_model.h5 on other photographs
+  python -m lesions evaluate --data clinic --no-tta --output clinic.csv
 
 The folder holds one folder for each run, with config.json and predictions.csv. Every number is
 computed anew from predictions.csv; no image, network or GPU is needed. Runs are sorted by
 balanced accuracy on the validation images; [ ] is a 95% interval over lesions.
 
-With --data nothing is compared or written: one network predicts the labelled photographs of
-that folder, in any of HAM10000's layouts or ISIC 2018 Task 3's with its ground truth.
+With --data nothing is compared: one network predicts the labelled photographs of that folder, in
+any of HAM10000's layouts, an ISIC ground truth's, the ISIC Archive's, or a metadata.csv with any
+of the seven classes. --output keeps its predictions, before any correction, as predictions.csv.
 {classes.NOTICE}"""
 
 
@@ -33,6 +39,14 @@ def add_parser(commands) -> None:
     command.add_argument(
         "--data", metavar="PHOTOS", help="labelled photographs to score one network on instead"
     )
+    command.add_argument(
+        "--output", metavar="FILE.csv", help="with --data, also write the predictions"
+    )
+    command.add_argument(
+        "--no-tta",
+        action="store_true",
+        help="with --data, predict each photograph once, not in eight flips and turns",
+    )
     add_model(command)
 
 
@@ -40,6 +54,9 @@ def run(arguments) -> int:
     """Run the command; returns the exit code."""
     if arguments.data:
         return _run_score(arguments)
+    for option, given in (("--output", arguments.output), ("--no-tta", arguments.no_tta)):
+        if given:
+            raise ValueError(f"{option} is for --data; name the photographs by --data, too.")
 
     from lesions.evaluation import comparison
 
@@ -69,52 +86,107 @@ def run(arguments) -> int:
 
 def _run_score(arguments) -> int:
     with importing_keras():
-        from lesions import inference
-    table, decided, known = score(arguments.model or inference.BEST_MODEL, arguments.data)
-    print(table.round(3).to_string())
-    print(f"Balanced accuracy of the classes by the decision rule: {decided:.3f}.")
-    if known:
+        from lesions import data, inference
+    model = arguments.model or inference.BEST_MODEL
+    if arguments.output:
+        dataset = data.open_dataset(arguments.data, "the folder that was named")
+        refuse_overwriting([arguments.output], [dataset.metadata_file, *model_files(model)])
+    found = score(model, arguments.data, not arguments.no_tta)
+    print(found.table.round(3).to_string())
+    if found.lacking:
         print(
-            f"{known} of these photographs were used to train or choose the network, so these "
-            "numbers are no test of it."
+            f"No photograph here shows {', '.join(found.lacking)}; averages are over the classes "
+            "that are there."
         )
+    print(f"Balanced accuracy of the classes by the decision rule: {found.decided:.3f}.")
+    if found.known:
+        print(
+            f"{found.known} of these photographs were used to train or choose the network, so "
+            "these numbers are no test of it."
+        )
+    if arguments.output:
+        from lesions.evaluation import predictions
+
+        path = predictions.write_predictions(found.predictions, arguments.output)
+        print(f"Wrote {printable(str(path))}.")
     print(classes.NOTICE)
     return 0
 
 
-def score(model, folder, tta: bool = True):
+class Score(NamedTuple):
+    """What `score` finds.
+
+    Attributes:
+        table: `evaluation.intervals` of the calibrated probabilities.
+        decided: The mean recall, over the classes that are there, of the classes that the
+            decision rule names.
+        known: How many of the photographs the recorded split trains or validates on.
+        lacking: Classes that no photograph shows.
+        predictions: The photographs as the network predicts them, in the form of
+            predictions.csv, with the split "test".
+    """
+
+    table: pd.DataFrame
+    decided: float
+    known: int
+    lacking: list[str]
+    predictions: pd.DataFrame
+
+
+def score(model, folder, tta: bool = True) -> Score:
     """Score a network on the labelled photographs of a folder, such as the official test set.
 
     Args:
         model: An `.h5` file from `models.save`.
-        folder: A folder in any layout of `data.open_dataset`.
+        folder: A folder in any layout of `data.open_dataset`, with any of the seven classes.
         tta: Whether the mean over eight views is taken.
 
     Returns:
-        `evaluation.intervals` of the calibrated probabilities; the balanced accuracy of the
-        classes by the decision rule; and how many of the photographs are among those that the
-        recorded split trains or validates on.
+        Figures and predictions.
 
     Raises:
         ValueError: If the folder, a photograph or the model cannot be used.
     """
     import pandas as pd
-    from sklearn.metrics import balanced_accuracy_score
-    from tqdm import tqdm
+    from sklearn.metrics import recall_score
 
     from lesions import data, evaluation, inference
     from lesions.evaluation import predictions
 
     rows = data.read_metadata(data.open_dataset(folder, "the folder that was named"))
+    rows = rows.assign(split="test")
     classifier = inference.Classifier(model, tta)
-    answers = classifier.classify(rows["image_path"], patient=data.patient_features(rows))
-    bar = tqdm(answers, total=len(rows), unit="images", disable=not sys.stderr.isatty())
-    table = pd.DataFrame(list(bar))
-    faulty = table.index[table["error"] != ""]
-    if len(faulty):
-        raise ValueError(table["error"][faulty[0]])
-    frame = predictions.table(rows.assign(split="test"), table[list(classes.CODES)].to_numpy())
+    frame = predictions.table(rows, _predict(classifier, rows))
+    answers = evaluation.answer(frame, classifier.details)
     splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv")
     known = splits.loc[splits["split"] != "test", "image_id"]
-    decided = balanced_accuracy_score(rows["dx"], table["predicted"])
-    return evaluation.intervals(frame), decided, int(rows["image_id"].isin(known).sum())
+    present = [code for code in classes.CODES if (rows["dx"] == code).any()]
+    return Score(
+        evaluation.intervals(answers.drop(columns="predicted")),
+        recall_score(answers["dx"], answers["predicted"], labels=present, average="macro"),
+        int(rows["image_id"].isin(known).sum()),
+        [code for code in classes.CODES if code not in present],
+        frame,
+    )
+
+
+def _predict(classifier, rows):
+    """Predict photographs before any correction, a few at a time; float, (n, 7)."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from lesions import data
+    from lesions.networks import views
+
+    given, parts = data.patient_features(rows), []
+    with tqdm(total=len(rows), unit="images", disable=not sys.stderr.isatty()) as bar:
+        for batch in classifier.read(rows["image_path"]):
+            problem = next((problem for *_, problem in batch if problem), "")
+            if problem:
+                raise ValueError(problem)
+            known = given[bar.n : bar.n + len(batch)]
+            patient = classifier.patient_input(len(batch), known)
+            pictures = np.stack([picture for _, picture, _ in batch])
+            parts.append(views.predict(classifier.model, pictures, classifier.tta, patient))
+            bar.update(len(batch))
+    return np.concatenate(parts)

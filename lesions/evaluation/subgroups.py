@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 
 from lesions.evaluation.predictions import arrays, one_split
-from lesions.evaluation.scores import metrics
+from lesions.evaluation.scores import auc, metrics
+from lesions.evaluation.weighted import MELANOMA
 
 SLICES = ("sex", "age_band", "localization", "dx_type")
+# Measured on the photographs, by whoever passes the metadata.
+MEASURED = ("skin_tone", "dark_corners")
 AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+", "missing")
 
 
@@ -18,19 +21,20 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     Args:
         predictions: Predictions of one split.
         metadata: As `data.read_metadata` returns it; joined on image_id.
-        by: 'sex', 'age_band' (0-29, 30-44, 45-59, 60-74, 75+ years, missing), 'localization' or
-            'dx_type'.
+        by: 'sex', 'age_band' (0-29, 30-44, 45-59, 60-74, 75+ years, missing), 'localization',
+            'dx_type', or a column of `MEASURED`, which has to be added to the metadata.
 
     Returns:
-        One row a group, age bands in order and others by size: images, lesions, accuracy,
-        balanced_accuracy over the classes present, and malignant_auc (NaN where a group has only
-        benign or only malignant lesions).
+        One row a group, age bands in order and others by size: images, lesions, melanomas,
+        accuracy, balanced_accuracy over the classes present, malignant_auc and melanoma_auc (NaN
+        where a group has only lesions of one side).
 
     Raises:
         ValueError: If `by` is unknown or the metadata lacks an image.
     """
-    if by not in SLICES:
-        raise ValueError(f"There are no slices by '{by}'; choose one of {', '.join(SLICES)}.")
+    if by not in (*SLICES, *MEASURED):
+        known = ", ".join((*SLICES, *MEASURED))
+        raise ValueError(f"There are no slices by '{by}'; choose one of {known}.")
     one_split(predictions)
     known = metadata.set_index("image_id")["age" if by == "age_band" else by]
     lacking = predictions.loc[~predictions["image_id"].isin(known.index), "image_id"]
@@ -44,11 +48,15 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     rows = {}
     for group, positions in groups.groupby(groups).indices.items():
         part = predictions.iloc[positions]
-        result = metrics(*arrays(part), present_only=True)
+        labels, probabilities, named = arrays(part)
+        result = metrics(labels, probabilities, named, present_only=True)
+        melanoma = labels == MELANOMA
         rows[group] = {
             "images": len(part),
             "lesions": part["lesion_id"].nunique(),
+            "melanomas": int(melanoma.sum()),
             **{name: result[name] for name in ("accuracy", "balanced_accuracy", "malignant_auc")},
+            "melanoma_auc": auc(melanoma, probabilities[:, MELANOMA]),
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
     if by == "age_band":

@@ -34,6 +34,12 @@ from lesions.figures.explanations import (
     map_score_by_class,
     map_scores,
 )
+from lesions.figures.external import (
+    clinic_bars,
+    metrics_by_clinic,
+    reliability_by_clinic,
+    roc_by_clinic,
+)
 from lesions.figures.photographs import (
     augmentation_grid,
     jpeg,
@@ -62,6 +68,7 @@ __all__ = [
     "class_counts_bar",
     "class_counts_pie",
     "class_weights_bar",
+    "clinic_bars",
     "confusion_matrix",
     "dx_type_by_class",
     "ensemble_weights_bar",
@@ -73,6 +80,7 @@ __all__ = [
     "localization_by_class",
     "map_score_by_class",
     "map_scores",
+    "metrics_by_clinic",
     "missing_values",
     "paired_differences",
     "per_class_bars",
@@ -81,8 +89,10 @@ __all__ = [
     "precision_recall_curves",
     "preprocessing_row",
     "probability_bars",
+    "reliability_by_clinic",
     "reliability_diagram",
     "resampling_bars",
+    "roc_by_clinic",
     "roc_curves",
     "several_histories",
     "sex_by_class",

@@ -156,6 +156,22 @@ def publish_metrics(metadata: pd.DataFrame | None = None) -> list[Path]:
     return written
 
 
+def publish_external() -> list[Path]:
+    """Ask the recorded best model for its answers to other clinics' photographs anew.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: If HAM10000 or the external sets are not at hand.
+    """
+    from lesions import inference
+    from lesions.study import other_clinics
+
+    home = data.with_split(data.read_metadata(data.find_photographs()))
+    return other_clinics.publish(inference.Classifier(tta=False), home)
+
+
 def _smaller(png: str) -> str:
     """Return a plot, base64 of a PNG file, with a palette of 256 colours, a third of the size."""
     with Image.open(io.BytesIO(base64.b64decode(png))) as plot, io.BytesIO() as buffer:

@@ -43,7 +43,11 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["LESIONS_BUILD"] = str(build.resolve())
-    for name in ("HAM10000_DIR", "PRETRAINED_DIR"):  # the notebooks run in their own folder
+    for name in (
+        "HAM10000_DIR",
+        "PRETRAINED_DIR",
+        "EXTERNAL_DIR",
+    ):  # the notebooks run in their own folder
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
     rendered = []
@@ -266,6 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "runs": lambda: publishing.publish_runs(build),
                 "metrics": publishing.publish_metrics,
                 "table": publishing.publish_table,
+                "external": publishing.publish_external,
                 "model": lambda: [best_model.publish_model()],
             }
             print(*publishers[chosen.what](), sep="\n")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from lesions import explanation, export
+from lesions import evaluation, explanation, export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line, evaluate, explain, train
 from lesions.cli import export as export_command
@@ -127,15 +127,44 @@ def test_score_on_other_photographs_is_that_of_their_predictions(
     truth.to_csv(tmp_path / "ISIC2018_Task3_Test_GroundTruth.csv", index=False)
     for path in rows["image_path"]:
         (tmp_path / os.path.basename(path)).hardlink_to(path)
-    table, decided, known = evaluate.score(tiny_model, tmp_path, tta=False)
-    from lesions import inference
-
+    found = evaluate.score(tiny_model, tmp_path, tta=False)
     answers = inference.Classifier(tiny_model, tta=False).classify(rows["image_path"])
     predicted = np.array([answer["predicted"] for answer in answers])
     true = rows["dx"].to_numpy()
     recalls = [(predicted[true == code] == code).mean() for code in CODES]
-    assert decided == pytest.approx(np.mean(recalls))
-    assert "macro_auc" in table.index and known == 0
+    assert found.decided == pytest.approx(np.mean(recalls))
+    assert "macro_auc" in found.table.index and found.known == 0 and found.lacking == []
+
+
+def test_a_set_that_lacks_classes_is_scored_and_its_predictions_are_kept(
+    tiny_model, demo_metadata, tmp_path, capsys, fails
+):
+    """A clinic's own folder: a metadata.csv of two diagnoses, without lesion ids."""
+    rows = demo_metadata[demo_metadata["dx"].isin(["mel", "nv"])].groupby("dx").head(4)
+    rows[["image_id", "dx"]].to_csv(tmp_path / "metadata.csv", index=False)
+    for path in rows["image_path"]:
+        (tmp_path / os.path.basename(path)).hardlink_to(path)
+    output = tmp_path / "kept.csv"
+    command = ["evaluate", "--data", tmp_path, "--model", tiny_model, "--no-tta"]
+    with pytest.warns(UserWarning, match="lesion_id"):
+        assert command_line.main([*map(str, command), "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "No photograph here shows akiec, bcc, bkl, df, vasc;" in printed
+    kept = evaluation.read_predictions(output)
+    assert sorted(kept["image_id"]) == sorted(rows["image_id"])
+    classifier = inference.Classifier(tiny_model, tta=False)
+    answers = evaluation.answer(kept, classifier.details)
+    recalls = [(part["predicted"] == code).mean() for code, part in answers.groupby("dx")]
+    assert f"decision rule: {np.mean(recalls):.3f}." in printed
+    paths = rows.set_index("image_id").loc[kept["image_id"], "image_path"]
+    direct = pd.DataFrame(classifier.classify(paths))[list(CODES)].to_numpy(float)
+    assert np.abs(answers[list(CODES)].to_numpy() - direct).max() < 1e-4
+    fails([*command, "--output", tmp_path / "metadata.csv"], "metadata.csv", "reads")
+
+
+def test_options_of_a_score_need_photographs(fails, runs):
+    fails(["evaluate", runs, "--output", "kept.csv"], "--data")
+    fails(["evaluate", runs, "--no-tta"], "--data")
 
 
 def test_lists_in_the_help_are_those_of_the_package():

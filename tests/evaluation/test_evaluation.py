@@ -349,6 +349,12 @@ def test_slices_leave_malignant_auc_open_where_undefined():
     assert np.isnan(table.loc["follow_up", "malignant_auc"])
     assert table.loc["follow_up", "balanced_accuracy"] == table.loc["follow_up", "accuracy"]
     assert 0.5 < table.loc["histo", "malignant_auc"] <= 1
+    by_tone = evaluation.slices(predictions, metadata.assign(skin_tone="tan"), "skin_tone")
+    assert by_tone.loc["tan", "images"] == len(predictions)
+    melanoma = predictions["dx"] == "mel"
+    assert by_tone.loc["tan", "melanomas"] == melanoma.sum()
+    expected = sklearn_metrics.roc_auc_score(melanoma, predictions["mel"])
+    assert by_tone.loc["tan", "melanoma_auc"] == pytest.approx(expected)
     with pytest.raises(ValueError, match="no slices by 'dx'"):
         evaluation.slices(predictions, metadata, "dx")
     with pytest.raises(ValueError, match="no row for 1 predicted"):

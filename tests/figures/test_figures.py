@@ -119,6 +119,14 @@ EXPLORATION = (
     "photographs_per_lesion",
     "split_counts",
 )
+CLINICS = {
+    name: pd.DataFrame(
+        {"home": 0.9, "home_low": 0.85, "home_high": 0.93}
+        | {"there": value, "there_low": value - 0.1, "there_high": value + 0.1},
+        index=["melanoma_auc"],
+    )
+    for name, value in (("ISIC 2017", 0.6), ("PH2", 0.8))
+}
 PLOTS = {
     **{name: (METADATA,) for name in EXPLORATION},
     "class_weights_bar": (WEIGHTS,),
@@ -136,6 +144,10 @@ PLOTS = {
     "slices_plot": (SLICES,),
     "size_against_score": (make_comparison(), "value"),
     "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),
+    "metrics_by_clinic": (CLINICS, ["melanoma_auc"], "Worse elsewhere"),
+    "roc_by_clinic": ({"home": (TRUE_LABELS == 4, PROBABILITIES[:, 4])}, 0.2, "Curves"),
+    "reliability_by_clinic": ({"home": RELIABILITY, "there": RELIABILITY}, "Surer than right"),
+    "clinic_bars": (pd.DataFrame({"a": [0.1, -0.2]}, ["ink", "ruler"]), "Bars", "Change"),
     "map_score_by_class": (EXPLANATIONS,),
     "cascade_curve": (EXPLANATIONS,),
     "flip_rates": (EXPLANATIONS,),
@@ -191,6 +203,15 @@ def test_makes_its_own_figure_without_axes_and_cuts_nothing_off(name):
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert drawn.x0 >= 0 and drawn.y0 >= 0
     assert drawn.x1 <= width and drawn.y1 <= height
+
+
+def test_a_threshold_is_marked_where_its_curve_passes(ax):
+    positive = np.array([True, True, False, False, False])
+    score = np.array([0.9, 0.2, 0.7, 0.1, 0.1])
+    figures.roc_by_clinic({"there": (positive, score)}, 0.5, "One in three", ax=ax)
+    (point,) = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert point.get_xdata()[0] == pytest.approx(1 / 3)
+    assert point.get_ydata()[0] == 0.5
 
 
 def test_class_bars_wear_the_class_colours(ax):

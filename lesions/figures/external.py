@@ -1,0 +1,176 @@
+"""Plots that set one network's figures on other clinics' photographs beside those at home."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from sklearn.metrics import auc, roc_curve
+
+from lesions.figures.style import (
+    GREY,
+    MARKERS,
+    SERIES,
+    axes_or_new,
+    finish,
+    grouped_bars,
+    legend_beside,
+    readable,
+    require_columns,
+)
+
+SIDES = ("home", "there")
+
+
+def metrics_by_clinic(
+    reports: Mapping[str, pd.DataFrame],
+    metrics: Sequence[str],
+    title: str,
+    home: str = "HAM10000",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws metrics of each external set beside the same metrics at home, with 95% intervals.
+
+    Args:
+        reports: Name of a set to its table from `evaluation.external_report`.
+        metrics: Which rows of the tables.
+        title: Title.
+        home: What the home set is called.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes; the hollow marker is the home set, with the classes of the external one.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    ax = axes_or_new(ax, 8.5, 1.2 + 0.32 * len(metrics) * len(reports) * len(SIDES))
+    step = 0.8 / (len(reports) * len(SIDES))
+    for number, (name, report) in enumerate(reports.items()):
+        require_columns(report, [f"{side}{end}" for side in SIDES for end in ("", "_low")], name)
+        for place, side in enumerate(SIDES):
+            rows = report.loc[list(metrics)]
+            height = np.arange(len(rows)) - 0.4 + step * (number * len(SIDES) + place + 0.5)
+            spread = [rows[side] - rows[f"{side}_low"], rows[f"{side}_high"] - rows[side]]
+            ax.errorbar(
+                rows[side],
+                height,
+                xerr=np.maximum(spread, 0),
+                fmt=MARKERS[number],
+                color=SERIES[2 * number],
+                markerfacecolor="white" if side == "home" else SERIES[2 * number],
+                capsize=3,
+                label=name if side == "there" else f"{home}, classes of {name}",
+            )
+    for place in range(1, len(metrics)):
+        ax.axhline(place - 0.5, color="#CCCCCC", linewidth=0.8)
+    ax.set_yticks(
+        range(len(metrics)), [readable(metric).replace(" at ", "\nat ") for metric in metrics]
+    )
+    ax.set(xlim=(0, 1), ylim=(len(metrics) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=2)
+    return finish(ax, title, "Value, with a 95% interval over lesions", "Metric")
+
+
+def roc_by_clinic(
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    threshold: float,
+    title: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws the ROC curve of one class for each set, with one threshold marked on all.
+
+    Args:
+        scores: Name of a set to bool (n,), whether a photograph shows the class, and float (n,),
+            its probability.
+        threshold: A probability, 0 to 1; a photograph counts from it on.
+        title: Title.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_or_new(ax, 8, 5)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance")
+    for number, (name, (positive, score)) in enumerate(scores.items()):
+        false_rate, true_rate, _ = roc_curve(positive, score)
+        colour = "black" if number == 0 else SERIES[2 * (number - 1)]
+        label = f"{name} (AUC {auc(false_rate, true_rate):.2f})"
+        ax.plot(false_rate, true_rate, color=colour, label=label)
+        called = score >= threshold
+        point = called[~positive].mean(), called[positive].mean()
+        ax.plot(*point, marker="o", markersize=9, color=colour, markeredgecolor="white")
+    ax.plot([], [], "o", color=GREY, markersize=9, label="threshold fixed at home")
+    ax.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+    legend_beside(ax)
+    return finish(
+        ax,
+        title,
+        "Other lesions called melanoma (1 - specificity)",
+        "Melanomas found (sensitivity)",
+    )
+
+
+def reliability_by_clinic(
+    tables: Mapping[str, pd.DataFrame], title: str, ax: Axes | None = None
+) -> Axes:
+    """Draws how often predictions come true against how sure the network was, for each set.
+
+    Args:
+        tables: Name of a set to its table from `evaluation.reliability`.
+        title: Title.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes; a dot's area grows with its share of the photographs.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    ax = axes_or_new(ax, 8, 5)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
+    for number, (name, table) in enumerate(tables.items()):
+        require_columns(table, ["confidence", "accuracy", "images"], "reliability")
+        bins = table[table["images"] > 0]
+        share = bins["images"] / bins["images"].sum()
+        error = (share * (bins["accuracy"] - bins["confidence"]).abs()).sum()
+        colour = "black" if number == 0 else SERIES[2 * (number - 1)]
+        ax.plot(
+            bins["confidence"], bins["accuracy"], color=colour, label=f"{name}\n(ECE {error:.2f})"
+        )
+        ax.scatter(
+            bins["confidence"], bins["accuracy"], s=15 + 400 * share, alpha=0.4, color=colour
+        )
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+    legend_beside(ax)
+    return finish(ax, title, "Confidence (highest probability)", "Share of right predictions")
+
+
+def clinic_bars(
+    table: pd.DataFrame,
+    title: str,
+    y_label: str,
+    label_format: str = "{:.0%}",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws bars side by side, a group per row and a colour per column.
+
+    Args:
+        table: Numbers, (groups, series).
+        title: Title.
+        y_label: What the numbers are.
+        label_format: Format of the number on each bar.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_or_new(ax, 8.5, 4.2)
+    grouped_bars(table, ax, label_format)
+    ax.axhline(0, color=GREY, linewidth=0.8)
+    ax.margins(y=0.2)
+    legend_beside(ax)
+    return finish(ax, title, str(table.index.name or "set"), y_label)

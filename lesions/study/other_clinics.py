@@ -1,0 +1,269 @@
+"""What the best model answers to other clinics' photographs: measured once, then read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesions import data
+from lesions.data import artefacts, images, near_duplicates, skin_tone
+from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, rows_of, table
+from lesions.inference import familiarity
+from lesions.networks import views
+from lesions.system.files import replacing
+from lesions.system.folders import REPOSITORY
+
+RECORDED = REPOSITORY / "models" / "external"
+SETS = {"isic2017": "ISIC 2017", "ph2": "PH2"}
+HOME = "home"
+CREDITS = {
+    "isic2017": "ISIC archive (CC0), collected for ISIC 2017: Codella et al., arXiv:1710.05006",
+    "ph2": "PH2, Hospital Pedro Hispano: Mendonça et al., EMBC 2013",
+}
+FACTS = ("distance", "sharpness", "typology_angle", "dark_corners", "home_correlation")
+CHANGED_SET = "isic2017"
+# Photographs of that set on which artefacts are drawn, by diagnosis.
+SAMPLE = {"mel": 24, "nv": 24, "bkl": 12}
+CHANGES = {
+    "ruler": artefacts.draw_ruler,
+    "ink": artefacts.draw_ink,
+    "coloured patch": artefacts.draw_patch,
+    "dark corners": artefacts.draw_dark_corners,
+    "black round frame": artefacts.draw_round_frame,
+    "shades of grey": lambda image, _: images.shades_of_grey(image),
+}
+KNOWN_SIDE = 64  # at which copies of HAM10000's photographs are looked for
+DARK = 40  # grey value, 0 to 255, below which a corner is the tube of the dermatoscope
+
+
+def find_set(name: str, folder=None) -> data.Dataset | None:
+    """Find the photographs of an external set.
+
+    Args:
+        name: A key of `SETS`, which is the name of the folder, too.
+        folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
+
+    Returns:
+        The set; None where no folder is named.
+
+    Raises:
+        ValueError: If a folder is named and the set is not in it.
+    """
+    folder = folder or os.environ.get("EXTERNAL_DIR", "").strip().strip("'\"")
+    if not folder:
+        return None
+    place = Path(os.path.expanduser(folder)) / name
+    if not place.is_dir():
+        raise ValueError(
+            f"EXTERNAL_DIR names {folder}, which holds no folder {name}; put the photographs and "
+            "metadata.csv of that set there."
+        )
+    return data.open_dataset(place, "named by EXTERNAL_DIR")
+
+
+def read_recorded(name: str) -> pd.DataFrame:
+    """Read what is recorded of a set.
+
+    Args:
+        name: A key of `SETS`, or `HOME` for the test split of HAM10000.
+
+    Returns:
+        The columns of predictions.csv, one view of each photograph, with the split "test"; and
+        `FACTS`: distance and sharpness (see `inference.familiarity`), typology_angle (degrees),
+        dark_corners (0 to 4) and home_correlation, the highest correlation with a photograph of
+        HAM10000 (see `data.near_duplicates`; NaN for HAM10000 itself).
+    """
+    frame = pd.read_csv(RECORDED / f"{name}.csv", dtype={"image_id": str, "lesion_id": str})
+    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
+    return frame
+
+
+def write_recorded(frame: pd.DataFrame, path) -> Path:
+    """Write what `read_recorded` reads, and return the path."""
+    with replacing(path) as temporary:
+        columns = [*COLUMNS, *FACTS]
+        frame[columns].to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
+    return Path(path)
+
+
+def home() -> tuple[pd.DataFrame, dict]:
+    """Read what the recorded best model predicts at home.
+
+    Returns:
+        Validation rows of its predictions.csv (the mean of eight views) and the test rows of
+        `read_recorded(HOME)` (one view, as of the external sets); and its metrics.json.
+    """
+    runs = pd.read_csv(REPOSITORY / "models" / "comparison.csv")
+    folder = REPOSITORY / "models" / runs.loc[runs["networks"] == 1, "run"].iloc[0]
+    validation = rows_of(read_predictions(folder / "predictions.csv"), "validation")
+    details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return pd.concat([validation, read_recorded(HOME)], ignore_index=True), details
+
+
+def photographs(name: str, image_ids) -> list[np.ndarray] | None:
+    """Read photographs of an external set.
+
+    Args:
+        name: A key of `SETS`.
+        image_ids: Which, in order.
+
+    Returns:
+        uint8, (height, width, 3), RGB 0-255 each; None where no folder is named.
+
+    Raises:
+        ValueError: As `find_set`, or if a photograph is missing.
+    """
+    dataset = find_set(name)
+    if dataset is None:
+        return None
+    paths = {path.stem: path for path in data.list_photographs(dataset.root)}
+    missing = [image_id for image_id in image_ids if image_id not in paths]
+    if missing:
+        raise ValueError(f"{dataset.root} lacks the photograph {missing[0]}; unpack the set again.")
+    return [images.read_image(paths[image_id]) for image_id in image_ids]
+
+
+def dark_corners(image: np.ndarray) -> int:
+    """Count the corners of a photograph that are black: the round tube of a dermatoscope.
+
+    Args:
+        image: uint8, (size, size, 3), RGB 0-255.
+
+    Returns:
+        0 to 4.
+    """
+    side = len(image) // 20
+    blocks = [image[rows, columns] for rows in _ends(side) for columns in _ends(side)]
+    return sum(bool(np.median(block) < DARK) for block in blocks)
+
+
+def _ends(side: int) -> tuple[slice, slice]:
+    return slice(0, side), slice(-side, None)
+
+
+def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> pd.DataFrame:
+    """Predict photographs, one view each, and measure what else is recorded of them.
+
+    Args:
+        classifier: From `inference.Classifier`, read from an `.h5` file.
+        rows: Table from `data.read_metadata`.
+        known: uint8, (n, size, size, 3), all photographs of HAM10000, to look for copies; None
+            to look for none.
+
+    Returns:
+        What `read_recorded` returns. Probabilities are as the network predicts, before any
+        correction.
+    """
+    fitted, problem = classifier.familiarity()
+    if fitted is None:
+        raise ValueError(problem)
+    parts = []
+    for start in range(0, len(rows), images.CHUNK):
+        part = rows.iloc[start : start + images.CHUNK].assign(split="test")
+        photographs = [images.read_image(path) for path in part["image_path"]]
+        prepared = np.stack([classifier.prepare(one) for one in photographs])
+        patient = classifier.patient_input(len(part), data.patient_features(part))
+        frame = table(part, views.predict(classifier.model, prepared, False, patient))
+        frame["distance"] = fitted.distances(familiarity.features_of(classifier, prepared))
+        frame["sharpness"] = [familiarity.sharpness(one) for one in photographs]
+        frame["typology_angle"] = [skin_tone.typology_angle(one) for one in prepared]
+        frame["dark_corners"] = [dark_corners(one) for one in prepared]
+        frame["home_correlation"] = np.nan
+        if known is not None:
+            found = near_duplicates.find_near_duplicates(prepared, known, above=-1.0)
+            frame["home_correlation"] = found.set_index("row")["correlation"]
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
+
+
+def sample(rows: pd.DataFrame) -> pd.DataFrame:
+    """Choose the photographs on which artefacts are drawn, up to `SAMPLE` of each diagnosis."""
+    chosen = []
+    for code, number in SAMPLE.items():
+        part = rows[rows["dx"] == code].sort_values("image_id")
+        chosen.append(part.sample(min(number, len(part)), random_state=0))
+    return pd.concat(chosen, ignore_index=True)
+
+
+def changed(image: np.ndarray, number: int) -> dict[str, np.ndarray]:
+    """Draw every artefact, alone, on one photograph.
+
+    Args:
+        image: uint8, (height, width, 3), RGB 0-255.
+        number: Seed of the drawing.
+
+    Returns:
+        Name of the change to the changed photograph, in the order of `CHANGES`.
+    """
+    return {name: change(image, np.random.default_rng(number)) for name, change in CHANGES.items()}
+
+
+def measure_changes(classifier, rows: pd.DataFrame) -> pd.DataFrame:
+    """Predict the photographs of `sample`, one view each, with every artefact drawn on them.
+
+    Args:
+        classifier: From `inference.Classifier`.
+        rows: Table from `data.read_metadata`.
+
+    Returns:
+        One row a photograph and change: image_id, dx, change and the seven probabilities, as the
+        network predicts.
+    """
+    parts = []
+    for number, row in enumerate(sample(rows).itertuples()):
+        versions = changed(images.read_image(row.image_path), number)
+        prepared = np.stack([classifier.prepare(one) for one in versions.values()])
+        patient = classifier.patient_input(len(prepared))
+        frame = pd.DataFrame({"image_id": row.image_id, "dx": row.dx, "change": list(versions)})
+        frame[CODES] = views.predict(classifier.model, prepared, False, patient)
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_changes() -> pd.DataFrame:
+    """Read what `measure_changes` found for the recorded best model."""
+    frame = pd.read_csv(RECORDED / "changes.csv", dtype={"image_id": str})
+    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
+    return frame
+
+
+def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
+    """Measure the external sets and the test split of HAM10000, and record both.
+
+    Args:
+        classifier: The recorded best model.
+        home: Table of HAM10000 with a column `split`.
+        folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: If no folder is named, or a set is not in it.
+    """
+    found = {name: find_set(name, folder) for name in SETS}
+    if None in found.values():
+        raise ValueError("No external photographs are named; name their folder by EXTERNAL_DIR.")
+    RECORDED.mkdir(parents=True, exist_ok=True)
+    known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
+    written = []
+    for name, dataset in found.items():
+        rows = data.read_metadata(dataset)
+        frame = measure(classifier, rows, known)
+        written.append(write_recorded(frame, RECORDED / f"{name}.csv"))
+        if name == CHANGED_SET:
+            written.append(write_changes(measure_changes(classifier, rows)))
+    test = home[home["split"] == "test"].reset_index(drop=True)
+    return [*written, write_recorded(measure(classifier, test), RECORDED / f"{HOME}.csv")]
+
+
+def write_changes(frame: pd.DataFrame) -> Path:
+    """Write what `read_changes` reads, and return the path."""
+    path = RECORDED / "changes.csv"
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
+    return path
