@@ -51,6 +51,7 @@ STAGES = {
     "cpu": (
         {"image_size": 128, "epochs": 10},
         LATER_STAGE | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
+        LATER_STAGE | {"image_size": 192, "epochs": 4, "learning_rate": 2e-4} | OVERSAMPLED,
     ),
     "gpu": (
         {},
