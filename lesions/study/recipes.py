@@ -59,6 +59,8 @@ STAGES = {
     ),
 }
 SEEDS = (42, 43, 44)
+# The augmentations that are compared before the fold networks are trained, the mildest first.
+PILOT = ("standard", "colour", "scale", "artefacts")
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
@@ -202,6 +204,16 @@ def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[st
         name: config("cnn", profile, quick, tag=f"balance-{name}", **common | change)
         for name, change in BALANCING.items()
     }
+
+
+def pilot() -> list[Config]:
+    """Return the recipes by which an augmentation is chosen out of fold, on the first fold."""
+    return [
+        config(
+            BEST, "cpu", image_size=128, epochs=7, fold=0, augmentation=name, tag=f"pilot-{name}"
+        )
+        for name in PILOT
+    ]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -202,8 +202,8 @@ def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
     return path
 
 
-def train_queue(build: Path) -> list[Path]:
-    """Train every recipe of the published comparison that has no run yet, one after another.
+def train_queue(build: Path, which: str = "comparison") -> list[Path]:
+    """Train every recipe of a list that has no run yet, one after another.
 
     It may be killed at any moment, by `timeout` too: the next call goes on after the last
     epoch, so that hours of training fit into pieces of ten minutes. Several processes may share
@@ -212,6 +212,7 @@ def train_queue(build: Path) -> list[Path]:
 
     Args:
         build: Folder for everything made here.
+        which: "comparison", the published one, or "pilot", see `recipes.pilot`.
 
     Returns:
         The run folders, found or made, without those that another process is training.
@@ -226,7 +227,7 @@ def train_queue(build: Path) -> list[Path]:
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; name their folder by HAM10000_DIR.")
     runs, folders = build / "runs" / profile, []
-    configs = recipes.queue(profile, metadata)
+    configs = recipes.pilot() if which == "pilot" else recipes.queue(profile, metadata)
     for number, config in enumerate(configs, start=1):
         folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
         if folder is None:
@@ -247,11 +248,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="execute every notebook in order, under build/")
-    commands.add_parser("train", help="train every network of the comparison; resumes when killed")
+    train = commands.add_parser("train", help="train networks one by one; resumes when killed")
+    train.add_argument(
+        "which",
+        nargs="?",
+        default="comparison",
+        choices=("comparison", "pilot"),
+        help="all networks of the comparison, or the pilot that compares augmentations",
+    )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
         "what",
-        choices=("notebooks", "runs", "metrics", "table", "model"),
+        choices=("notebooks", "runs", "metrics", "table", "external", "model"),
         help="which of the results; model: write models/best_model.h5 anew from its metrics.json",
     )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
@@ -263,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "run":
             _report(build, run(build))
         elif chosen.command == "train":
-            print(*train_queue(build), sep="\n")
+            print(*train_queue(build, chosen.which), sep="\n")
         elif chosen.command == "publish":
             publishers = {
                 "notebooks": lambda: publishing.publish_notebooks(build),

@@ -113,3 +113,10 @@ def test_names_of_recorded_runs_stay(ham10000):
         assert training.find_run(configs[name], metadata, ["models"]).name == name
         record = json.loads((Path("models") / name / "config.json").read_text())
         assert training.from_record(record["config"]) == configs[name]
+
+
+def test_the_pilot_differs_in_its_augmentation_alone():
+    configs = recipes.pilot()
+    assert [one.augmentation for one in configs] == list(recipes.PILOT)
+    same = {dataclasses.replace(one, augmentation="none", tag="", fold=None) for one in configs}
+    assert len(same) == 1 and {one.fold for one in configs} == {0}
