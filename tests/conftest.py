@@ -8,15 +8,13 @@ from pathlib import Path
 # TensorFlow reads this once, when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import cv2
-import numpy as np
-import pandas as pd
 import pytest
+from tables import draw_table, write_photographs
 
-from lesions import classes, data
+from lesions import data
 from lesions.data import demo, images
+from lesions.system.folders import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 # The fewest demo photographs that leave seven lesions of every class.
 DEMO_IMAGES = 150
 
@@ -69,28 +67,6 @@ def pretrained():
     if not os.environ.get("PRETRAINED_DIR"):
         pytest.skip("PRETRAINED_DIR does not name a folder of ImageNet weights")
     return Path(os.environ["PRETRAINED_DIR"])
-
-
-def draw_table(lesions=8, photographs=1):
-    """HAM10000's seven columns for `lesions` lesions of every class, `photographs` of each."""
-    rows = [
-        (f"HAM_{code}_{lesion:02d}", code, "histo", 50.0, "female", "back")
-        for code in classes.CODES
-        for lesion in range(lesions)
-        for _ in range(photographs)
-    ]
-    table = pd.DataFrame(rows, columns=["lesion_id", "dx", "dx_type", "age", "sex", "localization"])
-    table.insert(1, "image_id", [f"ISIC_{number:07d}" for number in range(len(table))])
-    return table
-
-
-def write_photographs(folder, image_ids, suffix=".jpg", side=32):
-    """Write one-coloured photographs; each id has its own colour."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image_id in enumerate(image_ids):
-        colour = np.random.default_rng(number).integers(40, 200, 3)
-        picture = np.full((side, side, 3), colour, dtype=np.uint8)
-        assert cv2.imwrite(str(folder / f"{image_id}{suffix}"), picture)
 
 
 @pytest.fixture

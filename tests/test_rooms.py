@@ -4,7 +4,8 @@ import ast
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
-from conftest import REPOSITORY
+
+from lesions.system.folders import REPOSITORY
 
 PACKAGE = REPOSITORY / "lesions"
 # A room may import those of the lines above its own, and nothing else.

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
 
 from lesions import evaluation, explanation, export, inference
 from lesions.classes import CODES
@@ -17,6 +16,7 @@ from lesions.cli import command_line, evaluate, explain, train
 from lesions.cli import export as export_command
 from lesions.evaluation import answering, predictions
 from lesions.networks import models
+from lesions.system.folders import REPOSITORY
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
 
 from lesions import evaluation, inference
@@ -18,6 +17,7 @@ from lesions.classes import CODES
 from lesions.cli import answers_table, command_line
 from lesions.data import images
 from lesions.networks import models, views
+from lesions.system.folders import REPOSITORY
 
 BAD = ("zero.jpg", "truncated.jpg", "text.jpg", "one_pixel.png")
 

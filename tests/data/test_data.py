@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, draw_table, write_photographs
+from tables import draw_table, write_photographs
 
 from lesions import classes, data
 from lesions.data import demo, finding
+from lesions.system.folders import REPOSITORY
 
 
 def read(folder):

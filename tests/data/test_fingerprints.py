@@ -5,7 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_table, write_photographs
+from tables import draw_table, write_photographs
 
 from lesions import data
 from lesions.data import fingerprints

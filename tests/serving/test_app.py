@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 
 from lesions import classes
 from lesions.inference import familiarity
 from lesions.serving.texts import TEXTS
+from lesions.system.folders import REPOSITORY
 
 testing = pytest.importorskip(
     "streamlit.testing.v1", reason="streamlit is not installed; see requirements-app.txt"

@@ -11,10 +11,10 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
 
 from lesions import classes
+from lesions.system.folders import REPOSITORY
 
 pytest.importorskip("streamlit", reason="streamlit is not installed; see requirements-app.txt")
 pytest.importorskip("qrcode", reason="qrcode is not installed; see requirements-app.txt")

@@ -14,11 +14,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
 
 from lesions import classes
 from lesions.serving import Assessor
+from lesions.system.folders import REPOSITORY
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed; see requirements-dev.txt")
 for package in ("fastapi", "uvicorn", "python_multipart"):

@@ -7,13 +7,13 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 
 from lesions import evaluation
 from lesions.data import images
 from lesions.evaluation import patient_data
 from lesions.explanation import explainer
 from lesions.inference import familiarity
+from lesions.system.folders import REPOSITORY
 
 MODULES = ("answer", "crop", "heatmap", "picture", "resize")
 

@@ -14,13 +14,13 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 
 from lesions import classes, inference
 from lesions.data import images
 from lesions.evaluation import patient_data
 from lesions.explanation import Explainer
 from lesions.inference import familiarity
+from lesions.system.folders import REPOSITORY
 
 webdriver = pytest.importorskip(
     "selenium.webdriver", reason="selenium is not installed; see requirements-dev.txt"

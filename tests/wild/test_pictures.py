@@ -16,11 +16,11 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image, ImageCms
 
 from lesions import data
 from lesions.data import bounded, images, jpeg
+from lesions.system.folders import REPOSITORY
 
 SIDE = 64
 

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_table, write_photographs
+from tables import draw_table, write_photographs
 
 from lesions import classes, data
 from lesions.evaluation import predictions
