@@ -183,6 +183,8 @@ def _smaller(png: str) -> str:
 def _strip(notebook: nbformat.NotebookNode) -> None:
     """Remove what belongs to one machine or one run, and compress the plots."""
     for cell in notebook.cells:
+        if "outputs" in cell:  # what libraries write to stderr is of this machine
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output["data"]["image/png"] = _smaller(output["data"]["image/png"])

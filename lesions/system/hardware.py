@@ -10,6 +10,8 @@ from pathlib import Path
 
 import keras
 
+from lesions.system import console
+
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -19,7 +21,8 @@ def gpus() -> list[str]:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        devices = tf.config.list_physical_devices("GPU")
+        with console.quiet_stderr():  # without a GPU, CUDA's driver complains here
+            devices = tf.config.list_physical_devices("GPU")
         details = [tf.config.experimental.get_device_details(device) for device in devices]
         return [detail.get("device_name", "GPU") for detail in details]
     if backend == "jax":
