@@ -169,7 +169,9 @@ def clinic_bars(
         The axes.
     """
     ax = axes_or_new(ax, 8.5, 4.2)
-    grouped_bars(table, ax, label_format)
+    # Names of two words stand on two lines, so that neighbours do not touch.
+    lines = table.rename(index=lambda name: str(name).replace(" ", "\n"))
+    grouped_bars(lines, ax, label_format)
     ax.axhline(0, color=GREY, linewidth=0.8)
     ax.margins(y=0.2)
     legend_beside(ax)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lesions import data
 from lesions.data import artefacts, images, near_duplicates, skin_tone
-from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, rows_of, table
+from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, table
 from lesions.inference import familiarity
 from lesions.networks import views
 from lesions.system.files import replacing
@@ -19,7 +19,6 @@ from lesions.system.folders import REPOSITORY
 
 RECORDED = REPOSITORY / "models" / "external"
 SETS = {"isic2017": "ISIC 2017", "ph2": "PH2"}
-HOME = "home"
 CREDITS = {
     "isic2017": "ISIC archive (CC0), collected for ISIC 2017: Codella et al., arXiv:1710.05006",
     "ph2": "PH2, Hospital Pedro Hispano: Mendonça et al., EMBC 2013",
@@ -69,13 +68,13 @@ def read_recorded(name: str) -> pd.DataFrame:
     """Read what is recorded of a set.
 
     Args:
-        name: A key of `SETS`, or `HOME` for the test split of HAM10000.
+        name: A key of `SETS`.
 
     Returns:
         The columns of predictions.csv, one view of each photograph, with the split "test"; and
         `FACTS`: distance and sharpness (see `inference.familiarity`), typology_angle (degrees),
         dark_corners (0 to 4) and home_correlation, the highest correlation with a photograph of
-        HAM10000 (see `data.near_duplicates`; NaN for HAM10000 itself).
+        HAM10000 (see `data.near_duplicates`; NaN where none were looked for).
     """
     frame = pd.read_csv(RECORDED / f"{name}.csv", dtype={"image_id": str, "lesion_id": str})
     frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
@@ -94,14 +93,12 @@ def home() -> tuple[pd.DataFrame, dict]:
     """Read what the recorded best model predicts at home.
 
     Returns:
-        Validation rows of its predictions.csv (the mean of eight views) and the test rows of
-        `read_recorded(HOME)` (one view, as of the external sets); and its metrics.json.
+        predictions.csv of its run, the mean of eight views; and metrics.json of its run.
     """
     runs = pd.read_csv(REPOSITORY / "models" / "comparison.csv")
     folder = REPOSITORY / "models" / runs.loc[runs["networks"] == 1, "run"].iloc[0]
-    validation = rows_of(read_predictions(folder / "predictions.csv"), "validation")
     details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return pd.concat([validation, read_recorded(HOME)], ignore_index=True), details
+    return read_predictions(folder / "predictions.csv"), details
 
 
 def photographs(name: str, image_ids) -> list[np.ndarray] | None:
@@ -232,11 +229,11 @@ def read_changes() -> pd.DataFrame:
 
 
 def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
-    """Measure the external sets and the test split of HAM10000, and record both.
+    """Measure the external sets and record what is found.
 
     Args:
         classifier: The recorded best model.
-        home: Table of HAM10000 with a column `split`.
+        home: Table of HAM10000, whose copies are looked for.
         folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
 
     Returns:
@@ -257,8 +254,7 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
         written.append(write_recorded(frame, RECORDED / f"{name}.csv"))
         if name == CHANGED_SET:
             written.append(write_changes(measure_changes(classifier, rows)))
-    test = home[home["split"] == "test"].reset_index(drop=True)
-    return [*written, write_recorded(measure(classifier, test), RECORDED / f"{HOME}.csv")]
+    return written
 
 
 def write_changes(frame: pd.DataFrame) -> Path:

@@ -1,0 +1,204 @@
+"""What is recorded of other clinics' photographs, and what notebook 10 says of it."""
+
+import os
+import re
+
+import cv2
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, write_photographs
+
+from lesions import data, evaluation, inference
+from lesions.classes import CODES
+from lesions.data import images, near_duplicates, skin_tone
+from lesions.networks import views
+from lesions.study import other_clinics
+
+NOTEBOOK = REPOSITORY / "notebooks" / "10_other_clinics.ipynb"
+
+
+@pytest.fixture
+def external():
+    if not os.environ.get("EXTERNAL_DIR"):
+        pytest.skip("EXTERNAL_DIR does not name the photographs of other clinics")
+
+
+def test_sets_are_found_below_external_dir(tmp_path, monkeypatch, one_sentence):
+    monkeypatch.delenv("EXTERNAL_DIR", raising=False)
+    assert other_clinics.find_set("ph2") is None
+    assert other_clinics.photographs("ph2", ["IMD003"]) is None
+    monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path))
+    with pytest.raises(ValueError) as error:
+        other_clinics.find_set("ph2")
+    one_sentence(error, "EXTERNAL_DIR", "ph2")
+    write_photographs(tmp_path / "ph2" / "images", ["IMD003", "IMD009"])
+    table = pd.DataFrame({"image_id": ["IMD003", "IMD009"], "dx": ["nv", "mel"]})
+    table.to_csv(tmp_path / "ph2" / "metadata.csv", index=False)
+    assert other_clinics.find_set("ph2").source.endswith("(named by EXTERNAL_DIR)")
+    found = other_clinics.photographs("ph2", ["IMD009", "IMD003"])
+    direct = images.read_image(tmp_path / "ph2" / "images" / "IMD009.jpg")
+    assert (found[0] == direct).all() and not (found[0] == found[1]).all()
+    with pytest.raises(ValueError) as error:
+        other_clinics.photographs("ph2", ["IMD111"])
+    one_sentence(error, "IMD111")
+
+
+def test_dark_corners_are_counted():
+    image = np.full((192, 192, 3), 180, np.uint8)
+    assert other_clinics.dark_corners(image) == 0
+    framed = cv2.circle(np.zeros_like(image), (96, 96), 96, (180, 160, 150), -1)
+    assert other_clinics.dark_corners(framed) == 4
+    image[:20, :20] = 5
+    assert other_clinics.dark_corners(image) == 1
+
+
+def test_every_change_changes_and_is_drawn_alike_again():
+    image = np.random.default_rng(0).integers(60, 220, (96, 96, 3), dtype=np.uint8)
+    image[..., 2] //= 2
+    once, again = other_clinics.changed(image, 3), other_clinics.changed(image, 3)
+    assert list(once) == list(other_clinics.CHANGES)
+    for name, picture in once.items():
+        assert (picture == again[name]).all()
+        assert (picture != image).any(), name
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_model, demo_metadata):
+    classifier = inference.Classifier(tiny_model, tta=False)
+    rows = demo_metadata[demo_metadata["dx"].isin(["mel", "nv"])].groupby("dx").head(3)
+    rows = rows.reset_index(drop=True)
+    known = np.stack([images.prepare(path, 64) for path in demo_metadata["image_path"]])
+    return classifier, rows, other_clinics.measure(classifier, rows, known)
+
+
+def test_measuring_a_set_records_its_predictions_and_its_copies(measured, tmp_path, monkeypatch):
+    classifier, rows, frame = measured
+    prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
+    direct = views.predict(classifier.model, prepared, tta=False)
+    assert np.abs(frame[list(CODES)].to_numpy() - direct).max() < 1e-6
+    # They are in the set that copies are looked for in.
+    assert (frame["home_correlation"] > 0.97).all()
+    monkeypatch.setattr(other_clinics, "RECORDED", tmp_path)
+    other_clinics.write_recorded(frame, tmp_path / "ph2.csv")
+    read = other_clinics.read_recorded("ph2")
+    assert read["image_id"].tolist() == rows["image_id"].tolist()
+    assert np.allclose(read[list(CODES)], frame[list(CODES)], atol=1e-4)
+    assert set(read["split"]) == {"test"}
+
+
+def test_changes_are_those_of_the_changed_photographs(measured):
+    classifier, rows, _ = measured
+    frame = other_clinics.measure_changes(classifier, rows)
+    kinds = len(other_clinics.CHANGES)
+    chosen = other_clinics.sample(rows)
+    assert len(frame) == kinds * len(chosen) == kinds * len(rows)
+    picture = other_clinics.changed(images.read_image(chosen["image_path"][1]), 1)["ink"]
+    direct = views.predict(classifier.model, classifier.prepare(picture)[None], tta=False)
+    row = frame[(frame["image_id"] == chosen["image_id"][1]) & (frame["change"] == "ink")]
+    assert np.abs(row[list(CODES)].to_numpy() - direct).max() < 1e-5
+
+
+def test_recorded_sets_are_whole(external):
+    for name in other_clinics.SETS:
+        frame = other_clinics.read_recorded(name)
+        listed = pd.read_csv(other_clinics.find_set(name).metadata_file, dtype=str)
+        merged = frame.merge(listed, on="image_id", suffixes=("", "_listed"))
+        assert len(merged) == len(frame) == len(listed)
+        assert (merged["dx"] == merged["dx_listed"]).all()
+
+
+def test_best_model_answers_other_clinics_as_recorded(external):
+    classifier = inference.Classifier(tta=False)
+    rows = data.read_metadata(other_clinics.find_set("ph2")).sample(8, random_state=1)
+    found = other_clinics.measure(classifier, rows.reset_index(drop=True)).set_index("image_id")
+    recorded = other_clinics.read_recorded("ph2").set_index("image_id").loc[found.index]
+    codes = list(CODES)
+    assert np.abs(found[codes].to_numpy() - recorded[codes].to_numpy()).max() < 2e-3
+    for name in ("distance", "sharpness", "typology_angle", "dark_corners"):
+        assert np.allclose(found[name], recorded[name], rtol=0.01, atol=0.01), name
+
+
+@pytest.fixture(scope="module")
+def reports():
+    home, details = other_clinics.home()
+    sets = {name: other_clinics.read_recorded(name) for name in other_clinics.SETS}
+    return {
+        name: evaluation.external_report(frame, home, details, resamples=1000)
+        for name, frame in sets.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def prose():
+    cells = nbformat.read(NOTEBOOK, 4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def numbers(text, pattern):
+    """The numbers of the one place in a text that a pattern with groups describes."""
+    (found,) = set(re.findall(pattern, text))
+    return [float(one) for one in found]
+
+
+def test_prose_of_the_notebook_is_what_the_recorded_predictions_say(prose, reports):
+    isic, ph2 = reports["isic2017"], reports["ph2"]
+    checked = {
+        r"from (\.\d+) at home to (\.\d+) \[(\.\d+), (\.\d+)\] on ISIC 2017": (
+            isic,
+            [("melanoma_auc", side) for side in ("home", "there", "there_low", "there_high")],
+        ),
+        r"On PH2 it is (\.\d+) \[(\.\d+), (\.\d+)\], against (\.\d+) at home": (
+            ph2,
+            [("melanoma_auc", side) for side in ("there", "there_low", "there_high", "home")],
+        ),
+        r"finds (\.\d+) of the melanomas of ISIC 2017 and (\.\d+) of those at home": (
+            isic,
+            [("sensitivity_at_home_threshold", side) for side in ("there", "home")],
+        ),
+        r"specificity there is (\.\d+), and (\.\d+) at home": (
+            isic,
+            [("specificity_at_home_threshold", side) for side in ("there", "home")],
+        ),
+        r"fitted on ISIC 2017 itself finds (\.\d+), at home (\.\d+)": (
+            isic,
+            [("melanoma_sensitivity_at_90_specificity", side) for side in ("there", "home")],
+        ),
+        r"On PH2 the threshold of home finds (\.\d+) and has a specificity of (\.\d+)": (
+            ph2,
+            [
+                ("sensitivity_at_home_threshold", "there"),
+                ("specificity_at_home_threshold", "there"),
+            ],
+        ),
+        r"Balanced accuracy over the labelled diagnoses falls from (\.\d+) to (\.\d+) on ISIC": (
+            isic,
+            [("balanced_accuracy", side) for side in ("home", "there")],
+        ),
+        r"error grows from (\.\d+) at home to (\.\d+) on ISIC 2017": (
+            isic,
+            [("expected_calibration_error", side) for side in ("home", "there")],
+        ),
+    }
+    for pattern, (report, places) in checked.items():
+        computed = [report.loc[place] for place in places]
+        assert numbers(prose, pattern) == pytest.approx(computed, abs=0.0075), pattern
+
+
+def test_no_photograph_of_another_clinic_stands_in_the_training_set(prose):
+    highest = {
+        name: other_clinics.read_recorded(name)["home_correlation"].max()
+        for name in other_clinics.SETS
+    }
+    assert max(highest.values()) < near_duplicates.SAME_ABOVE
+    told = numbers(prose, r"highest correlation is (\.\d+) for ISIC 2017 and (\.\d+) for PH2")
+    assert told == pytest.approx([highest["isic2017"], highest["ph2"]], abs=0.0015)
+
+
+def test_dark_skin_is_counted_before_anything_is_said_of_it(prose):
+    frame = other_clinics.read_recorded("isic2017")
+    tones = frame["typology_angle"].map(skin_tone.tone)
+    (told,) = set(re.findall(r"(\d+) of ([\d,]+) photographs of ISIC 2017 show brown or", prose))
+    assert int(told[0]) == tones.isin(["brown", "dark"]).sum()
+    assert int(told[1].replace(",", "")) == len(frame)
