@@ -255,7 +255,8 @@ def test_best_model_answers_as_recorded(best, ham10000):
     some = frame[frame["split"] == "test"].sample(12, random_state=0)
     pictures = [classifier.prepare(path) for path in metadata.loc[some["image_id"], "image_path"]]
     answers = views.predict(classifier.model, np.stack(pictures))
-    assert np.abs(answers - some[list(classes.CODES)].to_numpy()).max() < 1e-3
+    # Recorded before the weights were stored in 16 bits.
+    assert np.abs(answers - some[list(classes.CODES)].to_numpy()).max() < 5e-3
 
 
 # A path into somebody's home folder, or into a temporary one: nobody else has it.
