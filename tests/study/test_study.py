@@ -29,6 +29,7 @@ NAMES = [
     "07_why_not_97_percent",
     "08_grad_cam",
     "09_use_the_model",
+    "10_other_clinics",
 ]
 NOTEBOOKS = publishing.notebooks()
 README = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def code_cells(path: Path) -> list:
     return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
 
 
-def test_the_nine_notebooks_are_there_and_in_the_readme():
+def test_the_notebooks_are_there_and_in_the_readme():
     assert [path.stem for path in NOTEBOOKS] == NAMES
     for path in NOTEBOOKS:
         assert f"(notebooks/{path.name})" in README
