@@ -162,7 +162,7 @@ def test_lite_file_without_its_description_is_refused(lite_files, tmp_path, one_
     described = lite_files["float32"].with_name("float32.tflite.json").read_text()
     lonely.with_name("lonely.tflite.json").write_text(described)
     lonely.write_bytes(b"text")
-    with pytest.raises(ValueError, match="not a TensorFlow Lite network"):
+    with pytest.raises(ValueError, match="is not the file that lonely.tflite.json describes"):
         inference.Classifier(lonely)
 
 

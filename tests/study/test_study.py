@@ -18,6 +18,7 @@ from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
 from lesions.study import best_model, publishing, readme, recipes, running
+from lesions.training import runs
 
 NAMES = [
     "01_explore_data",
@@ -125,7 +126,8 @@ def test_links_lead_somewhere():
 
 
 def test_readme_is_short():
-    assert len(README.split()) <= 1500
+    words = [word for word in README.split() if re.search(r"\w", word)]
+    assert len(words) <= 1500
     table = shown("results").splitlines()
     rows = [line for line in table if line.startswith("|")]
     assert len(rows) <= 12 and all(line.count("|") == 5 for line in rows)
@@ -377,10 +379,10 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
 
 def test_several_processes_share_the_queue(tmp_path):
     path = tmp_path / training.LOCK
-    with training._claim(path):
-        with pytest.raises(training.Busy, match="Another process trains"), training._claim(path):
+    with runs._claim(path):
+        with pytest.raises(training.Busy, match="Another process trains"), runs._claim(path):
             pass
-    with training._claim(path):
+    with runs._claim(path):
         pass
 
 
