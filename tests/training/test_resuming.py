@@ -11,7 +11,7 @@ import pytest
 
 from lesions import classes, training
 from lesions.system import hardware
-from lesions.training import checkpoint
+from lesions.training import checkpoint, runs
 
 CODES = list(classes.CODES)
 RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "predictions.csv"]
@@ -98,7 +98,7 @@ def test_earlier_run_is_replaced_whole(tmp_path):
     for folder, text in ((work, "new"), (final, "old")):
         folder.mkdir()
         (folder / "metrics.json").write_text(text)
-    training._replace_folder(work, final)
+    runs._replace_folder(work, final)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (final / "metrics.json").read_text() == "new"
 
