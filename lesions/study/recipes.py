@@ -12,7 +12,7 @@ from lesions.system import hardware
 from lesions.system.folders import REPOSITORY
 from lesions.training import Config, find_run, run_name
 
-# In 150 steps at most, new views and dropout slow learning down more than they help.
+# In 150 steps at most, new views slow learning down more than they help.
 FEW_STEPS = {"augmentation": "none", "dropout": 0.0}
 PROFILES = {
     # Synthetic images, minutes on a laptop. Networks start from the one that the repository ships,
