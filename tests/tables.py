@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes
+from lesions.evaluation import predictions
 
 
 def draw_table(lesions=8, photographs=1):
@@ -27,3 +28,20 @@ def write_photographs(folder, image_ids, suffix=".jpg", side=32):
         colour = np.random.default_rng(number).integers(40, 200, 3)
         picture = np.full((side, side, 3), colour, dtype=np.uint8)
         assert cv2.imwrite(str(folder / f"{image_id}{suffix}"), picture)
+
+
+def drawn_predictions(sharpness, count=140, seed=0):
+    """Predictions that lean towards the truth by `sharpness`; half of them are validation."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 7
+    logits = random.normal(size=(count, 7)) + sharpness * np.eye(7)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rows = pd.DataFrame(
+        {
+            "image_id": [f"ISIC_{number:07d}" for number in range(count)],
+            "lesion_id": [f"HAM_{number:07d}" for number in range(count)],
+            "split": np.where(np.arange(count) % 2 == (labels % 2), "validation", "test"),
+            "dx": np.array(classes.CODES)[labels],
+        }
+    )
+    return predictions.table(rows, probabilities)

@@ -1,30 +1,13 @@
 """predictions.csv, written and read."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from tables import drawn_predictions as frame
 
 from lesions import classes
 from lesions.evaluation import predictions
 
 CODES = list(classes.CODES)
-
-
-def frame(sharpness, count=140, seed=0):
-    """Predictions that lean towards the truth by `sharpness`; half of them are validation."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 7
-    logits = random.normal(size=(count, 7)) + sharpness * np.eye(7)[labels]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    rows = pd.DataFrame(
-        {
-            "image_id": [f"ISIC_{number:07d}" for number in range(count)],
-            "lesion_id": [f"HAM_{number:07d}" for number in range(count)],
-            "split": np.where(np.arange(count) % 2 == (labels % 2), "validation", "test"),
-            "dx": np.array(CODES)[labels],
-        }
-    )
-    return predictions.table(rows, probabilities)
 
 
 def test_file_round_trip(tmp_path):
