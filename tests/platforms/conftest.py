@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,9 @@ from lesions.data import demo
 sys.path.insert(0, str(Path(__file__).parent))
 import prepare
 
-REPOSITORY = prepare.HERE.parents[1]
 # Where a session shows its folders; the empty folders that this needs are removed at the end.
 KAGGLE, COLAB, CLONE = Path("/kaggle"), Path("/content"), Path("/tmp/study")
 ABSENT = [place for place in (KAGGLE, COLAB, CLONE) if not place.exists()]
-ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+(?= /tmp/study)")
 
 
 def pytest_sessionfinish(session):
@@ -52,10 +49,10 @@ def checkout(tmp_path_factory):
     """What git would clone: the files that are tracked, or would be."""
     folder = tmp_path_factory.mktemp("checkout") / "study"
     listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=prepare.REPOSITORY
     )
     for name in filter(None, listed.decode().split("\0")):
-        source, target = REPOSITORY / name, folder / name
+        source, target = prepare.REPOSITORY / name, folder / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)

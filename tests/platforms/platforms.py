@@ -8,7 +8,7 @@ import os
 
 import nbformat
 import pytest
-from conftest import ADDRESS, REPOSITORY
+from prepare import ADDRESS, REPOSITORY
 from prepare import HERE, PLATFORMS
 
 SESSION = HERE / "session.py"

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ENVIRONMENTS = HERE.parents[1] / ".venv-platforms"
+REPOSITORY = HERE.parents[1]
+ENVIRONMENTS = REPOSITORY / ".venv-platforms"
+# The address of the repository where a setup cell clones it.
+ADDRESS = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+(?= /tmp/study)")
 PLATFORMS = ("kaggle", "colab")
 
 

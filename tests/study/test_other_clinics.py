@@ -8,13 +8,14 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, write_photographs
+from tables import write_photographs
 
 from lesions import data, evaluation, inference
 from lesions.classes import CODES
 from lesions.data import images, near_duplicates, skin_tone
 from lesions.networks import views
 from lesions.study import other_clinics
+from lesions.system.folders import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "10_other_clinics.ipynb"
 
