@@ -222,9 +222,7 @@ def pilot() -> list[Config]:
     The last epoch is kept: the rows of the fold decide between the recipes, not between epochs.
     """
     common = {"image_size": 128, "epochs": 7, "fold": 0, "keep": "last"}
-    return [
-        config(BEST, "cpu", augmentation=name, tag=f"pilot-{name}", **common) for name in PILOT
-    ]
+    return [config(BEST, "cpu", augmentation=name, tag=f"pilot-{name}", **common) for name in PILOT]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

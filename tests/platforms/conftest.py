@@ -49,7 +49,8 @@ def checkout(tmp_path_factory):
     """What git would clone: the files that are tracked, or would be."""
     folder = tmp_path_factory.mktemp("checkout") / "study"
     listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=prepare.REPOSITORY
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=prepare.REPOSITORY,
     )
     for name in filter(None, listed.decode().split("\0")):
         source, target = prepare.REPOSITORY / name, folder / name

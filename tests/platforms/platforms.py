@@ -8,8 +8,7 @@ import os
 
 import nbformat
 import pytest
-from prepare import ADDRESS, REPOSITORY
-from prepare import HERE, PLATFORMS
+from prepare import ADDRESS, HERE, PLATFORMS, REPOSITORY
 
 SESSION = HERE / "session.py"
 NOTEBOOKS = ("01_explore_data", "06_compare_models", "08_grad_cam", "09_use_the_model")
