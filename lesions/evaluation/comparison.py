@@ -83,7 +83,8 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
 
     Args:
         run_folders: Folders that hold config.json, metrics.json and predictions.csv. Runs that
-            differ only in their fold and seed become one entry.
+            differ only in their fold, seed and earlier stage become one entry once they cover all
+            folds; before, they are left out.
 
     Returns:
         Name to entry. Where there are several, the last is "ensemble": of the fold entries if
@@ -92,16 +93,16 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     Raises:
         ValueError: If there is no folder, one lacks a file, or its predictions cannot be used.
     """
-    runs = [_read(Path(folder)) for folder in run_folders]
+    runs = [read_entry(Path(folder)) for folder in run_folders]
     if not runs:
         raise ValueError("There is no run folder to compare; train one or name one.")
     found = {run.name: run for run in runs if run.record.get("fold") is None}
     folds: dict[str, list[Entry]] = {}
     for run in runs:
         if run.record.get("fold") is not None:
-            recipe = {**run.record["config"], "fold": None, "seed": None}
+            recipe = {**run.record["config"], "fold": None, "seed": None, "start": None}
             folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
-    of_folds = [_of_folds(group) for group in folds.values()]
+    of_folds = [_of_folds(group) for group in folds.values() if _is_whole(group)]
     found |= {entry.name: entry for entry in of_folds}
     members = of_folds or list(found.values())
     if len(members) > 1:
@@ -163,8 +164,12 @@ def class_balance(config: dict) -> str:
     return " and ".join(parts) or "none"
 
 
-def _read(folder: Path) -> Entry:
-    """Read one run folder and fit its correction and rule anew."""
+def read_entry(folder: Path) -> Entry:
+    """Read one run folder, and fit its correction and decision rule on its validation rows.
+
+    Raises:
+        ValueError: If the folder lacks a file or its predictions cannot be used.
+    """
     for name in ("config.json", "metrics.json", "predictions.csv"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
@@ -201,6 +206,13 @@ def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) 
     }
     members = more.pop("members", {})
     return Entry(name, {**record, **more}, predictions, fit(predictions, frequencies), members)
+
+
+def _is_whole(runs: list[Entry]) -> bool:
+    """Check whether the networks of one recipe have predicted every row out of fold."""
+    images = runs[0].record["images"]
+    predicted = sum(len(rows_of(run.predictions, "validation")) for run in runs)
+    return predicted == images["train"] + images["validation"]
 
 
 def _of_folds(runs: list[Entry]) -> Entry:

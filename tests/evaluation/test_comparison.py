@@ -10,7 +10,7 @@ from lesions import evaluation
 from lesions.evaluation import comparison
 
 
-def write_run(folder, predictions, **config):
+def write_run(folder, predictions, images=None, **config):
     folder.mkdir()
     predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
     record = {
@@ -20,6 +20,7 @@ def write_run(folder, predictions, **config):
         "seconds": 90.0,
         "parameters": 1234,
         "epochs_trained": 5,
+        "images": images or {},
     }
     (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
     correction = evaluation.Correction(class_frequencies=tuple(FREQUENCIES)).to_details()
@@ -72,8 +73,11 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
     runs = []
     for number in range(2):
         own = whole["split"].eq("test") | whole.index.isin(validation[number::2])
-        runs.append(write_run(tmp_path / f"f{number}", whole[own], fold=number, seed=number))
+        images = {"train": len(validation) // 2, "validation": len(validation) // 2}
+        own_start = {"fold": number, "seed": number, "start": f"stage1-{number}"}
+        runs.append(write_run(tmp_path / f"f{number}", whole[own], images, **own_start))
     runs.append(write_run(tmp_path / "single", whole, epochs=3))
+    assert set(comparison.entries(runs[1:])) == {"single"}  # one fold alone is none
     found = comparison.entries(runs)
     (name,) = [name for name in found if "folds" in name]
     assert set(found) == {name, "single"}
