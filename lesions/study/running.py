@@ -20,7 +20,7 @@ from lesions.system import allocator, console
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
     from lesions import classes, data
-    from lesions.study import best_model, publishing
+    from lesions.study import best_model, pilot, publishing
     from lesions.study.publishing import REPOSITORY, latest_runs, notebooks
 
 
@@ -259,8 +259,9 @@ def main(arguments: list[str] | None = None) -> int:
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
         "what",
-        choices=("notebooks", "runs", "metrics", "table", "external", "model"),
-        help="which of the results; model: write models/best_model.h5 anew from its metrics.json",
+        choices=("notebooks", "runs", "pilot", "metrics", "table", "external", "model"),
+        help="which of the results; pilot: the runs of the pilot, with what they predict for "
+        "ISIC 2017; model: write models/best_model.h5 anew from its metrics.json",
     )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
@@ -276,6 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
             publishers = {
                 "notebooks": lambda: publishing.publish_notebooks(build),
                 "runs": lambda: publishing.publish_runs(build),
+                "pilot": lambda: pilot.publish(build),
                 "metrics": publishing.publish_metrics,
                 "table": publishing.publish_table,
                 "external": publishing.publish_external,
