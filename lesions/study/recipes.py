@@ -71,6 +71,12 @@ STAGES = {
 SEEDS = (42, 43, 44)
 # The augmentations that are compared before the fold networks are trained, the mildest first.
 PILOT = ("standard", "colour", "scale", "artefacts")
+# The networks of the five folds, from ImageNet at 128 px and on from there at 192 px. The last
+# epoch is kept: the rows of a fold decide between recipes, not between epochs.
+FOLD_STAGES = (
+    {"image_size": 128, "epochs": 7, "keep": "last"},
+    {"image_size": 192, "epochs": 4, "keep": "last", "head_epochs": 0, "learning_rate": 2e-4},
+)
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
@@ -217,12 +223,28 @@ def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[st
 
 
 def pilot() -> list[Config]:
-    """Return the recipes by which an augmentation is chosen out of fold, on the first fold.
+    """Return the recipes by which an augmentation is chosen out of fold, on the first fold."""
+    return [
+        config(BEST, "cpu", fold=0, augmentation=name, tag=f"pilot-{name}", **FOLD_STAGES[0])
+        for name in PILOT
+    ]
 
-    The last epoch is kept: the rows of the fold decide between the recipes, not between epochs.
+
+def folds(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
+    """Return the recipes of the fold networks, both stages of one fold after the other.
+
+    Args:
+        metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
+        augmentation: The augmentation that the pilot chose.
     """
-    common = {"image_size": 128, "epochs": 7, "fold": 0, "keep": "last"}
-    return [config(BEST, "cpu", augmentation=name, tag=f"pilot-{name}", **common) for name in PILOT]
+    configs = []
+    for fold in range(data.FOLDS):
+        start = ""
+        for changes in FOLD_STAGES:
+            one = {"fold": fold, "seed": SEEDS[0] + fold, "augmentation": augmentation}
+            configs.append(config(BEST, "cpu", start=start, **one, **changes))
+            start = run_name(configs[-1], metadata)
+    return configs
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -212,7 +212,8 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
 
     Args:
         build: Folder for everything made here.
-        which: "comparison", the published one, or "pilot", see `recipes.pilot`.
+        which: "comparison", the published one; "pilot", see `recipes.pilot`; or "folds", see
+            `recipes.folds`.
 
     Returns:
         The run folders, found or made, without those that another process is training.
@@ -227,7 +228,12 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; name their folder by HAM10000_DIR.")
     runs, folders = build / "runs" / profile, []
-    configs = recipes.pilot() if which == "pilot" else recipes.queue(profile, metadata)
+    queues = {
+        "comparison": lambda: recipes.queue(profile, metadata),
+        "pilot": recipes.pilot,
+        "folds": lambda: recipes.folds(metadata, pilot.choose(pilot.compare())),
+    }
+    configs = queues[which]()
     for number, config in enumerate(configs, start=1):
         folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
         if folder is None:
@@ -253,8 +259,9 @@ def main(arguments: list[str] | None = None) -> int:
         "which",
         nargs="?",
         default="comparison",
-        choices=("comparison", "pilot"),
-        help="all networks of the comparison, or the pilot that compares augmentations",
+        choices=("comparison", "pilot", "folds"),
+        help="all networks of the comparison; the pilot that compares augmentations; or the "
+        "networks of the five folds, with the augmentation that the pilot chose",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(

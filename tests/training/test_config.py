@@ -120,3 +120,16 @@ def test_the_pilot_differs_in_its_augmentation_alone():
     assert [one.augmentation for one in configs] == list(recipes.PILOT)
     same = {dataclasses.replace(one, augmentation="none", tag="", fold=None) for one in configs}
     assert len(same) == 1 and {one.fold for one in configs} == {0}
+
+
+def test_every_fold_is_trained_in_two_stages_with_a_seed_of_its_own(demo_metadata):
+    configs = recipes.folds(demo_metadata, "scale")
+    firsts, seconds = configs[::2], configs[1::2]
+    assert [one.fold for one in firsts] == [one.fold for one in seconds] == list(range(5))
+    assert [one.start for one in seconds] == [
+        training.run_name(one, demo_metadata) for one in firsts
+    ]
+    assert len({one.seed for one in configs}) == 5 and {one.augmentation for one in configs} == {
+        "scale"
+    }
+    assert all(first.seed == second.seed for first, second in zip(firsts, seconds, strict=True))
