@@ -8,11 +8,12 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 .DEFAULT_GOAL := help
 # Half an environment, left by Ctrl-C, is no environment.
 .DELETE_ON_ERROR:
-.PHONY: help study test test-platforms app serve site site-serve lint format evaluate publish clean
+.PHONY: help study test test-fast test-platforms app serve site site-serve lint format evaluate publish clean
 
 help:
 	@echo "make study     run every notebook and print the comparison table"
 	@echo "make test      run all tests, every notebook on the demo set among them"
+	@echo "make test-fast  the half of them that needs no network, in about a minute"
 	@echo "make test-platforms  the model and notebooks on Kaggle's and Colab's versions"
 	@echo "make app       show the network in the browser;  make serve  as an HTTP service"
 	@echo "make site      write build/site, the page that computes in the reader's browser;"
@@ -58,6 +59,11 @@ study: .venv/study
 
 test: .venv/tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# What needs no network: tables, photographs, figures of merit, and the structure of the package.
+test-fast: .venv/tests
+	$(BIN)/python -m pytest tests/data tests/evaluation tests/system tests/wild tests/test_rooms.py \
+	  -m "not slow" --numprocesses 2 --dist loadfile
 
 test-platforms: .venv/tests
 	$(BIN)/python tests/platforms/prepare.py

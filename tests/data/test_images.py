@@ -485,6 +485,7 @@ def test_memory_is_flat(rows, tmp_path, python):
     assert max(path.stat().st_size for path in large) > 98_000_000
 
 
+@pytest.mark.slow
 def test_memory_is_flat_for_all_of_ham10000(ham10000, tmp_path, python):
     table = data.read_metadata(ham10000)
     assert len(table) == 10_015
