@@ -178,9 +178,16 @@ def show(assessment: Assessment) -> None:
     record = assessor().record
     sentences = record.sentences(assessment.predicted, assessment.probability) if record else []
     st.subheader(TEXTS["record"])
-    st.markdown("\n".join(f"- {sentence}" for sentence in sentences) or TEXTS["no_record"])
+    st.markdown(bullets(sentences) or TEXTS["no_record"])
+    elsewhere = record.elsewhere(assessment.predicted) if record else []
+    if elsewhere:
+        st.markdown(f"**{TEXTS['record_elsewhere']}**\n\n{bullets(elsewhere)}")
     page = report.one_page(assessment, shown, code, sentences, model_name(), opacity)
     st.download_button("Download the report (PNG)", page, "report.png", "image/png")
+
+
+def bullets(sentences: list[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def main() -> None:

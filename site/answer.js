@@ -108,11 +108,12 @@ export function warnings(found, data) {
   return list;
 }
 
-/** List what testing says about an answer, in sentences. */
+/** List what testing says about an answer, in sentences: at home and in other clinics. */
 export function record(label, probability, data) {
-  if (!data.record) return [];
+  if (!data.record) return { home: [], elsewhere: [] };
   const { when_named: named, when_true: found, when_as_sure: sure, headline } = data.record;
-  return [named[label], found[label], sure[Math.round(probability * 100)], headline].filter(Boolean);
+  const home = [named[label], found[label], sure[Math.round(probability * 100)], headline];
+  return { home: home.filter(Boolean), elsewhere: data.record.elsewhere[label] };
 }
 
 /** Name the categories of a patient as the stored tables do; what is missing is "unknown". */

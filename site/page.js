@@ -132,9 +132,15 @@ function answered(found) {
   if (found.key === current) {
     show(picture, isNew);
     say(`${picture.name}: ${fullName(data.classes[picture.answer.label])}.`);
-    if (isNew) element("answer-title").focus({ preventScroll: true });
+    if (isNew) reveal(element("answer-title"));
   }
   showStrip();
+}
+
+/** Bring an answer to the reader: the keyboard always, the page where it lies below the screen. */
+function reveal(title) {
+  title.focus({ preventScroll: true });
+  if (title.getBoundingClientRect().top > 0.7 * innerHeight) title.scrollIntoView();
 }
 
 function refused({ key, problem: reason, facts, detail }) {
@@ -252,6 +258,7 @@ function introduce() {
   element("introduction").textContent = texts.introduction;
   element("bars-title").textContent = texts.probability;
   element("record-title").textContent = texts.record;
+  element("elsewhere-title").textContent = texts.record_elsewhere;
   element("notice").textContent = texts.notice;
   element("network").textContent = `${network.architecture}, ${network.image_size} px. ${texts.credit}`;
 }

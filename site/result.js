@@ -90,7 +90,10 @@ export function showAnswer(answer, views, data) {
     ? "The mean over eight flips and quarter turns of the picture."
     : "One view of the picture; the command line and the app average over its eight flips and quarter turns.";
   list(element("warnings"), answer.warnings, "p");
-  list(element("record"), answer.record.length ? answer.record : [data.texts.no_record], "li");
+  const { home, elsewhere } = answer.record;
+  list(element("record"), home.length ? home : [data.texts.no_record], "li");
+  list(element("elsewhere"), elsewhere, "li");
+  element("elsewhere-title").hidden = !elsewhere.length;
 }
 
 /** Draw the square with the heat map of a class over it. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
@@ -12,7 +14,10 @@ from lesions.evaluation.bootstrap import summary
 from lesions.evaluation.frequencies import Correction
 from lesions.evaluation.predictions import CODES, arrays, labels_and_probabilities, rows_of
 from lesions.evaluation.weighted import MELANOMA
+from lesions.system.folders import REPOSITORY
 
+RECORDED = REPOSITORY / "models" / "external"
+SETS = {"isic2017": "ISIC 2017", "ph2": "PH2"}
 SPECIFICITY = 0.9
 OF_ANSWERS = (
     "melanoma_auc",
@@ -20,6 +25,26 @@ OF_ANSWERS = (
     "expected_calibration_error",
     "log_loss",
 )
+
+
+def read_recorded(name: str) -> pd.DataFrame:
+    """Read what is recorded of a set: the best model's predictions, one view of each photograph.
+
+    Args:
+        name: A key of `SETS`.
+
+    Returns:
+        The columns of predictions.csv, with the split "test", and what else was measured of each
+        photograph; `lesions.study.other_clinics` says what.
+    """
+    frame = pd.read_csv(RECORDED / f"{name}.csv", dtype={"image_id": str, "lesion_id": str})
+    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
+    return frame
+
+
+def recorded_network() -> str:
+    """Read of which network the recorded sets are; see `inference.familiarity.identity`."""
+    return json.loads((RECORDED / "network.json").read_text(encoding="utf-8"))["network"]
 
 
 def melanoma_threshold(answers: pd.DataFrame, specificity: float = SPECIFICITY) -> float:

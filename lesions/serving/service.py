@@ -155,7 +155,6 @@ def _health(assessor: Assessor, waiting: int) -> Health:
 
 def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
     lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
-    record = assessor.record
     return Prediction(
         image=assessment.name,
         predicted=assessment.predicted,
@@ -164,9 +163,16 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
         probabilities=dict(zip(classes.CODES, assessment.probabilities.tolist(), strict=True)),
         malignant=assessment.malignant,
         warnings=list(assessment.warnings),
-        testing=record.sentences(assessment.predicted, assessment.probability) if record else [],
+        testing=_record(assessor.record, assessment),
         notice=classes.NOTICE,
     )
+
+
+def _record(record, assessment: Assessment) -> list[str]:
+    if record is None:
+        return []
+    at_home = record.sentences(assessment.predicted, assessment.probability)
+    return [*at_home, *record.elsewhere(assessment.predicted)]
 
 
 def serve(assessor: Assessor, host: str, port: int, queue_length: int) -> None:

@@ -12,6 +12,7 @@ import json
 import shutil
 import struct
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -25,12 +26,15 @@ from lesions.explanation import pictures
 from lesions.export import onnx_file
 from lesions.inference import familiarity
 from lesions.serving import texts, track_record
-from lesions.system import files
+from lesions.system import console, files
 
 SOURCE = data.REPOSITORY / "site"
 RUNTIME = SOURCE / "node_modules" / "onnxruntime-web"
 PAGES = ("*.html", "*.css", "*.js", "*.svg")
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+# 8 bits a weight are half as many bytes, but the page must agree with `predict` to .001:
+# benchmarks/page_network.py measures what each precision costs.
+PRECISION = "float16"
 MAXIMUM_NETWORK_BYTES = 15_000_000
 MAXIMUM_PICTURE_BYTES = 200_000_000
 # Whole steps of the familiarity features in a signed byte.
@@ -68,7 +72,7 @@ def write(output, model_path=inference.BEST_MODEL, runtime=RUNTIME) -> Path:
                 shutil.copyfile(path, folder / path.name)
         for name in RUNTIME_FILES:
             shutil.copyfile(runtime / "dist" / name, folder / "runtime" / name)
-        _write_network(classifier, folder / "data" / "network.onnx")
+        write_network(classifier, folder / "data" / "network.onnx")
         facts = _facts(classifier, folder)
         _write_index(facts, folder)
     return output
@@ -103,18 +107,34 @@ def outputs(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, [*mapped.outputs, features])
 
 
-def _write_network(classifier, path: Path) -> None:
-    # 16 bits: the page must agree with `predict` to .001, which 8 bits a weight do not reach.
+def write_network(classifier, path: Path, precision: str = PRECISION) -> Path:
+    """Write the network of the page.
+
+    Args:
+        classifier: From `inference.Classifier`.
+        path: Where it goes.
+        precision: As of `onnx_file.write`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If the file is too large for a page, or a package is missing.
+    """
     model = outputs(classifier.model)
     size = classifier.image_size
-    model(np.zeros((1, size, size, 3), np.float32))  # Keras exports only what was called before
-    onnx_file.write(model, path, "float16")
+    # Keras exports only what was called before, and by the inputs' names without a warning.
+    with warnings.catch_warnings(), console.quiet_stderr():
+        warnings.simplefilter("ignore")
+        model({model.inputs[0].name: np.zeros((1, size, size, 3), np.float32)})
+        onnx_file.write(model, path, precision)
     size = path.stat().st_size
     if size > MAXIMUM_NETWORK_BYTES:
         raise ValueError(
             f"{classifier.path} makes {size / 1e6:.0f} MB, over the page's limit of "
             f"{MAXIMUM_NETWORK_BYTES / 1e6:.0f} MB; name a smaller network."
         )
+    return path
 
 
 def _facts(classifier, folder: Path) -> dict:
@@ -183,6 +203,7 @@ def _record(classifier) -> dict | None:
         "when_true": [record.when_true(code) for code in classes.CODES],
         "when_as_sure": [record.when_as_sure(percent / 100) for percent in range(101)],
         "headline": record.headline,
+        "elsewhere": [record.elsewhere(code) for code in classes.CODES],
     }
 
 

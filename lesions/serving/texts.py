@@ -23,6 +23,7 @@ TEXTS = {
     "overlooked.",
     "heat_map": "Grad-CAM for {code}: where the network looks, not whether it is right",
     "record": "How such answers did in testing",
+    "record_elsewhere": "In other clinics",
     "no_record": "No test of this network is recorded here.",
     "warnings": familiarity.WARNINGS,
 }

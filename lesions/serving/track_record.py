@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from lesions import classes, data, evaluation
-from lesions.evaluation import predictions
+from lesions.evaluation import external, predictions
+from lesions.inference import familiarity
 
 MODELS = data.REPOSITORY / "models"
 # Fewer photographs than this make no share.
@@ -18,46 +20,34 @@ BAND = 0.1
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """The test photographs of a recorded run.
+    """The test photographs of a recorded run, and those of other clinics.
 
     Attributes:
         run: Name of the run folder.
-        rows: One row a test photograph: dx, predicted (codes) and probability, the calibrated
-            one of the predicted class, 0 to 1.
+        rows: One row a test photograph: dx, predicted (codes), and calibrated probabilities, 0 to
+            1, of the predicted class (probability) and of melanoma (melanoma).
         headline: A sentence on the whole, from comparison.csv; "" where the run is not in it.
+        other_clinics: Name of a set to such rows of its photographs; empty where the network was
+            not tried there.
     """
 
     run: str
     rows: pd.DataFrame
     headline: str
+    other_clinics: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def when_named(self, code: str) -> str:
         """Describe how often the network was right when it predicted a class."""
-        named = self.rows[self.rows["predicted"] == code]
-        if named.empty:
+        if not (self.rows["predicted"] == code).any():
             return f"In testing the network never predicted {_short(code)}."
-        right = (named["dx"] == code).sum()
-        text = (
-            f"In testing it predicted {_short(code)} for {len(named):,} photographs, and "
-            f"{right:,} of them showed it ({right / len(named):.0%})"
-        )
-        wrong = named.loc[named["dx"] != code, "dx"]
-        return f"{text}; {_mostly(wrong, 'the others were {}')}." if len(wrong) else f"{text}."
+        return _when_named(self.rows, code, "In testing")
 
     def when_true(self, code: str) -> str:
         """Describe how much of a class the network found."""
-        true = self.rows[self.rows["dx"] == code]
-        if true.empty:
+        number = (self.rows["dx"] == code).sum()
+        if not number:
             return f"No test photograph shows {_short(code)}."
-        found = (true["predicted"] == code).sum()
-        text = (
-            f"Of {len(true):,} test photographs of {_short(code)} it found {found:,} "
-            f"({found / len(true):.0%})"
-        )
-        missed = true.loc[true["predicted"] != code, "predicted"]
-        if missed.empty:
-            return f"{text}."
-        return f"{text}; {_mostly(missed, 'it classified the others {}as ')}."
+        return _when_true(self.rows, code, f"Of {number:,} test photographs of {_short(code)}")
 
     def when_as_sure(self, probability: float) -> str:
         """Describe how often it was right where it was about as sure; "" for too few."""
@@ -84,6 +74,69 @@ class TrackRecord:
         said = [self.when_named(code), self.when_true(code), self.when_as_sure(probability)]
         return [sentence for sentence in (*said, self.headline) if sentence]
 
+    def elsewhere(self, code: str) -> list[str]:
+        """Describe what it was right and wrong about for a class in other clinics.
+
+        Args:
+            code: The predicted class.
+
+        Returns:
+            One or two sentences a set, and one on melanoma in all of them; none where the network
+            was not tried there.
+        """
+        said = []
+        for name, rows in self.other_clinics.items():
+            number = (rows["dx"] == code).sum()
+            place = f"In {name}, {len(rows):,} photographs taken elsewhere,"
+            if (rows["predicted"] == code).any():
+                said.append(_when_named(rows, code, place))
+            else:
+                shown = "" if number else ", which none of them shows"
+                said.append(f"{place} it never predicted {_short(code)}{shown}.")
+            if number:
+                subject = f"Of the {number:,} photographs of {_short(code)} in {name}"
+                said.append(_when_true(rows, code, subject))
+        return [*said, self._melanomas_elsewhere()] if said else []
+
+    def _melanomas_elsewhere(self) -> str:
+        """Compare the AUC for melanoma with that of the same diagnoses at home."""
+        there, here = [], []
+        for name, rows in self.other_clinics.items():
+            same = self.rows[self.rows["dx"].isin(rows["dx"].unique())]
+            there.append(f"{_melanoma_auc(rows):.2f} in {name}")
+            here.append(f"{_melanoma_auc(same):.2f}")
+        return (
+            "How well it tells melanoma from other diagnoses (AUC; 0.5 is chance, 1 is perfect): "
+            f"{' and '.join(there)}, against {' and '.join(here)} on test photographs of the same "
+            "diagnoses at home."
+        )
+
+
+def _melanoma_auc(rows: pd.DataFrame) -> float:
+    return roc_auc_score(rows["dx"] == "mel", rows["melanoma"])
+
+
+def _when_named(rows: pd.DataFrame, code: str, place: str) -> str:
+    named = rows[rows["predicted"] == code]
+    right = (named["dx"] == code).sum()
+    wrong = named.loc[named["dx"] != code, "dx"]
+    photographs = "photographs" if len(named) > 1 else "photograph"
+    text = f"{place} it predicted {_short(code)} for {len(named):,} {photographs}, and "
+    if not (rows["dx"] == code).any():
+        return f"{text}none there shows it; {_mostly(wrong, 'they were {}')}."
+    text += f"{right:,} of them showed it ({right / len(named):.0%})"
+    return f"{text}; {_mostly(wrong, 'the others were {}')}." if len(wrong) else f"{text}."
+
+
+def _when_true(rows: pd.DataFrame, code: str, subject: str) -> str:
+    true = rows[rows["dx"] == code]
+    found = (true["predicted"] == code).sum()
+    text = f"{subject} it found {found:,} ({found / len(true):.0%})"
+    missed = true.loc[true["predicted"] != code, "predicted"]
+    if missed.empty:
+        return f"{text}."
+    return f"{text}; {_mostly(missed, 'it classified the others {}as ')}."
+
 
 def read(classifier) -> TrackRecord | None:
     """Read the recorded predictions of the run that a network came from.
@@ -104,11 +157,26 @@ def read(classifier) -> TrackRecord | None:
         return None
     table = predictions.read_predictions(folder / "predictions.csv")
     table = table[table["split"] == "test"].reset_index(drop=True)
+    headline = _headline(folder.parent / "comparison.csv", run)
+    return TrackRecord(run, _answers(table, classifier), headline, _other_clinics(classifier))
+
+
+def _answers(table: pd.DataFrame, classifier) -> pd.DataFrame:
     answers = evaluation.answer(table, classifier.details)
     rows = answers[["dx", "predicted"]].copy()
     labels = rows["predicted"].map(classes.CODES.index).to_numpy()
     rows["probability"] = answers[list(classes.CODES)].to_numpy()[range(len(rows)), labels]
-    return TrackRecord(run, rows, _headline(folder.parent / "comparison.csv", run))
+    return rows.assign(melanoma=answers["mel"])
+
+
+def _other_clinics(classifier) -> dict[str, pd.DataFrame]:
+    """Read the recorded sets if they are of this very network."""
+    if external.recorded_network() != familiarity.identity(classifier):
+        return {}
+    return {
+        label: _answers(external.read_recorded(name), classifier)
+        for name, label in external.SETS.items()
+    }
 
 
 def _headline(path: Path, run: str) -> str:

@@ -11,18 +11,21 @@ import pandas as pd
 
 from lesions import data
 from lesions.data import artefacts, images, near_duplicates, skin_tone
+from lesions.evaluation import external
 from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, table
 from lesions.inference import familiarity
 from lesions.networks import views
+from lesions.study import at_prediction
 from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
-RECORDED = REPOSITORY / "models" / "external"
-SETS = {"isic2017": "ISIC 2017", "ph2": "PH2"}
 CREDITS = {
     "isic2017": "ISIC archive (CC0), collected for ISIC 2017: Codella et al., arXiv:1710.05006",
     "ph2": "PH2, Hospital Pedro Hispano: Mendonça et al., EMBC 2013",
 }
+# What is recorded beside the predictions: distance and sharpness (see `inference.familiarity`),
+# typology_angle (degrees), dark_corners (0 to 4) and home_correlation, the highest correlation
+# with a photograph of HAM10000 (see `data.near_duplicates`; NaN where none were looked for).
 FACTS = ("distance", "sharpness", "typology_angle", "dark_corners", "home_correlation")
 CHANGED_SET = "isic2017"
 # Photographs of that set on which artefacts are drawn, by diagnosis.
@@ -43,7 +46,7 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
     """Find the photographs of an external set.
 
     Args:
-        name: A key of `SETS`, which is the name of the folder, too.
+        name: A key of `external.SETS`, which is the name of the folder, too.
         folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
 
     Returns:
@@ -64,25 +67,8 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
     return data.open_dataset(place, "named by EXTERNAL_DIR")
 
 
-def read_recorded(name: str) -> pd.DataFrame:
-    """Read what is recorded of a set.
-
-    Args:
-        name: A key of `SETS`.
-
-    Returns:
-        The columns of predictions.csv, one view of each photograph, with the split "test"; and
-        `FACTS`: distance and sharpness (see `inference.familiarity`), typology_angle (degrees),
-        dark_corners (0 to 4) and home_correlation, the highest correlation with a photograph of
-        HAM10000 (see `data.near_duplicates`; NaN where none were looked for).
-    """
-    frame = pd.read_csv(RECORDED / f"{name}.csv", dtype={"image_id": str, "lesion_id": str})
-    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
-    return frame
-
-
 def write_recorded(frame: pd.DataFrame, path) -> Path:
-    """Write what `read_recorded` reads, and return the path."""
+    """Write what `external.read_recorded` reads, and return the path."""
     with replacing(path) as temporary:
         columns = [*COLUMNS, *FACTS]
         frame[columns].to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
@@ -105,7 +91,7 @@ def photographs(name: str, image_ids) -> list[np.ndarray] | None:
     """Read photographs of an external set.
 
     Args:
-        name: A key of `SETS`.
+        name: A key of `external.SETS`.
         image_ids: Which, in order.
 
     Returns:
@@ -152,21 +138,14 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
             to look for none.
 
     Returns:
-        What `read_recorded` returns. Probabilities are as the network predicts, before any
-        correction.
+        What `external.read_recorded` returns, with the columns `FACTS`. Probabilities are as the
+        network predicts, before any correction.
     """
-    fitted, problem = classifier.familiarity()
-    if fitted is None:
-        raise ValueError(problem)
     parts = []
-    for start in range(0, len(rows), images.CHUNK):
-        part = rows.iloc[start : start + images.CHUNK].assign(split="test")
-        photographs = [images.read_image(path) for path in part["image_path"]]
-        prepared = np.stack([classifier.prepare(one) for one in photographs])
+    for part, photographs, prepared in _in_parts(classifier, rows):
         patient = classifier.patient_input(len(part), data.patient_features(part))
         frame = table(part, views.predict(classifier.model, prepared, False, patient))
-        frame["distance"] = fitted.distances(familiarity.features_of(classifier, prepared))
-        frame["sharpness"] = [familiarity.sharpness(one) for one in photographs]
+        frame = frame.join(_likeness(classifier, photographs, prepared))
         frame["typology_angle"] = [skin_tone.typology_angle(one) for one in prepared]
         frame["dark_corners"] = [dark_corners(one) for one in prepared]
         frame["home_correlation"] = np.nan
@@ -175,6 +154,42 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
             frame["home_correlation"] = found.set_index("row")["correlation"]
         parts.append(frame)
     return pd.concat(parts, ignore_index=True)
+
+
+def measure_home(classifier, rows: pd.DataFrame) -> pd.DataFrame:
+    """Measure how like the training photographs of HAM10000 are, for the warning.
+
+    Args:
+        classifier: From `inference.Classifier`, read from an `.h5` file.
+        rows: Table from `data.read_metadata`, such as the test rows.
+
+    Returns:
+        image_id, distance and sharpness, as of `FACTS`.
+    """
+    parts = [
+        part[["image_id"]].join(_likeness(classifier, photographs, prepared))
+        for part, photographs, prepared in _in_parts(classifier, rows)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _in_parts(classifier, rows: pd.DataFrame):
+    """Yield rows of the split "test" with their photographs, as they are and prepared."""
+    for start in range(0, len(rows), images.CHUNK):
+        part = rows.iloc[start : start + images.CHUNK].assign(split="test")
+        photographs = [images.read_image(path) for path in part["image_path"]]
+        prepared = np.stack([classifier.prepare(one) for one in photographs])
+        yield part.reset_index(drop=True), photographs, prepared
+
+
+def _likeness(classifier, photographs: list, prepared: np.ndarray) -> pd.DataFrame:
+    """Measure what the warning for unfamiliar and blurred photographs judges."""
+    fitted, problem = classifier.familiarity()
+    if fitted is None:
+        raise ValueError(problem)
+    distances = fitted.distances(familiarity.features_of(classifier, prepared))
+    focus = [familiarity.sharpness(one) for one in photographs]
+    return pd.DataFrame({"distance": distances, "sharpness": focus})
 
 
 def sample(rows: pd.DataFrame) -> pd.DataFrame:
@@ -223,17 +238,23 @@ def measure_changes(classifier, rows: pd.DataFrame) -> pd.DataFrame:
 
 def read_changes() -> pd.DataFrame:
     """Read what `measure_changes` found for the recorded best model."""
-    frame = pd.read_csv(RECORDED / "changes.csv", dtype={"image_id": str})
+    frame = pd.read_csv(external.RECORDED / "changes.csv", dtype={"image_id": str})
     frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
     return frame
 
 
+def read_home() -> pd.DataFrame:
+    """Read what `measure_home` found for the test photographs of HAM10000."""
+    return pd.read_csv(external.RECORDED / "home.csv", dtype={"image_id": str})
+
+
 def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
-    """Measure the external sets and record what is found.
+    """Measure the external sets, and what they are compared with, and record what is found.
 
     Args:
         classifier: The recorded best model.
-        home: Table of HAM10000, whose copies are looked for.
+        home: Table of HAM10000 with a column `split`. Copies are looked for among all rows,
+            the warning is measured on the test rows, and what is tried on validation rows.
         folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
 
     Returns:
@@ -242,24 +263,35 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
     Raises:
         ValueError: If no folder is named, or a set is not in it.
     """
-    found = {name: find_set(name, folder) for name in SETS}
+    found = {name: find_set(name, folder) for name in external.SETS}
     if None in found.values():
         raise ValueError("No external photographs are named; name their folder by EXTERNAL_DIR.")
-    RECORDED.mkdir(parents=True, exist_ok=True)
+    external.RECORDED.mkdir(parents=True, exist_ok=True)
     known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
     written = []
     for name, dataset in found.items():
         rows = data.read_metadata(dataset)
-        frame = measure(classifier, rows, known)
-        written.append(write_recorded(frame, RECORDED / f"{name}.csv"))
+        path = external.RECORDED / f"{name}.csv"
+        written.append(write_recorded(measure(classifier, rows, known), path))
         if name == CHANGED_SET:
-            written.append(write_changes(measure_changes(classifier, rows)))
-    return written
+            changes = measure_changes(classifier, rows)
+            written.append(_write(changes, external.RECORDED / "changes.csv"))
+            written.append(at_prediction.publish(classifier, home, rows))
+    test = measure_home(classifier, home[home["split"] == "test"])
+    written.append(_write(test, external.RECORDED / "home.csv"))
+    return [*written, write_network(classifier)]
 
 
-def write_changes(frame: pd.DataFrame) -> Path:
-    """Write what `read_changes` reads, and return the path."""
-    path = RECORDED / "changes.csv"
+def write_network(classifier) -> Path:
+    """Write what `external.recorded_network` reads, and return the path."""
+    path = external.RECORDED / "network.json"
+    with replacing(path) as temporary:
+        described = {"network": familiarity.identity(classifier)}
+        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _write(frame: pd.DataFrame, path: Path) -> Path:
     with replacing(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
     return path

@@ -169,7 +169,7 @@ def publish_external() -> list[Path]:
     from lesions import inference
     from lesions.study import other_clinics
 
-    home = data.read_metadata(data.find_photographs())
+    home = data.with_split(data.read_metadata(data.find_photographs()))
     return other_clinics.publish(inference.Classifier(tta=False), home)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.data import leaky_splits
+from lesions.evaluation import external
 from lesions.study import other_clinics
 from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
@@ -84,7 +85,7 @@ def answer_block(table: pd.DataFrame) -> str:
     best = table[table["networks"] == 1].iloc[0]
     own, clean = leakage_scores("oversampled")
     home, details = other_clinics.home()
-    report = evaluation.external_report(other_clinics.read_recorded("isic2017"), home, details)
+    report = evaluation.external_report(external.read_recorded("isic2017"), home, details)
     auc = report.loc["melanoma_auc"]
     return (
         "On lesions that it has never seen, from the clinics it was trained on, the best network "

@@ -231,6 +231,37 @@ def test_record_counts_what_was_right_and_wrong(recorded):
     assert len(found.sentences("mel", sure)) == 3
 
 
+@pytest.fixture
+def abroad():
+    """Forty photographs of one other clinic, without dermatofibroma."""
+    said = ["mel"] * 15 + ["nv"] * 5 + ["nv"] * 17 + ["mel"] * 2 + ["df"]
+    rows = pd.DataFrame({"dx": ["mel"] * 20 + ["nv"] * 20, "predicted": said})
+    rows["melanoma"] = [0.9] * 15 + [0.1] * 25
+    return track_record.TrackRecord("tiny", rows, "", {"Elsewhere": rows})
+
+
+def test_record_tells_what_was_right_and_wrong_in_other_clinics(abroad):
+    named, found, told_apart = abroad.elsewhere("mel")
+    assert named == (
+        "In Elsewhere, 40 photographs taken elsewhere, it predicted melanoma for 17 photographs, "
+        "and 15 of them showed it (88%); the others were melanocytic nevus (2)."
+    )
+    assert found.startswith("Of the 20 photographs of melanoma in Elsewhere it found 15 (75%); ")
+    # 15 of 20 melanomas lie above all others, and 5 are tied with them.
+    assert "0.88 in Elsewhere, against 0.88 on test photographs" in told_apart
+    assert (
+        "for 1 photograph, and none there shows it; they were melano" in abroad.elsewhere("df")[0]
+    )
+    never, _ = abroad.elsewhere("bcc")
+    assert never.endswith("it never predicted basal cell carcinoma, which none of them shows.")
+
+
+def test_record_of_other_clinics_is_that_of_this_network_only(recorded):
+    assert track_record.read(recorded).elsewhere("mel") == []
+    best = track_record.read(inference.Classifier()).elsewhere("mel")
+    assert len(best) == 5 and "ISIC 2017" in best[0] and "PH2" in best[2]
+
+
 def test_no_record_no_sentence(tiny_model):
     assert track_record.read(inference.Classifier(tiny_model)) is None
 

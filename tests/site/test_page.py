@@ -31,7 +31,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from lesions.serving import site, texts  # noqa: E402
+from lesions.serving import site, texts, track_record  # noqa: E402
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120
@@ -306,7 +306,9 @@ def test_one_view_takes_less_than_two_seconds(page, written, photograph):
 # What a reader does.
 
 
-def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(page, written, photograph):
+def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(
+    page, written, photograph, classifier
+):
     content = base64.b64encode(written(photograph).read_bytes()).decode()
     page.run(
         "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
@@ -320,6 +322,9 @@ def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(page, written
     answer = page.answer()
     name = classes.NAMES[answer["code"]]
     page.says(f"{name} ({answer['code']})", "dropped.png", "Malignant", texts.TEXTS["record"])
+    record = track_record.read(classifier)
+    told = record.sentences(answer["code"], answer["probabilities"][answer["label"]])
+    page.says(*told[:2], texts.TEXTS["record_elsewhere"], *record.elsewhere(answer["code"]))
     picture = "return document.getElementById('shown').toDataURL()"
     before = page.run(picture)
     other = "vasc" if answer["code"] != "vasc" else "nv"

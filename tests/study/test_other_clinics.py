@@ -13,15 +13,17 @@ from tables import write_photographs
 from lesions import data, evaluation, inference
 from lesions.classes import CODES
 from lesions.data import images, near_duplicates, skin_tone
+from lesions.evaluation import external
+from lesions.inference import familiarity
 from lesions.networks import views
-from lesions.study import other_clinics
+from lesions.study import at_prediction, other_clinics
 from lesions.system.folders import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "10_other_clinics.ipynb"
 
 
 @pytest.fixture
-def external():
+def photographs():
     if not os.environ.get("EXTERNAL_DIR"):
         pytest.skip("EXTERNAL_DIR does not name the photographs of other clinics")
 
@@ -81,9 +83,9 @@ def test_measuring_a_set_records_its_predictions_and_its_copies(measured, tmp_pa
     assert np.abs(frame[list(CODES)].to_numpy() - direct).max() < 1e-6
     # They are in the set that copies are looked for in.
     assert (frame["home_correlation"] > 0.97).all()
-    monkeypatch.setattr(other_clinics, "RECORDED", tmp_path)
+    monkeypatch.setattr(external, "RECORDED", tmp_path)
     other_clinics.write_recorded(frame, tmp_path / "ph2.csv")
-    read = other_clinics.read_recorded("ph2")
+    read = external.read_recorded("ph2")
     assert read["image_id"].tolist() == rows["image_id"].tolist()
     assert np.allclose(read[list(CODES)], frame[list(CODES)], atol=1e-4)
     assert set(read["split"]) == {"test"}
@@ -101,20 +103,65 @@ def test_changes_are_those_of_the_changed_photographs(measured):
     assert np.abs(row[list(CODES)].to_numpy() - direct).max() < 1e-5
 
 
-def test_recorded_sets_are_whole(external):
-    for name in other_clinics.SETS:
-        frame = other_clinics.read_recorded(name)
+def test_likeness_at_home_is_that_of_the_warning(measured):
+    classifier, rows, frame = measured
+    found = other_clinics.measure_home(classifier, rows)
+    assert found["image_id"].tolist() == rows["image_id"].tolist()
+    assert np.allclose(found[["distance", "sharpness"]], frame[["distance", "sharpness"]])
+
+
+@pytest.mark.parametrize(
+    ("treatment", "factor"),
+    [(at_prediction.magnified, at_prediction.SCALE), (at_prediction.reduced, 1 / 1.25)],
+)
+def test_scales_show_the_lesion_larger_and_smaller(treatment, factor):
+    image = cv2.circle(np.full((200, 240, 3), 200, np.uint8), (120, 100), 30, (90, 50, 40), -1)
+    small, large = (images.prepare(one, 192) for one in (image, treatment(image)))
+    areas = [(one[..., 0] < 145).sum() for one in (small, large)]
+    assert areas[1] / areas[0] == pytest.approx(factor**2, rel=0.05)
+
+
+def test_treatments_are_compared_with_the_photograph_as_it_is(measured, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    classifier, rows, _ = measured
+    monkeypatch.setattr(at_prediction, "FILE", tmp_path / "at_prediction.csv")
+    at_prediction.publish(classifier, rows.assign(split="validation"), rows)
+    recorded = pd.read_csv(at_prediction.FILE)
+    prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
+    melanoma = CODES.index("mel")
+    direct = classifier.probabilities(prepared)[:, melanoma]
+    for _, part in recorded.groupby("set"):
+        assert np.abs(part[at_prediction.PLAIN] - direct).max() < 1e-4
+    table = at_prediction.compare(resamples=20)
+    assert (table.loc[at_prediction.PLAIN, "difference"] == 0).all()
+    others = recorded[[name for name in at_prediction.TREATMENTS if name != at_prediction.PLAIN]]
+    assert (others.sub(recorded[at_prediction.PLAIN], axis=0).abs().max() > 1e-5).all()
+    grey = [np.stack([classifier.prepare(images.shades_of_grey(images.read_image(path)))])
+            for path in rows["image_path"]]  # fmt: skip
+    grey = classifier.probabilities(np.concatenate(grey))[:, melanoma]
+    assert np.abs(recorded.iloc[: len(rows), -2] - grey).max() < 1e-4
+    assert all(name in at_prediction.block(20) for name in at_prediction.TREATMENTS)
+
+
+def test_recorded_sets_are_of_the_best_model():
+    assert external.recorded_network() == familiarity.identity(inference.Classifier(tta=False))
+
+
+def test_recorded_sets_are_whole(photographs):
+    for name in external.SETS:
+        frame = external.read_recorded(name)
         listed = pd.read_csv(other_clinics.find_set(name).metadata_file, dtype=str)
         merged = frame.merge(listed, on="image_id", suffixes=("", "_listed"))
         assert len(merged) == len(frame) == len(listed)
         assert (merged["dx"] == merged["dx_listed"]).all()
 
 
-def test_best_model_answers_other_clinics_as_recorded(external):
+def test_best_model_answers_other_clinics_as_recorded(photographs):
     classifier = inference.Classifier(tta=False)
     rows = data.read_metadata(other_clinics.find_set("ph2")).sample(8, random_state=1)
     found = other_clinics.measure(classifier, rows.reset_index(drop=True)).set_index("image_id")
-    recorded = other_clinics.read_recorded("ph2").set_index("image_id").loc[found.index]
+    recorded = external.read_recorded("ph2").set_index("image_id").loc[found.index]
     codes = list(CODES)
     assert np.abs(found[codes].to_numpy() - recorded[codes].to_numpy()).max() < 2e-3
     for name in ("distance", "sharpness", "typology_angle", "dark_corners"):
@@ -124,7 +171,7 @@ def test_best_model_answers_other_clinics_as_recorded(external):
 @pytest.fixture(scope="module")
 def reports():
     home, details = other_clinics.home()
-    sets = {name: other_clinics.read_recorded(name) for name in other_clinics.SETS}
+    sets = {name: external.read_recorded(name) for name in external.SETS}
     return {
         name: evaluation.external_report(frame, home, details, resamples=1000)
         for name, frame in sets.items()
@@ -189,8 +236,7 @@ def test_prose_of_the_notebook_is_what_the_recorded_predictions_say(prose, repor
 
 def test_no_photograph_of_another_clinic_stands_in_the_training_set(prose):
     highest = {
-        name: other_clinics.read_recorded(name)["home_correlation"].max()
-        for name in other_clinics.SETS
+        name: external.read_recorded(name)["home_correlation"].max() for name in external.SETS
     }
     assert max(highest.values()) < near_duplicates.SAME_ABOVE
     told = numbers(prose, r"highest correlation is (\.\d+) for ISIC 2017 and (\.\d+) for PH2")
@@ -198,7 +244,7 @@ def test_no_photograph_of_another_clinic_stands_in_the_training_set(prose):
 
 
 def test_dark_skin_is_counted_before_anything_is_said_of_it(prose):
-    frame = other_clinics.read_recorded("isic2017")
+    frame = external.read_recorded("isic2017")
     tones = frame["typology_angle"].map(skin_tone.tone)
     (told,) = set(re.findall(r"(\d+) of ([\d,]+) photographs of ISIC 2017 show brown or", prose))
     assert int(told[0]) == tones.isin(["brown", "dark"]).sum()
