@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     console.print_any_text()
     console.quiet_tensorflow()
+    console.plain_warnings()
     allocator.keep_memory()
     try:
         try:

@@ -99,6 +99,8 @@ def _run_score(arguments) -> int:
             "that are there."
         )
     print(f"Balanced accuracy of the classes by the decision rule: {found.decided:.3f}.")
+    if found.lacking:
+        print(f"The same where it may name only the classes that are there: {found.among:.3f}.")
     if found.known:
         print(
             f"{found.known} of these photographs were used to train or choose the network, so "
@@ -120,6 +122,7 @@ class Score(NamedTuple):
         table: `evaluation.intervals` of the calibrated probabilities.
         decided: The mean recall, over the classes that are there, of the classes that the
             decision rule names.
+        among: The same where the decision rule chooses among the classes that are there.
         known: How many of the photographs the recorded split trains or validates on.
         lacking: Classes that no photograph shows.
         predictions: The photographs as the network predicts them, in the form of
@@ -128,6 +131,7 @@ class Score(NamedTuple):
 
     table: pd.DataFrame
     decided: float
+    among: float
     known: int
     lacking: list[str]
     predictions: pd.DataFrame
@@ -148,7 +152,6 @@ def score(model, folder, tta: bool = True) -> Score:
         ValueError: If the folder, a photograph or the model cannot be used.
     """
     import pandas as pd
-    from sklearn.metrics import recall_score
 
     from lesions import data, evaluation, inference
     from lesions.evaluation import predictions
@@ -161,13 +164,22 @@ def score(model, folder, tta: bool = True) -> Score:
     splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv")
     known = splits.loc[splits["split"] != "test", "image_id"]
     present = [code for code in classes.CODES if (rows["dx"] == code).any()]
+    among = evaluation.answer_among(frame, classifier.details, present)
+    names = (*evaluation.HEADLINES, "melanoma_auc")
     return Score(
-        evaluation.intervals(answers.drop(columns="predicted")),
-        recall_score(answers["dx"], answers["predicted"], labels=present, average="macro"),
+        evaluation.intervals(answers.drop(columns="predicted"), names=names),
+        _balanced_accuracy(answers, present),
+        _balanced_accuracy(among, present),
         int(rows["image_id"].isin(known).sum()),
         [code for code in classes.CODES if code not in present],
         frame,
     )
+
+
+def _balanced_accuracy(answers: pd.DataFrame, present: list[str]) -> float:
+    from sklearn.metrics import recall_score
+
+    return recall_score(answers["dx"], answers["predicted"], labels=present, average="macro")
 
 
 def _predict(classifier, rows):

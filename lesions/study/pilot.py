@@ -27,7 +27,7 @@ def predict_elsewhere(folder: Path, name: str = SET) -> Path:
     Args:
         folder: Run folder with model.h5; the predictions go beside it, as `<name>.csv`, with the
             columns of predictions.csv and the split "test".
-        name: A key of `other_clinics.SETS`.
+        name: A key of `external.SETS`.
 
     Returns:
         The path written.

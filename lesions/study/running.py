@@ -274,6 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     renamed.add_argument("address", help="https://github.com/owner/repository")
     chosen = parser.parse_args(arguments)
     allocator.keep_memory()
+    console.plain_warnings()
     build = data.build_folder()
     try:
         if chosen.command == "run":

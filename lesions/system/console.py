@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 
 
 @contextlib.contextmanager
@@ -39,6 +40,20 @@ def quiet_tensorflow() -> None:
     It warns of retracing where a last, smaller batch or a new phase of a training asks for one.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def plain_warnings() -> None:
+    """Print a warning meant for people as one line, without the code that gave it."""
+    warnings.formatwarning = _formatted
+
+
+_usual_format = warnings.formatwarning
+
+
+def _formatted(message, category, filename, lineno, line=None) -> str:
+    if category is UserWarning:
+        return f"warning: {printable(str(message))}\n"
+    return _usual_format(message, category, filename, lineno, line)
 
 
 def _flush() -> None:

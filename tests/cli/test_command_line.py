@@ -134,6 +134,7 @@ def test_score_on_other_photographs_is_that_of_their_predictions(
     recalls = [(predicted[true == code] == code).mean() for code in CODES]
     assert found.decided == pytest.approx(np.mean(recalls))
     assert "macro_auc" in found.table.index and found.known == 0 and found.lacking == []
+    assert found.among == pytest.approx(found.decided)
 
 
 def test_a_set_that_lacks_classes_is_scored_and_its_predictions_are_kept(
@@ -156,10 +157,35 @@ def test_a_set_that_lacks_classes_is_scored_and_its_predictions_are_kept(
     answers = evaluation.answer(kept, classifier.details)
     recalls = [(part["predicted"] == code).mean() for code, part in answers.groupby("dx")]
     assert f"decision rule: {np.mean(recalls):.3f}." in printed
+    among = evaluation.answer_among(kept, classifier.details, ["mel", "nv"])
+    recalls = [(part["predicted"] == code).mean() for code, part in among.groupby("dx")]
+    assert f"only the classes that are there: {np.mean(recalls):.3f}." in printed
+    assert "melanoma_auc" in printed
     paths = rows.set_index("image_id").loc[kept["image_id"], "image_path"]
     direct = pd.DataFrame(classifier.classify(paths))[list(CODES)].to_numpy(float)
     assert np.abs(answers[list(CODES)].to_numpy() - direct).max() < 1e-4
     fails([*command, "--output", tmp_path / "metadata.csv"], "metadata.csv", "reads")
+
+
+def test_warnings_are_sentences_and_not_code(demo_metadata, tmp_path):
+    """The ISIC Archive's table, whose rows without a class are left out with a word."""
+    rows = demo_metadata[demo_metadata["dx"].isin(["mel", "nv"])].groupby("dx").head(2)
+    names = ["melanoma" if code == "mel" else "nevus" for code in rows["dx"]]
+    table = pd.DataFrame({"isic_id": rows["image_id"], "diagnosis": names})
+    table.loc[table.index[0], "diagnosis"] = "squamous cell carcinoma"
+    table.to_csv(tmp_path / "metadata.csv", index=False)
+    for path in rows["image_path"]:
+        (tmp_path / os.path.basename(path)).hardlink_to(path)
+    code = (
+        "from lesions.system import console; console.plain_warnings();"
+        "from lesions import data;"
+        f"data.read_metadata(data.open_dataset({str(tmp_path)!r}, 'named'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0 and len(lines) == 2
+    assert all(line.startswith("warning: metadata.csv") for line in lines)
+    assert "1 of 4 rows are left out" in lines[0] and "squamous cell carcinoma" in lines[0]
 
 
 def test_options_of_a_score_need_photographs(fails, runs):
