@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lesions.data import tables, walking
+from lesions.data import cells, tables, walking
 from lesions.system.folders import REPOSITORY
 
 KAGGLE_HANDLE = "kmader/skin-cancer-mnist-ham10000"
 KAGGLE_INPUT = Path("/kaggle/input")
 KAGGLE_DEPTH = 4  # datasets are mounted at <name> or at datasets/<owner>/<name>
-TABLE_SUFFIXES = (".csv", ".tab", ".tsv")
+TABLE_SUFFIXES = (".csv", ".tab", ".tsv", ".txt")
 HEADER_BYTES = 4_096
 
 
@@ -132,7 +133,7 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
 
     Raises:
         ValueError: If the folder, its table or its photographs are missing, or if two tables
-            contradict each other.
+            of this folder contradict each other.
     """
     root = Path(os.path.expanduser(folder))
     if root.is_file():
@@ -173,6 +174,8 @@ def _find_table(files: list[Path]) -> Path | None:
     order = sorted((len(path.parts), rank, str(path), path) for rank, path in known)
     depth, best, _, chosen = order[0]
     check_alike(chosen, [path for d, rank, _, path in order if (d, rank) == (depth, best)])
+    for path in (path for _, path in ranked if path != chosen and len(path.parts) <= depth):
+        _check_no_contradiction(chosen, path)
     return chosen
 
 
@@ -180,7 +183,7 @@ def _rank(path: Path) -> int | None:
     name = path.name.lower()
     if name in tables.HAM_NAMES:
         return 0
-    if path.suffix.lower() not in TABLE_SUFFIXES or _kind(path) is None:
+    if path.suffix.lower() not in TABLE_SUFFIXES or kind_of_file(path) is None:
         return None
     if name == "metadata.csv":
         return 1
@@ -190,7 +193,7 @@ def _rank(path: Path) -> int | None:
     return 4
 
 
-def _kind(path: Path) -> str | None:
+def kind_of_file(path: Path) -> str | None:
     """Return what a table's first line says it is; the rest is checked when it is read."""
     try:
         with open(path, "rb") as file:
@@ -218,10 +221,31 @@ def check_alike(chosen: Path, others: list[Path]) -> None:
             )
 
 
+def _check_no_contradiction(chosen: Path, other: Path) -> None:
+    """Check that a table of lower rank, but as near, does not tell other things of a photograph."""
+    try:
+        first, second = (
+            tables.read_table(path)[0].set_index("image_id") for path in (chosen, other)
+        )
+    except ValueError:  # what is wrong with the chosen one is said when it is read
+        return
+    shared = first.index.intersection(second.index)
+    first, second = first.loc[shared], second.loc[shared]
+    # A photograph without a lesion of its own has its own id there.
+    grouped = (first["lesion_id"] != shared) & (second["lesion_id"] != shared)
+    differ = first["dx"] != second["dx"]
+    differ |= grouped & (first["lesion_id"] != second["lesion_id"])
+    if differ.any():
+        raise ValueError(
+            f"{chosen} and {other} contradict each other on {shared[differ][0]}; move the one that "
+            "is not meant to another place."
+        )
+
+
 def _same_rows(first: Path, second: Path) -> bool:
     if walking.same_content(first, second):
         return True
-    rows = [tables.read_cells(path) for path in (first, second)]
+    rows = [cells.read_cells(path) for path in (first, second)]
     shared = [column for column in rows[0].columns if column in rows[1].columns]
     lists = [sorted(table[shared].itertuples(index=False, name=None)) for table in rows]
     return bool(shared) and lists[0] == lists[1]
@@ -244,7 +268,7 @@ def find_companion(dataset: Dataset, words: str) -> Path | None:
         path
         for path in walking.list_files(dataset.root)
         if path.suffix.lower() in TABLE_SUFFIXES
-        and words in path.name.lower().replace("_", "").replace("-", "")
+        and words in re.sub(r"[\W_]", "", path.stem.lower())
     ]
     if not found:
         return None

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesions import classes
 from lesions.data import tables, walking
-from lesions.data.finding import Dataset, find_companion
+from lesions.data.finding import Dataset, find_companion, kind_of_file
 
 
 def read_metadata(dataset: Dataset) -> pd.DataFrame:
@@ -32,14 +32,16 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
     """
     name = dataset.metadata_file.name.lower()
     groupings = extra = None
-    if "groundtruth" in name:
+    if kind_of_file(dataset.metadata_file) == "one_hot":
         groupings = find_companion(dataset, "lesiongroupings")
+    if "groundtruth" in name:
         extra = find_companion(dataset, name.split("_groundtruth")[0].replace("_", "") + "metadata")
     table, notes = tables.read_table(dataset.metadata_file, groupings, extra)
     table["label"] = table["dx"].map(classes.CODES.index).astype(int)
     table = table.sort_values("image_id", ignore_index=True)
     files = walking.list_files(dataset.root)
-    table["image_path"] = _image_paths(table["image_id"], files, dataset)
+    # As objects, because a path need not be text that Arrow could hold.
+    table["image_path"] = pd.Series(_image_paths(table["image_id"], files, dataset), dtype=object)
     table["mask_path"] = _mask_paths(table["image_id"], files)
     for note in notes:
         warnings.warn(note, stacklevel=2)

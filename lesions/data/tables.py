@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 from collections import Counter
 from pathlib import Path
 
@@ -13,79 +11,12 @@ import pandas as pd
 
 from lesions import classes
 from lesions.data import diagnoses, values
+from lesions.data.cells import check_filled, check_unique, converted, read_cells
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
-MAXIMUM_BYTES = 200_000_000
 ONE_HOT = {"ak": "akiec", **{code: code for code in classes.CODES}}
 LEFT_OUT = {"scc": "squamous cell carcinoma", "unk": "unknown"}
 HAM_NAMES = ("ham10000_metadata.csv", "ham10000_metadata.tab", "ham10000_metadata")
-
-
-def read_cells(path) -> pd.DataFrame:
-    """Read a table of text, whatever separates its columns.
-
-    Args:
-        path: A file of comma, semicolon, tab or bar separated values, UTF-8 (a byte-order mark
-            is fine) or UTF-16.
-
-    Returns:
-        One column of str for each column of the file, under its name in lower case, indexed by
-        the row's line in the file. Rows and columns without any content are dropped.
-
-    Raises:
-        ValueError: If it is not such a table; names the file and, where it can, the row.
-    """
-    path = Path(path)
-    content = _read_text(path)
-    header = next((line for line in content.splitlines() if line.strip()), "")
-    separator = max(",;\t|", key=header.count)
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
-    lines, rows = [], []
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                lines.append(reader.line_num)
-                rows.append(cells)
-    except csv.Error as error:
-        raise ValueError(
-            f"{path.name}, row {reader.line_num} cannot be read ({error}); correct that row."
-        ) from error
-    if not rows:
-        raise ValueError(f"{path.name} is empty; download it again.")
-    names = [values.text(name).lower() for name in rows[0]]
-    for line, cells in zip(lines[1:], rows[1:], strict=True):
-        if len(cells) != len(names):
-            raise ValueError(
-                f"{path.name}, row {line} has {len(cells)} cells and the header {len(names)}; "
-                "put a cell that holds the separator in quotes, or correct that row."
-            )
-    twice = [name for name, number in Counter(names).items() if name and number > 1]
-    if twice:
-        raise ValueError(f"{path.name} has two columns {twice[0]!r}; remove one of them.")
-    if len(rows) == 1:
-        raise ValueError(f"{path.name} has no rows; download it again.")
-    table = pd.DataFrame(rows[1:], columns=names, index=lines[1:], dtype=object)
-    return table.loc[:, [bool(name) for name in names]]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAXIMUM_BYTES:
-            raise ValueError(f"{path.name} has over 200 MB, which no table here has; check it.")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        decoded = content.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path.name} is not a table in UTF-8 ({error.reason} at byte {error.start}); "
-            "save it as CSV UTF-8 or download it again."
-        ) from error
-    if "\x00" in decoded:
-        raise ValueError(f"{path.name} is damaged (it holds zero bytes); download it again.")
-    return decoded
 
 
 def kind_of(columns, name: str = "") -> str | None:
@@ -203,6 +134,8 @@ def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.Da
         )
     rows = pd.DataFrame({"image_id": cells["image"].map(values.image_id)}, index=cells.index)
     rows["dx"] = np.array([names[column] for column in columns])[one_hot.argmax(axis=1)]
+    for column in set(COLUMNS) & set(cells.columns) - {"image_id", "dx"}:  # added by somebody
+        rows[column] = cells[column]
     if extra is not None:
         rows = _join_extra(rows, extra)
     if groupings is not None:
@@ -218,7 +151,7 @@ def _join_extra(rows: pd.DataFrame, path) -> pd.DataFrame:
     if "image" not in extra.columns:
         raise ValueError(f"{Path(path).name} lacks the column 'image'; download it again.")
     extra["image"] = extra["image"].map(values.image_id)
-    _check_unique(extra, "image", Path(path).name)
+    check_unique(extra, "image", Path(path).name)
     extra = extra.set_index("image").reindex(rows["image_id"]).fillna("")
     for column in ("lesion_id", "age", "sex", "localization"):
         if column in extra.columns:
@@ -236,7 +169,7 @@ def _grouped(image_ids: pd.Series, path) -> list[str]:
     cells = cells[["image", "lesion_id"]].map(values.text)
     cells["image"] = cells["image"].map(values.image_id)
     cells = cells.drop_duplicates()
-    _check_unique(cells, "image", name)
+    check_unique(cells, "image", name)
     lesions = cells.set_index("image")["lesion_id"].to_dict()
     without = [image_id for image_id in image_ids if not lesions.get(image_id)]
     if without:
@@ -245,15 +178,6 @@ def _grouped(image_ids: pd.Series, path) -> list[str]:
             f"first is {without[0]}, so a split would leak; download it again."
         )
     return [lesions[image_id] for image_id in image_ids]
-
-
-def _check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
-    twice = cells[cells[column].duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"{name}, row {twice.index[0]} repeats the image id {twice.iloc[0][column]}; "
-            "remove one of the two rows."
-        )
 
 
 def _leave_out(cells, out: pd.Series, reasons: pd.Series, name: str, why: str, notes):
@@ -274,27 +198,21 @@ def _tidy(cells: pd.DataFrame, name: str, kind: str, notes: list[str]) -> pd.Dat
     for column in COLUMNS:
         table[column] = cells[column].map(values.text) if column in cells.columns else ""
     table["image_id"] = table["image_id"].map(values.image_id)
-    _check_filled(table, name, ("lesion_id", "image_id", "dx") if strict else ("image_id", "dx"))
+    table["lesion_id"] = table["lesion_id"].map(values.lesion_id)
+    check_filled(table, name, ("lesion_id", "image_id", "dx") if strict else ("image_id", "dx"))
     table["dx"] = _coded(table, name, strict)
     unknown = ~table["dx"].isin(classes.CODES)
     table = _leave_out(table, unknown, table["dx"], name, "has no class in HAM10000", notes)
     if table.empty:
         raise ValueError(f"{name} has no row with one of {', '.join(classes.CODES)}; check it.")
-    _check_unique(table, "image_id", name)
+    check_unique(table, "image_id", name)
     for column, convert in (("age", values.age), ("sex", values.sex)):
-        table[column] = _converted(table[column], convert, name)
+        table[column] = converted(table[column], convert, name)
     table["localization"] = table["localization"].map(values.site)
     table["dx_type"] = table["dx_type"].where(table["dx_type"] != "", "unknown")
     table = _with_lesions(table, name, kind, notes)
-    _note_sites(table, name, notes)
+    note_sites(table, name, notes)
     return table
-
-
-def _check_filled(table: pd.DataFrame, name: str, columns) -> None:
-    for column in columns:
-        empty = table.index[table[column].str.lower().isin(("", "nan", "null"))]
-        if len(empty):
-            raise ValueError(f"{name}, row {empty[0]} has no {column}; fill it in.")
 
 
 def _coded(table: pd.DataFrame, name: str, strict: bool) -> pd.Series:
@@ -311,20 +229,6 @@ def _coded(table: pd.DataFrame, name: str, strict: bool) -> pd.Series:
     return codes
 
 
-def _converted(column: pd.Series, convert, name: str) -> list:
-    known = {}
-    for line, cell in column.items():
-        if cell in known:
-            continue
-        try:
-            known[cell] = convert(cell)
-        except ValueError as error:
-            raise ValueError(
-                f"{name}, row {line} has the {column.name} {cell!r}; {error}."
-            ) from error
-    return [known[cell] for cell in column]
-
-
 def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFrame:
     """Give every photograph without a lesion id one of its own, and check the others."""
     alone = table["lesion_id"].str.lower().isin(values.MISSING)
@@ -335,6 +239,13 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
             "column lesion_id, or for ISIC 2018 its LesionGroupings table."
         )
     table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
+    spellings = table.groupby(table["lesion_id"].str.casefold())["lesion_id"].unique()
+    double = spellings[spellings.map(len) > 1]
+    if len(double):
+        raise ValueError(
+            f"{name} writes lesions in two ways, the first as {' and '.join(double.iloc[0])}, so a "
+            "split would leak; write each in one way."
+        )
     diagnoses_of = table.groupby("lesion_id")["dx"].unique()
     torn = diagnoses_of[diagnoses_of.map(len) > 1]
     if len(torn) and kind in ("archive", "one_hot"):
@@ -351,7 +262,8 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
     return table
 
 
-def _note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
+def note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
+    """Append a sentence on body sites that HAM10000 does not know, where there are any."""
     unknown = table[~table["localization"].map(values.is_known_site)]
     if len(unknown):
         notes.append(

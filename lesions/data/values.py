@@ -39,6 +39,11 @@ def image_id(cell) -> str:
     return re.sub(r"\.(jpe?g|png)$", "", name, flags=re.IGNORECASE).strip()
 
 
+def lesion_id(cell) -> str:
+    """Return a lesion's id; numbers that a program wrote as 12.0 are 12."""
+    return re.sub(r"^(\d+)\.0$", r"\1", text(cell))
+
+
 def age(cell) -> float:
     """Return an age in years, NaN where it is missing.
 
@@ -74,6 +79,18 @@ def site(cell) -> str:
     """Return a body site in HAM10000's words where it has one, else in lower case as it is."""
     cell = " ".join(text(cell).lower().replace("_", " ").split())
     return "unknown" if cell in MISSING else _SITES.get(cell, cell)
+
+
+def known_site(cell) -> str:
+    """Return a body site in HAM10000's words.
+
+    Raises:
+        ValueError: If the cell names none of `SITES`.
+    """
+    found = site(cell)
+    if not is_known_site(found):
+        raise ValueError(f"write one of {', '.join(SITES).replace('_', ' ')}")
+    return found
 
 
 def is_known_site(name: str) -> bool:

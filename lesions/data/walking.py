@@ -12,7 +12,10 @@ from pathlib import Path
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_ENDING = "_segmentation"
 # Made by operating systems, network drives and notebooks; names that start with a dot are, too.
-FOREIGN = ("@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found")
+FOREIGN = (
+    "@eadir __macosx #recycle @recycle $recycle.bin lost+found #snapshot ~snapshot "
+    "@recently-snapshot"
+).split() + ["system volume information"]
 WHOLE = 65_536  # bytes up to which two files are compared whole
 BLOCK = 4_096
 

@@ -160,12 +160,28 @@ def replaced(old, new):
     return spoil
 
 
+def prepended(start, convert=lambda content: content):
+    def spoil(folder):
+        (folder / TABLE).write_bytes(start + convert((folder / TABLE).read_bytes()))
+
+    return spoil
+
+
+def of_bytes(folder):
+    os.rename(os.fsencode(folder / "images"), os.fsencode(folder) + b"/im\xe4ges")
+
+
 # Read as if nothing had happened
 
 HARMLESS = {
     "same pictures twice": other_pictures("copy", copies=True),
     "other pictures in @eaDir": other_pictures("@eaDir"),
     "other pictures in __MACOSX": other_pictures("__MACOSX", "images"),
+    "other pictures in a snapshot": other_pictures("#snapshot", "images"),
+    "other pictures in Windows' folder": other_pictures("System Volume Information"),
+    "a folder whose name is no text": of_bytes,
+    "ids with an address": column("image_id", lambda i: f"https://a.org/{i}.jpg"),
+    "diagnoses with an invisible mark": column("dx", lambda dx: f"\u200b{dx}"),
     "other pictures in a hidden folder": other_pictures(".cache", "thumbs"),
     "backup with another table": other_table("Backup", TABLE),
     "backup with a table of Dataverse": other_table("dataverse", "HAM10000_metadata.tab", sep="\t"),
@@ -176,6 +192,16 @@ HARMLESS = {
     ),
     "one-hot columns added": one_hot_added,
     "semicolons": saved(sep=";"),
+    "a first line for Excel": lambda f: (saved(sep=";")(f), prepended(b"sep=;\r\n")(f)),
+    "a second byte-order mark": prepended(b"\xef\xbb\xbf" * 2),
+    "big-endian UTF-16": prepended(b"\xfe\xff", lambda text: text.decode().encode("utf-16-be")),
+    "old Mac line ends": saved(lineterminator="\r"),
+    "empty lines in front": prepended(b"\n\r\n"),
+    "a comma at every line's end": lambda f: (
+        cells(f).assign(**{"": ""}).to_csv(f / TABLE, index=False)
+    ),
+    "as .txt": lambda f: (f / TABLE).rename(f / "HAM10000_metadata.txt"),
+    "downloaded twice": lambda f: shutil.copy(f / TABLE, f / "HAM10000_metadata (1).csv"),
     "tabs": saved(sep="\t"),
     "byte-order mark": saved(encoding="utf-8-sig"),
     "Excel's Unicode text": saved(encoding="utf-16", sep="\t"),
@@ -229,6 +255,22 @@ FAULTY = {
     "two tables at the top": (
         other_table("HAM10000_metadata"),
         [TABLE, "HAM10000_metadata", "differ"],
+    ),
+    "a second download with other diagnoses": (
+        other_table("HAM10000_metadata (1).csv"),
+        [TABLE, "HAM10000_metadata (1).csv", "contradict", "ISIC_0000000"],
+    ),
+    "another table with other diagnoses": (
+        other_table("metadata.csv"),
+        [TABLE, "metadata.csv", "contradict"],
+    ),
+    "a table of any name above another one": (
+        lambda f: [other_table("Backup", TABLE)(f), shutil.move(f / TABLE, f / "labels.csv")],
+        ["labels.csv", f"Backup/{TABLE}", "contradict"],
+    ),
+    "lesions in two spellings": (
+        change("lesion_id", 0, "ham_AKIEC_01"),
+        ["ham_AKIEC_01", "HAM_akiec_01", "leak"],
     ),
     "two tables in two folders": (
         lambda f: [other_table("a", TABLE)(f), shutil.move(f / TABLE, f / "images")],
@@ -314,6 +356,14 @@ def test_splits_file_that_is_damaged(tmp_path, content, words, one_sentence):
     one_sentence(error, "splits.csv", *words)
 
 
+def test_lesions_that_a_program_wrote_as_fractions_are_the_same(tmp_path):
+    table = draw_table(lesions=2, photographs=2)
+    write_photographs(tmp_path / "images", table["image_id"])
+    ids = [f"{number // 2}{'.0' * (number % 2)}" for number in range(len(table))]
+    write(table.assign(lesion_id=ids), tmp_path)
+    assert read(tmp_path)["lesion_id"].tolist() == [str(number // 2) for number in range(28)]
+
+
 def test_missing_cells_are_missing(folder):
     table = cells(folder)
     table.loc[range(5), "age"] = ["", "NA", "unknown", "n/a", "-"]
@@ -358,6 +408,18 @@ GROUPED = {
     "a row twice": lambda groups, folder: write(pd.concat([groups, groups[:3]]), folder, GROUPINGS),
     "with suffix": lambda groups, folder: write(
         groups.assign(image=groups["image"] + ".jpg"), folder, GROUPINGS
+    ),
+    "with spaces in its name": lambda groups, folder: write(groups, folder, "Lesion Groupings.csv"),
+    "beside a renamed ground truth": lambda groups, folder: (
+        write(groups, folder, GROUPINGS),
+        (folder / "ISIC2018_Task3_Training_GroundTruth.csv").rename(folder / "labels.csv"),
+    ),
+    "in the ground truth itself": lambda groups, folder: write(
+        pd.read_csv(folder / "ISIC2018_Task3_Training_GroundTruth.csv").assign(
+            lesion_id=groups["lesion_id"]
+        ),
+        folder,
+        "ISIC2018_Task3_Training_GroundTruth.csv",
     ),
     "in a folder": lambda groups, folder: write(groups, folder, f"tables/{GROUPINGS}"),
 }

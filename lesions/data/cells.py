@@ -1,0 +1,135 @@
+"""Read tables of text, whatever separates their columns, and check their cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from lesions.data import values
+
+MAXIMUM_BYTES = 200_000_000
+# A first line by which Excel is told the separator.
+_SEPARATOR_LINE = re.compile(r'\A"?sep=.?"?(?=[\r\n])', re.IGNORECASE)
+
+
+def read_cells(path) -> pd.DataFrame:
+    """Read a table of text, whatever separates its columns.
+
+    Args:
+        path: A file of comma, semicolon, tab or bar separated values, UTF-8 (a byte-order mark
+            is fine) or UTF-16.
+
+    Returns:
+        One column of str for each column of the file, under its name in lower case, indexed by
+        the row's line in the file. Rows and columns without any content are dropped.
+
+    Raises:
+        ValueError: If it is not such a table; names the file and, where it can, the row.
+    """
+    path = Path(path)
+    # Its line end stays, so that rows keep their numbers.
+    content = _SEPARATOR_LINE.sub("", _read_text(path))
+    header = next((line for line in content.splitlines() if line.strip()), "")
+    separator = max(",;\t|", key=header.count)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+    lines, rows = [], []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                lines.append(reader.line_num)
+                rows.append(cells)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path.name}, row {reader.line_num} cannot be read ({error}); correct that row."
+        ) from error
+    if not rows:
+        raise ValueError(f"{path.name} is empty; download it again.")
+    names = [values.text(name).lower() for name in rows[0]]
+    for line, cells in zip(lines[1:], rows[1:], strict=True):
+        if len(cells) != len(names):
+            raise ValueError(
+                f"{path.name}, row {line} has {len(cells)} cells and the header {len(names)}; "
+                "put a cell that holds the separator in quotes, or correct that row."
+            )
+    twice = [name for name, number in Counter(names).items() if name and number > 1]
+    if twice:
+        raise ValueError(f"{path.name} has two columns {twice[0]!r}; remove one of them.")
+    if len(rows) == 1:
+        raise ValueError(f"{path.name} has no rows; download it again.")
+    table = pd.DataFrame(rows[1:], columns=names, index=lines[1:], dtype=object)
+    return table.loc[:, [bool(name) for name in names]]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise ValueError(f"{path.name} has over 200 MB, which no table here has; check it.")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); check the file.") from error
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        decoded = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path.name} is not a table in UTF-8 ({error.reason} at byte {error.start}); "
+            "save it as CSV UTF-8 or download it again."
+        ) from error
+    if "\x00" in decoded:
+        raise ValueError(f"{path.name} is damaged (it holds zero bytes); download it again.")
+    return decoded
+
+
+def check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
+    """Check that no id is in two rows.
+
+    Args:
+        cells: Indexed by the row's line in the file.
+        column: The one that holds the ids.
+        name: Of the file, for messages, here and below.
+
+    Raises:
+        ValueError: If one is; names the second row.
+    """
+    twice = cells[cells[column].duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"{name}, row {twice.index[0]} repeats the image id {twice.iloc[0][column]}; "
+            "remove one of the two rows."
+        )
+
+
+def check_filled(table: pd.DataFrame, name: str, columns) -> None:
+    """Check that columns of text have no empty cell.
+
+    Raises:
+        ValueError: If one has; names the row.
+    """
+    for column in columns:
+        empty = table.index[table[column].str.lower().isin(("", "nan", "null"))]
+        if len(empty):
+            raise ValueError(f"{name}, row {empty[0]} has no {column}; fill it in.")
+
+
+def converted(column: pd.Series, convert, name: str) -> list:
+    """Convert every cell of a column of text by a function of `values`.
+
+    Raises:
+        ValueError: If a cell makes no sense; names the row and the cell.
+    """
+    known = {}
+    for line, cell in column.items():
+        if cell in known:
+            continue
+        try:
+            known[cell] = convert(cell)
+        except ValueError as error:
+            raise ValueError(
+                f"{name}, row {line} has the {column.name} {cell!r}; {error}."
+            ) from error
+    return [known[cell] for cell in column]
