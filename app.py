@@ -11,9 +11,18 @@ import pandas as pd
 import qrcode
 import streamlit as st
 
+from lesions.system import environment
+
+try:
+    environment.check_keras()
+except ValueError as problem:
+    st.error(str(problem))
+    st.stop()
+
 from lesions import classes, explanation, inference
+from lesions.data import SEXES, SITES, UNKNOWN_PATIENT, Patient
 from lesions.serving import Assessment, Assessor, report, table
-from lesions.serving.texts import TEXTS
+from lesions.serving.texts import TEXTS, basis
 from lesions.system import allocator, hardware
 from lesions.system.console import quiet_tensorflow
 
@@ -82,18 +91,33 @@ def uploads() -> list:
     )
 
 
-def assessed(files: list) -> list[Assessment]:
+def given_patient() -> Patient:
+    """Ask for age, sex and site, which count for all pictures of the page."""
+    if not assessor().classifier.takes_patients:
+        return UNKNOWN_PATIENT
+    st.markdown(TEXTS["patient"])
+    age, sex, site = st.columns(3)
+    unknown_first = {"key": lambda one: one != "unknown"}
+    return Patient.read(
+        age.number_input("Age in years", 0, 120, None, placeholder="unknown"),
+        sex.selectbox("Sex", sorted(SEXES, **unknown_first)),
+        site.selectbox("Site", [one.replace("_", " ") for one in sorted(SITES, **unknown_first)]),
+    )
+
+
+def assessed(files: list, patient: Patient) -> list[Assessment]:
     """Assess what is new; what was removed from the page is forgotten."""
     known = st.session_state.get("assessments", {})
     kept = {}
     for file in files:
-        if file.file_id not in known:
+        key = (file.file_id, patient)
+        if key not in known:
             with st.spinner(f"Assessing {file.name} …"):
                 try:
-                    known[file.file_id] = assessor().assess(file.getvalue(), file.name)
+                    known[key] = assessor().assess(file.getvalue(), file.name, patient)
                 except ValueError as error:
-                    known[file.file_id] = str(error)
-        kept[file.file_id] = known[file.file_id]
+                    known[key] = str(error)
+        kept[key] = known[key]
     st.session_state["assessments"] = kept
     for problem in (one for one in kept.values() if isinstance(one, str)):
         st.error(problem)
@@ -160,6 +184,7 @@ def show(assessment: Assessment) -> None:
         predicted.metric("This class", f"{assessment.probability:.0%}")
         malignant.metric("Malignant", f"{assessment.malignant:.0%}")
         benign.metric("Benign", f"{1 - assessment.malignant:.0%}")
+        st.caption(basis(assessment.patient))
         bars(assessment)
     with right:
         code = st.selectbox(
@@ -176,7 +201,8 @@ def show(assessment: Assessment) -> None:
             width="stretch",
         )
     record = assessor().record
-    sentences = record.sentences(assessment.predicted, assessment.probability) if record else []
+    answer = (assessment.predicted, assessment.probability, assessment.patient.is_known)
+    sentences = record.sentences(*answer) if record else []
     st.subheader(TEXTS["record"])
     st.markdown(bullets(sentences) or TEXTS["no_record"])
     elsewhere = record.elsewhere(assessment.predicted) if record else []
@@ -200,7 +226,8 @@ def main() -> None:
     except ValueError as error:
         st.error(str(error))
         st.stop()
-    found = assessed(uploads())
+    files = uploads()
+    found = assessed(files, given_patient()) if files else []
     if found:
         show(choose(found) if len(found) > 1 else found[0])
 

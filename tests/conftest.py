@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
-from tables import draw_table, write_photographs
+from tables import draw_table, drawn_fusion, write_photographs
 
 from lesions import data
 from lesions.data import demo, images
@@ -51,6 +51,16 @@ def tiny_model(demo_metadata, tmp_path_factory):
     fitted = familiarity.fit(inference.Classifier(path, tta=False), demo_metadata)
     fitted.save(folder / familiarity.FILE)
     return path
+
+
+@pytest.fixture(scope="session")
+def patient_model(tiny_model, tmp_path_factory):
+    """The same network with numbers for age, sex and site."""
+    from lesions.networks import models
+
+    model, details = models.load(tiny_model)
+    path = tmp_path_factory.mktemp("patients") / "model.h5"
+    return models.save(model, path, {**details, "patient_fusion": drawn_fusion()})
 
 
 @pytest.fixture(scope="session")

@@ -45,3 +45,22 @@ def drawn_predictions(sharpness, count=140, seed=0):
         }
     )
     return predictions.table(rows, probabilities)
+
+
+def drawn_fusion():
+    """What a model file stores on patients: melanoma is old, nevi are young and on the back."""
+    nothing, mel, nv = [0.0] * 7, [0.0] * 7, [0.0] * 7
+    mel[classes.CODES.index("mel")] = nv[classes.CODES.index("nv")] = 2.0
+    ages = {str(age): nv if age < 40 else mel for age in range(0, 90, 10)}
+    return {
+        "power": 0.9,
+        "offset": -0.4,
+        "weight": 0.5,
+        "class_frequencies": [1 / 7] * 7,
+        "intercepts": nothing,
+        "tables": {
+            "age": {**ages, "unknown": nothing},
+            "sex": {"female": nothing, "male": mel, "unknown": nothing},
+            "localization": {"back": nv, "unknown": nothing},
+        },
+    }

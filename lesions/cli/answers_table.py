@@ -7,12 +7,13 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lesions.inference import COLUMNS, Classifier
+from lesions.data import UNKNOWN_PATIENT, Patient
+from lesions.inference import COLUMNS, COLUMNS_WITH_PATIENT, Classifier
 from lesions.inference.familiarity import FILE
 from lesions.system import files
 
@@ -39,11 +40,11 @@ def write_answers(
     batch_size: int = 32,
     resume: bool = False,
     progress: bool = False,
+    patients: Mapping[str, Patient] | None = None,
 ) -> tuple[int, int]:
     """Write the answers to photographs as CSV, six digits a probability.
 
-    Rows go into `<output>.<digest>.partial` as they come, where the digest is of the network and
-    its views. If the command is stopped, that file stays; else the table is made from it.
+    Rows go into `<output>.<digest>.partial` as they come, which stays if the command is stopped.
 
     Args:
         classifier: The network.
@@ -51,8 +52,9 @@ def write_answers(
         output: The table.
         batch_size: Photographs a step.
         resume: Whether rows that a stopped command left are kept, where they are undamaged and
-            their photographs unchanged.
+            their photographs and patients unchanged.
         progress: Whether a bar on stderr shows how far it is.
+        patients: As for `Classifier.classify`; with it the table has a column patient.
 
     Returns:
         How many rows the table has, and how many of them have an error.
@@ -61,20 +63,20 @@ def write_answers(
         ValueError: If the file cannot be written.
     """
     output = Path(output)
-    partial = output.with_name(f"{output.name}.{_digest(classifier)}.partial")
+    columns = COLUMNS if patients is None else COLUMNS_WITH_PATIENT
+    partial = output.with_name(f"{output.name}.{_digest(classifier, columns)}.partial")
     try:
         if output.is_dir():
             raise IsADirectoryError(21, "it is a folder")
         output.parent.mkdir(parents=True, exist_ok=True)
-        with _Log(partial, resume) as log:
+        with _Log(partial, resume, columns, patients or {}) as log:
             missing = [path for path in paths if not log.holds(path)]
-            rows = classifier.classify(log.with_states(missing), batch_size)
+            rows = classifier.classify(log.with_states(missing), batch_size, patients)
             done = len(paths) - len(missing)
-            for row in tqdm(
-                rows, total=len(paths), initial=done, unit="images", disable=not progress
-            ):
+            bar = {"total": len(paths), "initial": done, "unit": "images", "disable": not progress}
+            for row in tqdm(rows, **bar):
                 log.append(row)
-            unreadable = _write_table(log.rows(paths), output)
+            unreadable = _write_table(columns, log.rows(paths), output)
         partial.unlink()
     except OSError as error:
         raise ValueError(
@@ -83,23 +85,23 @@ def write_answers(
     return len(paths), unreadable
 
 
-def _write_table(rows: Iterable[list[str]], output: Path) -> int:
+def _write_table(columns, rows: Iterable[list[str]], output: Path) -> int:
     unreadable = 0
     with (
         files.replacing(output) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+        table.writerow(columns)
         for row in rows:
             table.writerow(row)
             unreadable += bool(row[-1])
     return unreadable
 
 
-def _digest(classifier: Classifier) -> str:
-    """Tell networks, what they warn by, and one view from eight, apart."""
-    digest = hashlib.sha256(str(classifier.tta).encode())
+def _digest(classifier: Classifier, columns) -> str:
+    """Tell networks, what they warn by, one view from eight, and columns apart."""
+    digest = hashlib.sha256(f"{classifier.tta} {columns}".encode())
     for path in (classifier.path, classifier.path.with_name(FILE)):
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -109,21 +111,21 @@ def _digest(classifier: Classifier) -> str:
 class _Log:
     """Rows as they come, each with the state of its photograph and a check of its own.
 
-    A row is one line: the cells of the table, the photograph's size and time of change, and a
-    digest of all that. Lines that a power cut damaged, and those of photographs that changed
-    since, count as not there. Only places of rows are held in memory.
+    A row is one line: the cells of the table, the photograph's size, time of change and patient,
+    and a digest of all that. Lines that a power cut damaged, and those of photographs or patients
+    that changed since, count as not there. Only places of rows are held in memory.
     """
 
-    def __init__(self, path: Path, resume: bool):
-        self.path = path
+    def __init__(self, path: Path, resume: bool, columns, patients: Mapping[str, Patient]):
+        self.path, self._columns, self._patients = path, columns, patients
         self._file = open(path, "a+b" if resume else "w+b")
         self._places: dict[str, int] = {}
         self._states: dict[str, str] = {}
         self._file.seek(0)
         place = 0
         for line in iter(self._file.readline, b""):
-            row = _checked(line)
-            if row and row[-1] == _state(_name(row[0])):
+            row = self._checked(line)
+            if row and row[-1] == self._state(_name(row[0])):
                 self._places[row[0]] = place
             place += len(line)
         if place and not line.endswith(b"\n"):
@@ -145,7 +147,7 @@ class _Log:
     def with_states(self, paths: Iterable[str]) -> Iterator[str]:
         """Yield paths, noting the state of each photograph before it is read."""
         for path in paths:
-            self._states[path] = _state(path)
+            self._states[path] = self._state(path)
             yield path
 
     def append(self, row: dict) -> None:
@@ -165,19 +167,28 @@ class _Log:
         """Yield the cells of the table for each path."""
         for path in paths:
             self._file.seek(self._places[to_cell(path)])
-            yield _checked(self._file.readline())[: len(COLUMNS)]
+            yield self._checked(self._file.readline())[: len(self._columns)]
 
+    def _checked(self, line: bytes) -> list[str]:
+        """Return the cells of a whole line, and [] for a damaged one."""
+        line = line.lstrip(b"\0")  # a power cut may have left these in place of the rows before
+        try:
+            (row,) = csv.reader([line.decode("utf-8")], strict=True)
+        except (ValueError, csv.Error):
+            return []
+        *cells, check = row or [""]
+        expected = len(self._columns) + 1
+        whole = len(cells) == expected and check == _check(cells) and line.endswith(b"\n")
+        return cells if whole else []
 
-def _checked(line: bytes) -> list[str]:
-    """Return the cells of a whole line, and [] for a damaged one."""
-    line = line.lstrip(b"\0")  # a power cut may have left these in place of the rows before
-    try:
-        (row,) = csv.reader([line.decode("utf-8")], strict=True)
-    except (ValueError, csv.Error):
-        return []
-    *cells, check = row or [""]
-    whole = len(cells) == len(COLUMNS) + 1 and check == _check(cells) and line.endswith(b"\n")
-    return cells if whole else []
+    def _state(self, path: str) -> str:
+        """Return size and time of change of a file, or "missing", and its patient in words."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return "missing"
+        patient = self._patients.get(path, UNKNOWN_PATIENT).describe()
+        return f"{status.st_size} {status.st_mtime_ns} {patient}".strip()
 
 
 def _check(cells: list[str]) -> str:
@@ -188,12 +199,3 @@ def _name(cell: str) -> str:
     from urllib.parse import unquote
 
     return unquote(cell, errors="surrogateescape")
-
-
-def _state(path: str) -> str:
-    """Return the size and time of change of a file, or "missing"."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from lesions import classes
+from lesions.cli import patients
 from lesions.cli.arguments import (
     add_command,
     add_model,
@@ -19,13 +20,18 @@ from lesions.system.console import printable
 SUMMARY = "Write the probabilities of the seven diagnoses for photographs as a CSV table."
 EPILOG = f"""examples:
   python -m lesions predict photo.jpg --output answer.csv
+  python -m lesions predict photo.jpg --age 62 --sex female --site back --output answer.csv
   python -m lesions predict ward_3/ ward_4/ --output answers.csv --no-tta
+  python -m lesions predict HAM10000/ --patients HAM10000_metadata.csv --output answers.csv
 
 Columns of the file: image (a file as you named it; an image in a folder as the folder you
 named and the path inside it), predicted, the probabilities of akiec, bcc, bkl, df, mel, nv
 and vasc, warning (what speaks against believing the answer: a photograph that is tiny, blurred
 or unlike those of the training), and error. An image that cannot be read keeps its row, with the
 reason in the last column, and the command then ends with exit code 1.
+
+Age, sex and site are optional and may be known in part. With them the table has a column patient,
+which says what was used for the photograph; where it is empty, the photograph alone was.
 
 Characters in file names that a table would misread (line ends, undecodable bytes, %, a leading
 = + - @) are percent-encoded; Python's urllib.parse.unquote(cell, errors="surrogateescape")
@@ -42,6 +48,7 @@ def add_parser(commands) -> None:
     add_paths(command)
     command.add_argument("--output", required=True, metavar="FILE.csv", help="the table to write")
     add_model(command)
+    patients.add_patient(command)
     command.add_argument(
         "--no-tta",
         action="store_true",
@@ -70,9 +77,13 @@ def run(arguments) -> int:
 
     paths = inference.find_images(arguments.paths)
     model = arguments.model or inference.BEST_MODEL
-    refuse_overwriting([arguments.output], [*paths, *model_files(model)])
+    tables = [] if arguments.patients is None else [arguments.patients]
+    refuse_overwriting([arguments.output], [*paths, *tables, *model_files(model)])
     refuse_image_in(arguments.output, arguments.paths)
+    known = patients.read(arguments, paths)
     classifier = inference.Classifier(model, tta=not arguments.no_tta)
+    if known is not None:
+        classifier.require_patients()
     try:
         written, unreadable = answers_table.write_answers(
             classifier,
@@ -81,6 +92,7 @@ def run(arguments) -> int:
             arguments.batch_size,
             arguments.resume,
             progress=sys.stderr.isatty(),
+            patients=known,
         )
     except KeyboardInterrupt:
         print("Stopped; the same command with --resume goes on from there.", file=sys.stderr)

@@ -15,7 +15,13 @@ from lesions.data.finding import (
     open_dataset,
 )
 from lesions.data.fingerprints import data_fingerprint, photographs_digest
-from lesions.data.patients import PATIENT_FEATURES, patient_features
+from lesions.data.patients import (
+    PATIENT_FEATURES,
+    UNKNOWN_PATIENT,
+    Patient,
+    patient_features,
+    read_patients,
+)
 from lesions.data.reading import read_metadata
 from lesions.data.splits import (
     FOLDS,
@@ -46,10 +52,12 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "KAGGLE_HANDLE",
     "PATIENT_FEATURES",
+    "Patient",
     "REPOSITORY",
     "SEXES",
     "SITES",
     "SPLITS",
+    "UNKNOWN_PATIENT",
     "assign_folds",
     "build_folder",
     "check_classes_present",
@@ -65,6 +73,7 @@ __all__ = [
     "patient_features",
     "photographs_digest",
     "read_metadata",
+    "read_patients",
     "read_splits",
     "sample_lesions",
     "split_by_image",

@@ -1,13 +1,137 @@
-"""What networks with patient data take as input."""
+"""Age, sex and site of patients: what users give, and what networks take as a second input."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from lesions.data import cells as checked
+from lesions.data import values
+from lesions.data.tables import note_sites
 from lesions.data.values import SEXES, SITES
 
 PATIENT_FEATURES = 2 + len(SEXES) + len(SITES)
+# What other collections call HAM10000's columns.
+_OTHER_NAMES = {
+    "image": "image_id",
+    "isic_id": "image_id",
+    "age_approx": "age",
+    "anatom_site_general": "localization",
+    "site": "localization",
+}
+_FACTS = ["age", "sex", "localization"]
+_SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is known of the person in a photograph.
+
+    Attributes:
+        age: Years, 0 to 120; None where unknown.
+        sex: One of `SEXES`.
+        localization: One of `SITES`, with spaces.
+    """
+
+    age: float | None = None
+    sex: str = "unknown"
+    localization: str = "unknown"
+
+    @classmethod
+    def read(cls, age="", sex="", site="") -> Patient:
+        """Read what somebody wrote, as cells of a table are read.
+
+        Args:
+            age: Years; empty where unknown, as are the others.
+            sex: Such as "female" or "f".
+            site: Where on the body, such as "back".
+
+        Raises:
+            ValueError: If one of them makes no sense; names it and its value.
+        """
+        years = _read("age", age, values.age)
+        return cls(
+            None if np.isnan(years) else years,
+            _read("sex", sex, values.sex),
+            _read("site", site, values.known_site),
+        )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known."""
+        return self != UNKNOWN_PATIENT
+
+    def describe(self) -> str:
+        """Return what is known in a few words, "" where nothing is."""
+        age = "" if self.age is None else f"age {self.age:g}"
+        known = [age, *(one for one in (self.sex, self.localization) if one != "unknown")]
+        return ", ".join(filter(None, known))
+
+
+UNKNOWN_PATIENT = Patient()
+
+
+def _read(name: str, cell, convert):
+    try:
+        return convert("" if cell is None else cell)
+    except ValueError as error:
+        raise ValueError(
+            f"The {name} {str(cell)[:_SHOWN_CHARACTERS]!r} is not understood; {error}."
+        ) from error
+
+
+def read_patients(path) -> tuple[dict[str, Patient], list[str]]:
+    """Read a table of patients, such as HAM10000's own.
+
+    Args:
+        path: A table with image_id and any of age, sex and localization; empty cells are
+            unknown, and further columns are passed over.
+
+    Returns:
+        The patient of every image id, and sentences about what is not known here.
+
+    Raises:
+        ValueError: One sentence that names the file, the row or column and the way out.
+    """
+    name = Path(path).name
+    cells = checked.read_cells(path)
+    renamed = {
+        old: new
+        for old, new in _OTHER_NAMES.items()
+        if old in cells.columns and new not in cells.columns
+    }
+    cells = cells.rename(columns=renamed)
+    facts = [column for column in _FACTS if column in cells.columns]
+    if "image_id" not in cells.columns or not facts:
+        raise ValueError(
+            f"{name} has the columns {', '.join(cells.columns[:12])}; it needs image_id and any "
+            "of age, sex and localization."
+        )
+    table = cells.reindex(columns=["image_id", *_FACTS], fill_value="").map(values.text)
+    table["image_id"] = table["image_id"].map(values.image_id)
+    checked.check_filled(table, name, ("image_id",))
+    for column, convert in (("age", values.age), ("sex", values.sex)):
+        table[column] = checked.converted(table[column], convert, name)
+    table["localization"] = table["localization"].map(values.site)
+    table = table.drop_duplicates()
+    checked.check_unique(table, "image_id", name)
+    notes: list[str] = []
+    note_sites(table, name, notes)
+    known = table["localization"].map(values.is_known_site)
+    table["localization"] = table["localization"].where(known, "unknown")
+    ages = [None if np.isnan(age) else age for age in table["age"]]
+    patients = map(Patient, ages, table["sex"], table["localization"])
+    return dict(zip(table["image_id"], patients, strict=True)), notes
+
+
+def as_table(patients: Sequence[Patient]) -> pd.DataFrame:
+    """Return HAM10000's columns age (float, years, NaN where unknown), sex and localization."""
+    rows = [(np.nan if one.age is None else one.age, one.sex, one.localization) for one in patients]
+    return pd.DataFrame(rows, columns=_FACTS).astype({"age": float})
 
 
 def patient_features(metadata: pd.DataFrame) -> np.ndarray:

@@ -168,19 +168,35 @@ class Fusion:
         """Read `details["patient_fusion"]`.
 
         Raises:
-            ValueError: If a part is missing.
+            ValueError: If a part is missing or is not what it must be.
         """
         try:
-            return cls(
+            fusion = cls(
                 *(float(stored[name]) for name in ("power", "offset", "weight")),
-                tuple(stored["class_frequencies"]),
-                tuple(stored["intercepts"]),
-                {name: dict(stored["tables"][name]) for name in COLUMNS},
+                _seven(stored["class_frequencies"]),
+                _seven(stored["intercepts"]),
+                {
+                    name: {key: list(_seven(row)) for key, row in stored["tables"][name].items()}
+                    for name in COLUMNS
+                },
             )
-        except (KeyError, TypeError) as error:
+            if not np.isfinite((fusion.power, fusion.offset, fusion.weight)).all():
+                raise ValueError("infinite exponents")
+            if min(fusion.class_frequencies) <= 0:
+                raise ValueError("class frequencies of 0")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
                 "The stored numbers for age, sex and site are not whole; save the model again."
             ) from error
+        return fusion
+
+
+def _seven(numbers) -> tuple[float, ...]:
+    """Check that there is a finite number for each class."""
+    found = np.array(numbers, dtype=float)
+    if found.shape != (len(CODES),) or not np.isfinite(found).all():
+        raise ValueError("not seven finite numbers")
+    return tuple(numbers)
 
 
 def _design(known: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,12 @@ here. Drawings, heat maps, training, the command line and the network service do
 after this room and may import it.
 """
 
-from lesions.inference.classifier import BEST_MODEL, COLUMNS, Classifier, find_images
+from lesions.inference.classifier import (
+    BEST_MODEL,
+    COLUMNS,
+    COLUMNS_WITH_PATIENT,
+    Classifier,
+    find_images,
+)
 
-__all__ = ["BEST_MODEL", "COLUMNS", "Classifier", "find_images"]
+__all__ = ["BEST_MODEL", "COLUMNS", "COLUMNS_WITH_PATIENT", "Classifier", "find_images"]

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from lesions import classes, data, evaluation
-from lesions.data import images
+from lesions.data import UNKNOWN_PATIENT, Patient, images
 from lesions.inference import familiarity, lite
 from lesions.networks import models, views
 
 BEST_MODEL = data.REPOSITORY / "models" / "best_model.h5"
 COLUMNS = ("image", "predicted", *classes.CODES, "warning", "error")
+COLUMNS_WITH_PATIENT = ("image", "predicted", *classes.CODES, "patient", "warning", "error")
 
 
 class Classifier:
@@ -30,6 +30,8 @@ class Classifier:
         image_size: Side of its input in pixels.
         tta: Whether answers are averaged over eight views.
         correction: What brings the network's probabilities to the class frequencies.
+        fusion: What multiplies these with those of age, sex and site; None for a network that
+            takes them as its second input, and where the file holds no numbers for them.
     """
 
     def __init__(self, model_path=BEST_MODEL, tta: bool = True):
@@ -56,6 +58,8 @@ class Classifier:
         self.image_size = self.details["image_size"]
         self.tta = tta
         self.correction = evaluation.Correction.from_details(self.details.get("correction"))
+        fusion = None if self.details["patient"] else self.details.get("patient_fusion")
+        self.fusion = evaluation.Fusion.from_details(fusion) if fusion else None
         self._familiarity: familiarity.Familiarity | None = None
         self._familiarity_problem: str | None = None
 
@@ -78,6 +82,23 @@ class Classifier:
             raise ValueError(
                 f"{purpose} need the layers of the network, which {self.path} does not hold; "
                 "name the .h5 file that it was exported from."
+            )
+
+    @property
+    def takes_patients(self) -> bool:
+        """Whether age, sex and site change the answer."""
+        return self.details["patient"] or self.fusion is not None
+
+    def require_patients(self) -> None:
+        """Refuse age, sex and site where they would change nothing.
+
+        Raises:
+            ValueError: If the network does not take them.
+        """
+        if not self.takes_patients:
+            raise ValueError(
+                f"The network {self.path.name} was not fitted to age, sex and site; leave them "
+                "out or name another model."
             )
 
     def familiarity(self) -> tuple[familiarity.Familiarity | None, str]:
@@ -117,21 +138,43 @@ class Classifier:
             return None
         if patient is not None:
             return patient
-        unknown = {"age": np.nan, "sex": "unknown", "localization": "unknown"}
-        return data.patient_features(pd.DataFrame(unknown, index=range(number)))
+        return data.patient_features(data.patients.as_table([UNKNOWN_PATIENT] * number))
 
     def probabilities(self, images: np.ndarray, patient: np.ndarray | None = None) -> np.ndarray:
-        """Predict probabilities at the class frequencies of HAM10000.
+        """Predict what the network alone says, at the class frequencies of HAM10000.
 
         Args:
             images: uint8, (n, image_size, image_size, 3), RGB 0-255, from `prepare`.
-            patient: float32, (n, data.PATIENT_FEATURES); None where nothing is known.
+            patient: float32, (n, data.PATIENT_FEATURES), for a network with this input; None
+                where nothing is known.
 
         Returns:
             float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
         """
         patient = self.patient_input(len(images), patient)
         return self.correction.apply(views.predict(self.model, images, self.tta, patient))
+
+    def answer(self, images: np.ndarray, given: Sequence[Patient]) -> np.ndarray:
+        """Predict probabilities from photographs and what is known of the patients.
+
+        Age, sex and site go into a network that takes them as its second input; the answer of
+        any other is multiplied with theirs by `fusion`. Where nothing is known of a patient, or
+        the network was not fitted to it, the photograph alone counts.
+
+        Args:
+            images: As for `probabilities`.
+            given: The patient of every photograph.
+
+        Returns:
+            float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
+        """
+        known = data.patients.as_table(given)
+        if self.details["patient"]:
+            return self.probabilities(images, data.patient_features(known))
+        found = self.probabilities(images)
+        if self.fusion is not None:
+            found = self.fusion.apply(found, known["age"], known["sex"], known["localization"])
+        return found
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Choose a class for each row of probabilities.
@@ -179,45 +222,48 @@ class Classifier:
             return str(path), None, str(error), None
 
     def classify(
-        self, paths: Iterable, batch_size: int = 32, patient: np.ndarray | None = None
+        self,
+        paths: Iterable,
+        batch_size: int = 32,
+        patients: Mapping[str, Patient] | None = None,
     ) -> Iterator[dict]:
         """Answer for any number of photographs, in flat memory; a faulty one stops nothing.
 
         Args:
             paths: Files.
             batch_size: Files a step.
-            patient: float32, (n, data.PATIENT_FEATURES), a row a path; None where nothing is
-                known.
+            patients: Path, as text, to what is known of the patient; paths may be absent.
 
         Yields:
             One dict a path, in their order, with the keys `COLUMNS`: image (the path), predicted
             (a code), a calibrated probability (0 to 1) for each code, warning (what speaks
             against believing it; "" where nothing does) and error (""). Where the file is not a
-            readable image, error says why and the others are "".
+            readable image, error says why and the others are "". With `patients` the keys are
+            `COLUMNS_WITH_PATIENT`: patient is what was used beside the photograph, in words.
         """
-        done = 0
+        columns = COLUMNS if patients is None else COLUMNS_WITH_PATIENT
         for batch in _ahead(self._read_with_quality, paths, batch_size):
             readable = [one for one in batch if not one[2]]
-            known = [place for place, one in enumerate(batch, done) if not one[2]]
-            done += len(batch)
             answers = iter(())
             if readable:
-                given = None if patient is None else patient[known]
+                given = [(patients or {}).get(path, UNKNOWN_PATIENT) for path, *_ in readable]
                 prepared = np.stack([image for _, image, *_ in readable])
-                probabilities = self.probabilities(prepared, given)
+                probabilities = self.answer(prepared, given)
                 warned = familiarity.batch_warnings(
                     self.familiarity()[0], self, [quality for *_, quality in readable], prepared
                 )
                 answers = zip(
-                    self.decide(probabilities), probabilities.tolist(), warned, strict=True
+                    self.decide(probabilities), probabilities.tolist(), given, warned, strict=True
                 )
             for path, _, error, _ in batch:
-                if error:
-                    values = (path, "", *[""] * len(classes.CODES), "", error)
-                else:
-                    predicted, row, warnings = next(answers)
-                    values = (path, predicted, *row, " ".join(warnings), "")
-                yield dict(zip(COLUMNS, values, strict=True))
+                row = {**dict.fromkeys(columns, ""), "image": path, "error": error}
+                if not error:
+                    predicted, shares, patient, warnings = next(answers)
+                    row |= {"predicted": predicted, **dict(zip(classes.CODES, shares, strict=True))}
+                    row["warning"] = " ".join(warnings)
+                    if patients is not None:
+                        row["patient"] = patient.describe()
+                yield row
 
 
 def _ahead(function, items: Iterable, batch_size: int) -> Iterator[list]:

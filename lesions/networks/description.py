@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lesions import classes
 from lesions.data import images
+from lesions.evaluation.patient_data import Fusion
 
 MINIMUM_SIZE = 32
 MAXIMUM_SIZE = 4096
@@ -48,6 +49,14 @@ def _is_correction(value) -> bool:
     )
 
 
+def _is_fusion(value) -> bool:
+    try:
+        Fusion.from_details(value)
+    except ValueError:
+        return False
+    return True
+
+
 # What must be there, and what it must be.
 _REQUIRED = {
     "architecture": (_is_text, "a name"),
@@ -64,6 +73,11 @@ _OPTIONAL = {
     "colour_constancy": (
         lambda value: value is None or value in tuple(images.CONSTANCY),
         f"null or one of {', '.join(images.CONSTANCY)}",
+    ),
+    "patient_fusion": (
+        _is_fusion,
+        "three exponents, seven class frequencies and intercepts, and tables of seven numbers for "
+        "age, sex and localization",
     ),
     "run": (_is_text, "a name"),
     "initial_weights": (_is_text, "a text"),

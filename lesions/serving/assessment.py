@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, data, explanation, inference
-from lesions.data import images
+from lesions.data import UNKNOWN_PATIENT, Patient, images
 from lesions.inference import familiarity
 from lesions.serving import track_record
 
@@ -31,12 +31,14 @@ class Picture:
         shown: uint8, (side, side, 3), RGB 0-255, the centre square, at most 480 px.
         prepared: uint8, (image_size, image_size, 3), RGB 0-255, the input of the network.
         quality: What was judged of it at full size.
+        patient: What is known of the person in it.
     """
 
     name: str
     shown: np.ndarray
     prepared: np.ndarray
     quality: familiarity.Quality
+    patient: Patient = UNKNOWN_PATIENT
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Assessment:
     def name(self) -> str:
         """The name of the file."""
         return self.picture.name
+
+    @property
+    def patient(self) -> Patient:
+        """What was used beside the picture."""
+        return self.picture.patient
 
     @property
     def probability(self) -> float:
@@ -101,24 +108,31 @@ class Assessor:
         # Keras traces a function at its first call, which two threads must not do at once.
         self._one_at_a_time = threading.Lock()
 
-    def assess(self, content: bytes, name: str = "the picture") -> Assessment:
+    def assess(
+        self, content: bytes, name: str = "the picture", patient: Patient = UNKNOWN_PATIENT
+    ) -> Assessment:
         """Assess one picture, which is held in memory only; see `read` and `predict`."""
-        return self.predict(self.read(content, name))
+        return self.predict(self.read(content, name, patient))
 
-    def read(self, content: bytes, name: str = "the picture") -> Picture:
+    def read(
+        self, content: bytes, name: str = "the picture", patient: Patient = UNKNOWN_PATIENT
+    ) -> Picture:
         """Decode one picture and make it small; several threads may do this at a time.
 
         Args:
             content: Of a .jpg or .png file.
             name: How an error message calls it.
+            patient: What is known of the person in it.
 
         Returns:
             The picture.
 
         Raises:
-            ValueError: If it is above 20 MB, not a whole picture or too slow to decode, in one
-                sentence.
+            ValueError: If it is above 20 MB, not a whole picture or too slow to decode, or the
+                network does not take what is known of the patient; in one sentence.
         """
+        if patient.is_known:
+            self.classifier.require_patients()
         check_size(len(content), name)
         photograph = data.decode_bounded(content, DECODING_SECONDS, name)
         square = images.centre_square(photograph)
@@ -127,13 +141,14 @@ class Assessor:
             images.resize(square, min(len(square), SHOWN_SIDE)),
             self.classifier.prepare(photograph),
             familiarity.quality_of(photograph),
+            patient,
         )
 
     def predict(self, picture: Picture) -> Assessment:
         """Assess a picture from `read`."""
         prepared = picture.prepared[np.newaxis]
         with self._one_at_a_time:
-            probabilities = self.classifier.probabilities(prepared)
+            probabilities = self.classifier.answer(prepared, [picture.patient])
             warned = familiarity.batch_warnings(
                 self.classifier.familiarity()[0], self.classifier, [picture.quality], prepared
             )
@@ -155,7 +170,8 @@ class Assessor:
         """
         prepared = assessment.picture.prepared[np.newaxis]
         with self._one_at_a_time:
-            patient = self.classifier.patient_input(1)
+            known = data.patients.as_table([assessment.patient])
+            patient = self.classifier.patient_input(1, data.patient_features(known))
             return self._explainer(prepared, code or assessment.predicted, patient=patient)[0]
 
 
@@ -177,10 +193,10 @@ def table(assessments: Iterable[Assessment]) -> pd.DataFrame:
 
     Returns:
         One row an assessment: image, predicted, name, malignant (0 to 1), a probability for each
-        code, and warnings.
+        code, patient (what was used beside the picture, in words) and warnings.
     """
     codes = list(classes.CODES)
-    columns = ["image", "predicted", "name", "malignant", *codes, "warnings"]
+    columns = ["image", "predicted", "name", "malignant", *codes, "patient", "warnings"]
     rows = [
         (
             one.name,
@@ -188,6 +204,7 @@ def table(assessments: Iterable[Assessment]) -> pd.DataFrame:
             classes.NAMES[one.predicted],
             one.malignant,
             *one.probabilities.tolist(),
+            one.patient.describe(),
             " ".join(one.warnings),
         )
         for one in assessments

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from lesions import classes, explanation, figures
 from lesions.serving.assessment import Assessment
-from lesions.serving.texts import TEXTS
+from lesions.serving.texts import TEXTS, basis
 
 PAGE = (8.27, 11.69)  # A4 in inches
 DPI = 120
@@ -78,7 +78,7 @@ def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
         0.08,
         0.875,
         f"probability {assessment.probability:.0%} · malignant {assessment.malignant:.0%}, "
-        f"benign {1 - assessment.malignant:.0%}",
+        f"benign {1 - assessment.malignant:.0%} · {basis(assessment.patient)}",
         size=11,
     )
     page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")

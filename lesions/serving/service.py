@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import cv2
-from fastapi import FastAPI, File, HTTPException, Query, Response, UploadFile
+from fastapi import Depends, FastAPI, File, Form, HTTPException, Query, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartParser
 
 from lesions import classes, explanation
+from lesions.data import Patient
 from lesions.serving.assessment import MAXIMUM_BYTES, Assessment, Assessor
 from lesions.serving.limits import BODY_BYTES, PromptProtocol, RequestLimits
 
@@ -48,6 +51,7 @@ class Prediction(BaseModel):
     probabilities: dict[str, float] = Field(description="by code; they sum to 1")
     malignant: float = Field(description="summed probability of the malignant classes")
     warnings: list[str] = Field(description="what speaks against believing the answer")
+    patient: str = Field(description="what was used of age, sex and site; else empty")
     testing: list[str] = Field(description="how such answers did in testing")
     notice: str
 
@@ -63,6 +67,7 @@ PROBLEMS = {
     408: {"model": Problem, "description": "The picture did not arrive whole in time."},
     413: {"model": Problem, "description": "The picture has too many bytes."},
     415: {"model": Problem, "description": "The file is not a picture that can be read."},
+    422: {"model": Problem, "description": "A field is missing or makes no sense."},
     503: {"model": Problem, "description": "Too many pictures wait; come back soon."},
 }
 OVERLAYS = {200: {"content": {"image/png": {}}, "description": "The overlay."}}
@@ -71,6 +76,21 @@ Target = Annotated[
     Literal[classes.CODES] | None, Query(description="the class; default: the predicted one")
 ]
 Opacity = Annotated[float, Query(ge=0, le=1)]
+
+
+def given_patient(
+    age: Annotated[str, Form(description="years; empty where unknown, as are the others")] = "",
+    sex: Annotated[str, Form(description="female or male")] = "",
+    site: Annotated[str, Form(description="where on the body, such as back")] = "",
+) -> Patient:
+    """Read the optional fields of a form; what makes no sense is a 422."""
+    try:
+        return Patient.read(age, sex, site)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+Given = Annotated[Patient, Depends(given_patient)]
 
 
 def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
@@ -92,14 +112,15 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
         for pool in (decoders, network):
             pool.shutdown(cancel_futures=True)
 
-    async def assess(file: UploadFile) -> Assessment:
-        return await _assess(assessor, file, decoders, network)
+    async def assess(file: UploadFile, patient: Patient) -> Assessment:
+        return await _assess(assessor, file, patient, decoders, network)
 
     # Starlette writes a larger upload to a temporary file; here none is larger.
     MultiPartParser.spool_max_size = BODY_BYTES
     service = FastAPI(title="Skin lesions", description=classes.NOTICE, lifespan=lifespan)
     service.state.waiting = 0
     service.add_middleware(RequestLimits, places=queue_length)
+    service.add_exception_handler(RequestValidationError, _refuse_fields)
 
     @service.get("/health")
     async def health() -> Health:
@@ -107,14 +128,16 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
         return _health(assessor, service.state.waiting)
 
     @service.post("/predict", responses=PROBLEMS)
-    async def predict(file: Picture) -> Prediction:
+    async def predict(file: Picture, patient: Given) -> Prediction:
         """Assess one picture: class, probabilities, warnings."""
-        return _prediction(assessor, await assess(file))
+        return _prediction(assessor, await assess(file, patient))
 
     @service.post("/explain", responses={**PROBLEMS, **OVERLAYS}, response_class=Response)
-    async def explain(file: Picture, target: Target = None, opacity: Opacity = 0.45) -> Response:
+    async def explain(
+        file: Picture, patient: Given, target: Target = None, opacity: Opacity = 0.45
+    ) -> Response:
         """Lay a Grad-CAM heat map over the picture's centre square, as PNG."""
-        assessment = await assess(file)
+        assessment = await assess(file, patient)
         draw = asyncio.get_running_loop().run_in_executor
         drawn = await draw(network, _overlay, assessor, assessment, target, opacity)
         return Response(drawn, media_type="image/png", headers={"X-Notice": classes.NOTICE})
@@ -122,12 +145,29 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
     return service
 
 
-async def _assess(assessor, file: UploadFile, decoders, network) -> Assessment:
+async def _refuse_fields(_, error: RequestValidationError) -> JSONResponse:
+    """Say which field of a request is wrong, with its value."""
+    first = error.errors()[0]
+    name, why = first["loc"][-1], first["msg"]
+    if first["type"] == "missing":
+        sentence = f"The field {name} is missing; send it with the form."
+    else:
+        value = str(first["input"])[:40]
+        sentence = f"The field {name} is {value!r}; {why[0].lower()}{why[1:]}."
+    return JSONResponse({"detail": sentence}, 422)
+
+
+async def _assess(assessor, file: UploadFile, patient: Patient, decoders, network) -> Assessment:
     """Decode a picture in one pool of threads and predict it in the other."""
+    if patient.is_known:
+        try:
+            assessor.classifier.require_patients()
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
     content, name = await file.read(), file.filename or "the picture"
     loop = asyncio.get_running_loop()
     try:
-        picture = await loop.run_in_executor(decoders, assessor.read, content, name)
+        picture = await loop.run_in_executor(decoders, assessor.read, content, name, patient)
     except ValueError as error:
         status = 413 if len(content) > MAXIMUM_BYTES else 415
         raise HTTPException(status, str(error)) from error
@@ -164,6 +204,7 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
         malignant=assessment.malignant,
         warnings=list(assessment.warnings),
         testing=_record(assessor.record, assessment),
+        patient=assessment.patient.describe(),
         notice=classes.NOTICE,
     )
 
@@ -171,7 +212,8 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
 def _record(record, assessment: Assessment) -> list[str]:
     if record is None:
         return []
-    at_home = record.sentences(assessment.predicted, assessment.probability)
+    is_known = assessment.patient.is_known
+    at_home = record.sentences(assessment.predicted, assessment.probability, is_known)
     return [*at_home, *record.elsewhere(assessment.predicted)]
 
 

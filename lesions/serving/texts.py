@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from lesions import classes
+from lesions.data import Patient
 from lesions.inference import familiarity
 
 TEXTS = {
@@ -17,6 +18,9 @@ TEXTS = {
     "upload": "Dermatoscopic photographs, one lesion in the middle (.jpg or .png, up to 20 MB "
     "each)",
     "privacy": "Pictures stay in this computer's memory and are never written to disk.",
+    "patient": "Age, sex and site of the patient (optional)",
+    "alone": "From the picture alone.",
+    "given": "From the picture, given {patient}.",
     "probability": "Probability at the class frequencies of HAM10000",
     "decision_rule": "Another class is more probable. The decision rule divides each probability "
     "by a power of the class's frequency and takes the largest, so that rare classes are not "
@@ -27,6 +31,11 @@ TEXTS = {
     "no_record": "No test of this network is recorded here.",
     "warnings": familiarity.WARNINGS,
 }
+
+
+def basis(patient: Patient) -> str:
+    """Say what an answer was made from."""
+    return TEXTS["given"].format(patient=patient.describe()) if patient.is_known else TEXTS["alone"]
 
 
 def as_json() -> str:

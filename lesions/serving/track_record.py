@@ -29,12 +29,14 @@ class TrackRecord:
         headline: A sentence on the whole, from comparison.csv; "" where the run is not in it.
         other_clinics: Name of a set to such rows of its photographs; empty where the network was
             not tried there.
+        given_patients: Whether the network was given age, sex and site in testing.
     """
 
     run: str
     rows: pd.DataFrame
     headline: str
     other_clinics: dict[str, pd.DataFrame] = field(default_factory=dict)
+    given_patients: bool = False
 
     def when_named(self, code: str) -> str:
         """Describe how often the network was right when it predicted a class."""
@@ -61,18 +63,35 @@ class TrackRecord:
             f"right in {right / len(near):.0%} ({right:,} of {len(near):,} photographs)."
         )
 
-    def sentences(self, code: str, probability: float) -> list[str]:
+    def when_given(self, is_known: bool) -> str:
+        """Describe how testing differed from an answer with or without age, sex and site."""
+        if is_known == self.given_patients:
+            return ""
+        return (
+            "In testing the network was given age, sex and site, too."
+            if self.given_patients
+            else "Testing was on photographs alone, without age, sex and site."
+        )
+
+    def sentences(self, code: str, probability: float, is_known: bool = False) -> list[str]:
         """Describe all that testing tells about one answer.
 
         Args:
             code: The predicted class.
             probability: Its probability, 0 to 1.
+            is_known: Whether age, sex or site was used.
 
         Returns:
-            Two to four sentences.
+            Two to five sentences.
         """
-        said = [self.when_named(code), self.when_true(code), self.when_as_sure(probability)]
-        return [sentence for sentence in (*said, self.headline) if sentence]
+        said = [
+            self.when_given(is_known),
+            self.when_named(code),
+            self.when_true(code),
+            self.when_as_sure(probability),
+            self.headline,
+        ]
+        return [sentence for sentence in said if sentence]
 
     def elsewhere(self, code: str) -> list[str]:
         """Describe what it was right and wrong about for a class in other clinics.
@@ -158,7 +177,8 @@ def read(classifier) -> TrackRecord | None:
     table = predictions.read_predictions(folder / "predictions.csv")
     table = table[table["split"] == "test"].reset_index(drop=True)
     headline = _headline(folder.parent / "comparison.csv", run)
-    return TrackRecord(run, _answers(table, classifier), headline, _other_clinics(classifier))
+    rows, elsewhere = _answers(table, classifier), _other_clinics(classifier)
+    return TrackRecord(run, rows, headline, elsewhere, classifier.details["patient"])
 
 
 def _answers(table: pd.DataFrame, classifier) -> pd.DataFrame:

@@ -259,6 +259,14 @@ def test_a_backend_that_cannot_be_used_is_named(tmp_path, backend):
     assert backend in done.stderr and "KERAS_BACKEND" in done.stderr
 
 
+def test_the_study_checks_the_backend_too():
+    command = [sys.executable, "-m", "lesions.study", "train"]
+    environment = {**os.environ, "KERAS_BACKEND": "nonsense"}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and done.stderr.count("\n") == 1, done.stderr
+    assert "nonsense" in done.stderr
+
+
 def test_channels_first_in_the_settings_of_keras_is_refused(tmp_path):
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
     done = run("predict", tmp_path, "--output", tmp_path / "a.csv", KERAS_HOME=str(tmp_path))

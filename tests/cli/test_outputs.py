@@ -79,6 +79,13 @@ def test_predict_writes_no_table_that_looks_like_a_photograph(own, capsys):
     assert "suffix of a photograph" in capsys.readouterr().err and not output.exists()
 
 
+def test_predict_never_replaces_a_table_of_patients(own, refused, tmp_path):
+    table = tmp_path / "patients.csv"
+    table.write_text("image_id,age\nown,50\n")
+    refused("predict", own, "--patients", table, "--output", table)
+    assert table.read_text().endswith("own,50\n")
+
+
 def test_no_command_replaces_the_network(own, refused, tmp_path):
     model = tmp_path / "model.h5"
     model.write_text("a network")

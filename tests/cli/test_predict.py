@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesions import evaluation, inference
+from lesions import data, evaluation, inference
 from lesions.classes import CODES
 from lesions.cli import answers_table, command_line
 from lesions.data import images
@@ -80,8 +80,8 @@ class Interrupted:
         self.classifier, self.rows = classifier, rows
         self.path, self.tta = classifier.path, classifier.tta
 
-    def classify(self, paths, batch_size):
-        for number, row in enumerate(self.classifier.classify(paths, batch_size)):
+    def classify(self, paths, batch_size, patients=None):
+        for number, row in enumerate(self.classifier.classify(paths, batch_size, patients)):
             if number == self.rows:
                 raise KeyboardInterrupt
             yield row
@@ -94,8 +94,8 @@ class Counting:
         self.classifier, self.answered = classifier, 0
         self.path, self.tta = classifier.path, classifier.tta
 
-    def classify(self, paths, batch_size):
-        for row in self.classifier.classify(paths, batch_size):
+    def classify(self, paths, batch_size, patients=None):
+        for row in self.classifier.classify(paths, batch_size, patients):
             self.answered += 1
             yield row
 
@@ -275,6 +275,96 @@ def test_every_kind_of_picture_is_accepted(predict, tmp_path):
     cv2.imwrite(str(tmp_path / "deep.png"), colours[..., :3].astype(np.uint16) * 257)
     assert predict(tmp_path / "answers.csv", tmp_path, options=["--no-tta"]) == 0
     assert len(pd.read_csv(tmp_path / "answers.csv")) == 4
+
+
+@pytest.fixture
+def of_patients(patient_model, photographs, tmp_path, capsys):
+    """Run predict on the network with numbers for patients; returns table, exit code, stderr."""
+
+    def run(*options, paths=(photographs,), model=patient_model):
+        output = tmp_path / "answers.csv"
+        arguments = ["predict", *paths, "--output", output, "--no-tta", "--model", model, *options]
+        code = command_line.main([str(argument) for argument in arguments])
+        table = pd.read_csv(output, keep_default_na=False) if code == 0 else None
+        return table, code, capsys.readouterr().err
+
+    return run
+
+
+def test_age_sex_and_site_of_one_photograph(of_patients, patient_model, photographs):
+    path = sorted(photographs.iterdir())[0]
+    alone, *_ = of_patients(paths=[path])
+    given, *_ = of_patients("--age", "62,5 y", "--sex", "M", "--site", "Ear", paths=[path])
+    assert "patient" not in alone.columns
+    assert list(given.columns)[-3:] == ["patient", "warning", "error"]
+    assert given["patient"][0] == "age 62.5, male, ear"
+    classifier = inference.Classifier(patient_model)
+    expected = classifier.fusion.apply(alone[list(CODES)], [62.5], ["male"], ["ear"])
+    assert np.abs(given[list(CODES)].to_numpy() - expected).max() < 1e-5
+
+
+def test_a_table_of_patients(of_patients, photographs, tmp_path):
+    ids = [path.stem for path in sorted(photographs.iterdir())]
+    table = pd.DataFrame({"image_id": ids[:4], "age": [70, None, 30, None]})
+    table["localization"] = ["ear", "", None, "back"]
+    table.to_csv(tmp_path / "patients.csv", sep=";", index=False)
+    found, code, error = of_patients("--patients", tmp_path / "patients.csv")
+    assert found["patient"].tolist() == ["age 70, ear", "", "age 30", "back", *[""] * 8]
+    assert code == 0 and "does not name 8 of 12 photographs" in error
+    alone, *_ = of_patients()
+    changed = np.abs(found[list(CODES)] - alone[list(CODES)]).max(axis=1) > 1e-5
+    assert changed.tolist() == [True, False, True, True, *[False] * 8]
+
+
+def test_a_row_whose_patient_changed_is_computed_anew(patient_model, photographs, tmp_path):
+    classifier = inference.Classifier(patient_model, tta=False)
+    files = sorted(map(str, photographs.iterdir()))
+    output, patients = tmp_path / "a.csv", dict.fromkeys(files, data.Patient(70.0))
+    with pytest.raises(KeyboardInterrupt):
+        stopped = Interrupted(classifier, 8)
+        answers_table.write_answers(stopped, files, output, 4, patients=patients)
+    patients[files[2]] = data.Patient(20.0)
+    counting = Counting(classifier)
+    answers_table.write_answers(counting, files, output, 4, True, patients=patients)
+    assert counting.answered == 5
+    assert pd.read_csv(output)["patient"].tolist() == ["age 70"] * 2 + ["age 20"] + ["age 70"] * 9
+
+
+def test_patients_that_make_no_sense_are_refused(
+    of_patients, tiny_model, photographs, tmp_path, one_sentence
+):
+    path = sorted(photographs.iterdir())[0]
+    table = tmp_path / "patients.csv"
+    table.write_text("image_id,age\nother,50\n")
+    cases = [
+        (["--age", "-1"], [path], ["'-1'"]),
+        (["--sex", "x"], [path], ["'x'"]),
+        (["--site", "moon"], [path], ["'moon'"]),
+        (["--age", "50"], [photographs], ["12", "--patients"]),
+        (["--age", "50", "--patients", table], [path], ["--patients"]),
+        (["--patients", table], [path], ["names none", path.name.removesuffix(".jpg")]),
+    ]
+    for options, paths, words in cases:
+        _, code, error = of_patients(*options, paths=paths)
+        one_sentence(error.removeprefix("error: ").replace(".csv", "").replace(".jpg", ""), *words)
+        assert code == 2
+    _, code, error = of_patients("--age", "50", paths=[path], model=tiny_model)
+    assert code == 2 and "was not fitted to age, sex and site" in error
+
+
+def test_one_row_for_two_photographs_of_one_name_is_refused(of_patients, photographs, tmp_path):
+    table = tmp_path / "patients.csv"
+    table.write_text("image_id,age\n1,50\n")
+    for folder, source in zip("ab", sorted(photographs.iterdir()), strict=False):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").hardlink_to(source)
+    paths = [tmp_path / "a", tmp_path / "b"]
+    _, code, error = of_patients("--patients", table, paths=paths)
+    assert code == 2 and "a/1.jpg" in error and "b/1.jpg" in error
+    (tmp_path / "b" / "1.jpg").unlink()
+    (tmp_path / "b" / "1.jpg").hardlink_to(tmp_path / "a" / "1.jpg")
+    found, *_ = of_patients("--patients", table, paths=paths)
+    assert found["patient"].tolist() == ["age 50"] * 2
 
 
 @pytest.mark.slow

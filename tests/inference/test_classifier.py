@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lesions import evaluation, inference
+from lesions import data, evaluation, inference
 from lesions.classes import CODES
+from lesions.data import Patient
 from lesions.inference import familiarity
 from lesions.networks import models
 
@@ -45,6 +46,54 @@ def test_network_with_patient_input_answers_without_one(tmp_path, demo_metadata)
     rows = list(classifier.classify(demo_metadata["image_path"].iloc[:2]))
     assert [row["error"] for row in rows] == ["", ""]
     assert sum(rows[0][code] for code in CODES) == pytest.approx(1)
+
+
+OLD_MAN, NOBODY = Patient(75.0, "male", "ear"), Patient()
+
+
+def test_age_sex_and_site_are_multiplied_with_the_answer(patient_model, demo_metadata):
+    classifier = inference.Classifier(patient_model, tta=False)
+    rows = demo_metadata.iloc[:2]
+    prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
+    alone = classifier.probabilities(prepared)
+    fusion = evaluation.Fusion.from_details(classifier.details["patient_fusion"])
+    expected = fusion.apply(alone, [75, None], ["male", "unknown"], ["ear", "unknown"])
+    found = classifier.answer(prepared, [OLD_MAN, NOBODY])
+    assert np.allclose(found, expected)
+    assert (found[1] == alone[1]).all()
+    assert found[0, CODES.index("mel")] > alone[0, CODES.index("mel")] + 0.05
+
+
+def test_rows_say_what_was_used(patient_model, demo_metadata, tmp_path):
+    classifier = inference.Classifier(patient_model, tta=False)
+    (tmp_path / "text.jpg").write_text("not an image")
+    paths = [str(tmp_path / "text.jpg"), *demo_metadata["image_path"].iloc[:2]]
+    rows = list(classifier.classify(paths, 2, {paths[0]: OLD_MAN, paths[2]: OLD_MAN}))
+    assert [tuple(row) for row in rows] == [inference.COLUMNS_WITH_PATIENT] * 3
+    assert [row["patient"] for row in rows] == ["", "", "age 75, male, ear"]
+    alone = list(classifier.classify(paths[1:]))
+    assert rows[1]["mel"] == pytest.approx(alone[0]["mel"], abs=1e-6)
+    assert rows[2]["mel"] > alone[1]["mel"] + 0.05
+
+
+def test_a_network_that_takes_patients_itself_is_not_multiplied_as_well(
+    patient_model, demo_metadata, tmp_path
+):
+    details = {"patient_fusion": inference.Classifier(patient_model).details["patient_fusion"]}
+    model = models.build("cnn", 64, "random", patient=True, seed=1)
+    classifier = inference.Classifier(models.save(model, tmp_path / "own.h5", details), tta=False)
+    prepared = classifier.prepare(demo_metadata["image_path"].iloc[0])[np.newaxis]
+    features = data.patient_features(data.patients.as_table([OLD_MAN]))
+    expected = model.predict_on_batch({"image": prepared.astype(np.float32), "patient": features})
+    assert classifier.fusion is None and classifier.takes_patients
+    assert np.allclose(classifier.answer(prepared, [OLD_MAN]), expected, atol=1e-5)
+    assert not np.allclose(classifier.answer(prepared, [NOBODY]), expected, atol=1e-5)
+
+
+def test_a_network_without_numbers_for_patients_refuses_them(classifier, one_sentence):
+    with pytest.raises(ValueError) as error:
+        classifier.require_patients()
+    one_sentence(str(error.value).replace("model.h5", "it"), "age, sex and site")
 
 
 def test_views_change_the_answer(tiny_model, classifier, demo_metadata):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from tables import drawn_fusion
 
 from lesions import classes
 from lesions.networks import description, model_file, models
@@ -244,6 +245,16 @@ WRONG = {
     "digest": [None, "abc", 5],
     "hair_removal": ["no", 1],
     "colour_constancy": ["sepia", 1, []],
+    "patient_fusion": [
+        5,
+        {},
+        {**drawn_fusion(), "weight": "much"},
+        {**drawn_fusion(), "power": float("nan")},
+        {**drawn_fusion(), "class_frequencies": [1 / 6] * 6},
+        {**drawn_fusion(), "intercepts": [0.0] * 6 + [None]},
+        {**drawn_fusion(), "tables": {"age": {}, "sex": {}}},
+        {**drawn_fusion(), "tables": dict.fromkeys(("age", "sex", "localization"), {"a": [0, 1]})},
+    ],
     "run": [5, ""],
 }
 

@@ -103,10 +103,45 @@ def test_several_pictures_give_a_table_and_a_broken_one_a_sentence(page, photogr
     assert "unlike the dermatoscopic photographs" in sentences(page.warning)
 
 
+def test_age_sex_and_site_change_the_answer_and_are_named(patient_model, photographs, monkeypatch):
+    import streamlit
+
+    streamlit.cache_resource.clear()
+    monkeypatch.setenv("LESIONS_MODEL", str(patient_model))
+    page = testing.AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=SECONDS).run()
+    upload(page, photo=photographs[0])
+    assert TEXTS["alone"] in sentences(page.caption)
+    before = [metric.value for metric in page.metric]
+    page.number_input[0].set_value(75)
+    page.main.selectbox[0].select("male")
+    page.main.selectbox[1].select("upper extremity").run()
+    assert not page.exception
+    assert "given age 75, male, upper extremity" in sentences(page.caption)
+    assert [metric.value for metric in page.metric] != before
+    page.number_input[0].set_value(None)
+    page.main.selectbox[0].select("unknown")
+    page.main.selectbox[1].select("unknown").run()
+    assert [metric.value for metric in page.metric] == before
+    streamlit.cache_resource.clear()
+
+
 def test_twenty_megabytes_are_the_limit(page):
     noise = np.random.default_rng(0).bytes(20_100_000)
     upload(page, large=b"\x89PNG" + noise)
     assert "over the limit of 20 MB" in page.error[0].value
+
+
+def test_a_backend_that_cannot_be_used_is_named(python):
+    code = (
+        "from streamlit.testing.v1 import AppTest\n"
+        "page = AppTest.from_file('app.py', default_timeout=300).run()\n"
+        "print(len(page.exception), page.error[0].value)"
+    )
+    assert (
+        python(code, KERAS_BACKEND="nonsense")
+        .splitlines()[-1]
+        .startswith("0 KERAS_BACKEND names the Keras backend 'nonsense'")
+    )
 
 
 def test_a_network_that_is_missing_is_named(model, monkeypatch):

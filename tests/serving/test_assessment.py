@@ -1,6 +1,7 @@
 """The assessment of a picture, the same by every way of asking."""
 
 import asyncio
+import dataclasses
 import io
 import json
 
@@ -12,6 +13,7 @@ from PIL import Image
 from lesions import classes, export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line
+from lesions.data import Patient
 from lesions.evaluation import predictions
 from lesions.networks import views
 from lesions.serving import Assessor, report, table, texts, track_record
@@ -193,6 +195,12 @@ def test_report_is_one_page_with_the_picture_in_it(assessor, paths):
         pages.append(np.asarray(Image.open(io.BytesIO(page)).convert("RGB")))
     assert pages[0].shape == (1402, 992, 3)
     assert (pages[0] != pages[1]).any()
+    patient = Patient(62.0, "female", "lower extremity")
+    picture = dataclasses.replace(assessment.picture, patient=patient)
+    given = dataclasses.replace(assessment, picture=picture)
+    page = report.one_page(given, heat_map, "mel", [], "cnn")
+    rows = (np.asarray(Image.open(io.BytesIO(page)).convert("RGB")) != pages[0]).any(axis=(1, 2))
+    assert rows[150:190].any() and not rows[200:].any()  # the line below the class
     red, blue = assessment.picture.shown.reshape(-1, 3).mean(axis=0)[[0, 2]]
     left = pages[0][450:560, 130:420].reshape(-1, 3).mean(axis=0)
     assert abs(left[0] - red) < 60 and abs(left[2] - blue) < 60
@@ -260,6 +268,15 @@ def test_record_of_other_clinics_is_that_of_this_network_only(recorded):
     assert track_record.read(recorded).elsewhere("mel") == []
     best = track_record.read(inference.Classifier()).elsewhere("mel")
     assert len(best) == 5 and "ISIC 2017" in best[0] and "PH2" in best[2]
+
+
+def test_record_says_that_testing_was_without_the_patient(recorded):
+    found = track_record.read(recorded)
+    (added,) = set(found.sentences("mel", 0.9, is_known=True)) - set(found.sentences("mel", 0.9))
+    assert added == "Testing was on photographs alone, without age, sex and site."
+    recorded.details["patient"] = True
+    found = track_record.read(recorded)
+    assert "was given age, sex and site" in found.sentences("mel", 0.9)[0]
 
 
 def test_no_record_no_sentence(tiny_model):

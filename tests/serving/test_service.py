@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from lesions import classes
+from lesions.data import Patient
 from lesions.serving import Assessor
 from lesions.system.folders import REPOSITORY
 
@@ -85,6 +86,59 @@ def test_explanation_is_an_overlay_of_the_class_asked_for(app, content):
     assert pictures[0].shape == pictures[1].shape
     assert (pictures[0] != pictures[1]).any()
     assert post(app, "/explain?target=wart", content).status_code == 422
+
+
+@pytest.fixture(scope="module")
+def of_patients(patient_model):
+    return Assessor(patient_model, tta=False)
+
+
+def test_age_sex_and_site_are_used_where_they_are_sent(of_patients, content):
+    app = service.make_service(of_patients)
+    alone = post(app, "/predict", content, data={"age": "", "sex": "unknown"}).json()
+    form = {"age": "75 years", "sex": "M", "site": "ear"}
+    given = post(app, "/predict", content, data=form).json()
+    assert (alone["patient"], given["patient"]) == ("", "age 75, male, ear")
+    expected = of_patients.assess(content, "photo.jpg", Patient(75.0, "male", "ear"))
+    assert given["probabilities"]["mel"] == pytest.approx(expected.probabilities[4], abs=1e-6)
+    assert given["probabilities"]["mel"] > alone["probabilities"]["mel"] + 0.05
+    assert post(app, "/explain", content, data=form).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"age": "old"}, ["age", "'old'"]),
+        ({"age": "-5"}, ["age", "'-5'"]),
+        ({"age": "1e999"}, ["age", "'1e999'"]),
+        ({"sex": "7"}, ["sex", "'7'"]),
+        ({"site": "moon\n"}, ["site", "moon"]),
+        ({"site": "x" * 100_000}, ["site", "'xxx"]),
+    ],
+)
+def test_patients_that_make_no_sense_are_a_422(of_patients, content, form, words, one_sentence):
+    app = service.make_service(of_patients)
+    for address in ("/predict", "/explain"):
+        reply = post(app, address, content, data=form)
+        assert reply.status_code == 422 and len(reply.text) < 400
+        one_sentence(reply.json()["detail"], *words)
+
+
+def test_a_network_that_takes_no_patients_and_wrong_fields_are_a_422(app, content, one_sentence):
+    reply = post(app, "/predict", content, data={"age": "50"})
+    assert reply.status_code == 422
+    one_sentence(reply.json()["detail"].replace("model.h5", "it"), "age, sex and site")
+    reply = post(app, "/explain?target=wart", content)
+    one_sentence(reply.json()["detail"], "target", "'wart'")
+
+    async def send():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post("/predict", data={"age": "50"})
+
+    reply = asyncio.run(send())
+    assert reply.status_code == 422
+    one_sentence(reply.json()["detail"], "file", "missing")
 
 
 def test_health_names_the_network(app, assessor):

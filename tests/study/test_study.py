@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import classes, data, evaluation, inference, study, training
+from lesions import classes, data, evaluation, inference, training
 from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
@@ -303,7 +303,7 @@ def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
     monkeypatch.setenv("PROFILE", "demo")
     monkeypatch.setenv("QUICK", "1")
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
-    index = study.run(tmp_path)
+    index = running.run(tmp_path)
     pages = re.findall(r'href="(.+?)"', index.read_text(encoding="utf-8"))
     assert pages == [f"{name}.html" for name in NAMES]
     for name in NAMES:
@@ -329,7 +329,7 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
     path = tmp_path / "00_broken.ipynb"
     nbformat.write(notebook, path)
     with pytest.raises(ValueError, match="00_broken.ipynb failed in cell 2 of 3 with ZeroDiv"):
-        study.run(tmp_path, [path])
+        running.run(tmp_path, [path])
     assert "[1/1] 00_broken: cell 1 of 3, " in capsys.readouterr().out
     cells = nbformat.read(tmp_path / "study" / path.name, 4).cells
     assert [bool(cell.get("outputs")) for cell in cells] == [False, True, True, False]
