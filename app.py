@@ -25,6 +25,7 @@ from lesions.serving import Assessment, Assessor, report, table
 from lesions.serving.texts import TEXTS, basis
 from lesions.system import allocator, hardware
 from lesions.system.console import quiet_tensorflow
+from lesions.system.folders import named_by
 
 NOTICE_STYLE = """<style>
 .notice {position: fixed; bottom: 0; left: 0; right: 0; z-index: 1000000; padding: 0.45rem 1rem;
@@ -37,7 +38,7 @@ NOTICE_STYLE = """<style>
 def assessor() -> Assessor:
     quiet_tensorflow()
     allocator.keep_memory()
-    return Assessor(os.environ.get("LESIONS_MODEL") or inference.BEST_MODEL)
+    return Assessor(named_by("LESIONS_MODEL") or inference.BEST_MODEL)
 
 
 def model_name() -> str:
@@ -115,7 +116,7 @@ def assessed(files: list, patient: Patient) -> list[Assessment]:
             with st.spinner(f"Assessing {file.name} …"):
                 try:
                     known[key] = assessor().assess(file.getvalue(), file.name, patient)
-                except ValueError as error:
+                except (ValueError, ChildProcessError) as error:
                     known[key] = str(error)
         kept[key] = known[key]
     st.session_state["assessments"] = kept

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesions.data import cells, tables, walking
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import REPOSITORY, named_by
 
 KAGGLE_HANDLE = "kmader/skin-cancer-mnist-ham10000"
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -89,8 +89,7 @@ def find_photographs(location=None) -> Dataset:
 def _find_real(location, download: bool = False) -> Dataset | None:
     if location is not None:
         return open_dataset(location, "the folder that was asked for")
-    # Quotes, because they stay when a line of a settings file is copied.
-    named = os.environ.get("HAM10000_DIR", "").strip().strip("'\"")
+    named = named_by("HAM10000_DIR")
     if named:
         return open_dataset(named, "named by HAM10000_DIR")
     for folder, reason in _usual_places():

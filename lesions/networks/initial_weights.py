@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from lesions.system.folders import named_by
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -102,8 +103,8 @@ def _damaged(path: Path, branch: str) -> str:
 
 
 def _local_folder() -> Path | None:
-    named = os.environ.get("PRETRAINED_DIR")
-    folder = Path(named).expanduser() if named else None
+    named = named_by("PRETRAINED_DIR")
+    folder = Path(named) if named else None
     if folder and not folder.is_dir():
         raise ValueError(f"PRETRAINED_DIR names {named}, which is no folder; correct or unset it.")
     return folder

@@ -17,7 +17,7 @@ from lesions.inference import familiarity
 from lesions.networks import views
 from lesions.study import at_prediction
 from lesions.system.files import replacing
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import REPOSITORY, named_by
 
 CREDITS = {
     "isic2017": "ISIC archive (CC0), collected for ISIC 2017: Codella et al., arXiv:1710.05006",
@@ -55,7 +55,7 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
     Raises:
         ValueError: If a folder is named and the set is not in it.
     """
-    folder = folder or os.environ.get("EXTERNAL_DIR", "").strip().strip("'\"")
+    folder = folder or named_by("EXTERNAL_DIR")
     if not folder:
         return None
     place = Path(os.path.expanduser(folder)) / name

@@ -16,6 +16,7 @@ import nbformat
 import pandas as pd
 
 from lesions.system import allocator, console
+from lesions.system.folders import named_by
 
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
@@ -43,13 +44,10 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["LESIONS_BUILD"] = str(build.resolve())
-    for name in (
-        "HAM10000_DIR",
-        "PRETRAINED_DIR",
-        "EXTERNAL_DIR",
-    ):  # the notebooks run in their own folder
-        if os.environ.get(name):
-            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+    # The notebooks run in their own folder.
+    for name in ("HAM10000_DIR", "PRETRAINED_DIR", "EXTERNAL_DIR"):
+        if named_by(name):
+            os.environ[name] = str(Path(named_by(name)).resolve())
     rendered = []
     chosen = notebooks() if chosen is None else chosen
     for number, path in enumerate(chosen, start=1):

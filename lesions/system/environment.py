@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 BACKENDS = ("tensorflow", "jax", "torch")
+# Made for debugging: they cut every call of `fit`.
+SHORTENING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 
 def platform_name() -> str:
@@ -18,17 +20,36 @@ def platform_name() -> str:
 
 
 def check_keras() -> None:
-    """Check the backend and the data format that Keras reads when it is imported.
+    """Check the settings that Keras reads when it is imported.
 
-    Call it before the first import of Keras, which otherwise ends in a traceback of its own or
-    builds networks that no recorded weights fit.
+    Call it before the first import of Keras, which otherwise ends in a traceback of its own,
+    builds networks that no recorded weights fit, or trains less than it is asked to.
 
     Raises:
-        ValueError: If the backend is unknown or not installed, or images are to come with their
-            channels first.
+        ValueError: If a setting cannot be used; names it and where it stands.
     """
     path = _settings_file()
     settings = _read_settings(path)
+    _check_backend(settings, path)
+    for name, expected in (("image_data_format", "channels_last"), ("floatx", "float32")):
+        if settings.get(name, expected) != expected:
+            raise ValueError(
+                f"{path} sets {name} to {settings[name]!r}, and the networks here need "
+                f'"{expected}"; change it there.'
+            )
+    if not isinstance(settings.get("epsilon", 1e-7), float):
+        raise ValueError(
+            f"{path} sets epsilon to {settings['epsilon']!r}, which is no number with a point; "
+            "write 1e-07 there."
+        )
+    for name in SHORTENING:
+        if name in os.environ:
+            raise ValueError(
+                f"{name} is set, by which Keras would end trainings early; unset that variable."
+            )
+
+
+def _check_backend(settings: dict, path: Path) -> None:
     backend = os.environ.get("KERAS_BACKEND") or settings.get("backend") or "tensorflow"
     named_by = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else str(path)
     if backend not in BACKENDS:
@@ -40,22 +61,28 @@ def check_keras() -> None:
             f"The Keras backend {backend!r} is not installed; install it, or name an installed one "
             "by KERAS_BACKEND."
         )
-    if settings.get("image_data_format") == "channels_first":
-        raise ValueError(
-            f"{path} sets image_data_format to channels_first, and the networks here take channels "
-            'last; change it to "channels_last" there.'
-        )
 
 
 def _settings_file() -> Path:
-    """Return where Keras keeps its settings."""
-    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
-    return Path(home) / "keras.json"
+    """Return where Keras looks for its settings."""
+    home = os.path.expanduser("~")
+    if not os.access(home, os.W_OK):
+        home = "/tmp"
+    folder = os.environ.get("KERAS_HOME") or os.path.join(home, ".keras")
+    return Path(os.path.expanduser(os.path.join(folder, "keras.json")))
 
 
 def _read_settings(path: Path) -> dict:
+    if not path.exists():
+        return {}
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # Keras, too, passes over a file that it cannot read.
+    except ValueError:  # Keras, too, passes over what is not JSON.
         return {}
-    return settings if isinstance(settings, dict) else {}
+    except OSError as error:
+        raise ValueError(
+            f"{path}, where Keras has its settings, cannot be read ({error.strerror}); remove it."
+        ) from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} holds no settings of Keras in braces; remove it.")
+    return settings

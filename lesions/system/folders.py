@@ -8,6 +8,14 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def named_by(variable: str) -> str:
+    """Return the place that a variable names, "" where it is unset.
+
+    Quotes around it are dropped, because they stay when a line of a settings file is copied.
+    """
+    return os.path.expanduser(os.environ.get(variable, "").strip().strip("'\""))
+
+
 def build_folder(default=REPOSITORY / "build") -> Path:
     """Return the folder for everything made here: `$LESIONS_BUILD`, else `default`."""
-    return Path(os.path.expanduser(os.environ.get("LESIONS_BUILD") or default))
+    return Path(named_by("LESIONS_BUILD") or default)

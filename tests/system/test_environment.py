@@ -50,11 +50,44 @@ def test_a_backend_that_is_not_installed_is_named(python, monkeypatch):
     )
 
 
-def test_channels_first_is_refused_with_the_file(keras_home, one_sentence):
-    keras_home.write_text(json.dumps({"image_data_format": "channels_first"}))
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"image_data_format": "channels_first"}, ["channels_first", "channels_last"]),
+        ({"image_data_format": 3}, ["image_data_format", "3"]),
+        ({"floatx": "float16"}, ["float16", "float32"]),
+        ({"floatx": "float64"}, ["float64", "float32"]),
+        ({"epsilon": 1}, ["epsilon"]),
+        (["tensorflow"], ["braces"]),
+        ({"backend": ["jax"]}, ["backend", "jax"]),
+    ],
+)
+def test_settings_that_no_network_here_fits_are_named(keras_home, settings, words, one_sentence):
+    keras_home.write_text(json.dumps(settings))
     with pytest.raises(ValueError) as error:
         environment.check_keras()
-    one_sentence(error, keras_home, "channels_last")
+    one_sentence(str(error.value).replace("1e-07", "1"), keras_home, *words)
+
+
+def test_settings_that_cannot_be_read_are_named(keras_home, one_sentence):
+    keras_home.mkdir()
+    with pytest.raises(ValueError) as error:
+        environment.check_keras()
+    one_sentence(error, keras_home)
+
+
+def test_the_settings_that_keras_writes_are_fine(keras_home):
+    written = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow"}
+    keras_home.write_text(json.dumps({**written, "image_data_format": "channels_last"}))
+    environment.check_keras()
+
+
+@pytest.mark.parametrize("variable", environment.SHORTENING)
+def test_variables_that_cut_trainings_short_are_named(monkeypatch, variable, one_sentence):
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ValueError) as error:
+        environment.check_keras()
+    one_sentence(error, variable)
 
 
 @pytest.mark.parametrize(
