@@ -150,6 +150,8 @@ def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
             jpeg.check_scans(data, picture.width * picture.height)
         except ValueError as error:
             raise _Unsupported(f"is no ordinary photograph ({error})") from error
+        if any(0 in table for table in picture.quantization.values()):
+            raise ValueError("steps of 0, which make everything grey")
         pixels = jpeg.decode(data, "CMYK" if picture.mode == "CMYK" else "RGB")
         profile = picture.info.get("icc_profile")
         if picture.mode == "CMYK" or profile:

@@ -247,6 +247,13 @@ def without(content, share, number=60):
     return content[:place] + content[place + number :]
 
 
+def without_steps():
+    """A JPEG whose first quantisation table is zero, which decoders take for grey."""
+    whole = sharp_jpeg()
+    place = whole.index(b"\xff\xdb") + 5
+    return whole[:place] + bytes(64) + whole[place + 64 :]
+
+
 def repeated_scans(times):
     """A progressive JPEG whose last scan comes again and again."""
     content = encode(np.full((2048, 2048, 3), 90, np.uint8), "JPEG", progressive=True)
@@ -269,6 +276,7 @@ REFUSED = {
         lambda: sharp_jpeg(noise())[:3000] + bytes(1000) + sharp_jpeg(noise())[4000:],
         ["damaged"],
     ),
+    "JPEG of zero steps": (without_steps, ["damaged"]),
     "hole in a CMYK JPEG": (
         lambda: without(encode(Image.fromarray(noise()).convert("CMYK"), "JPEG"), 0.5),
         ["damaged"],
