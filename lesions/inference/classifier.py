@@ -58,7 +58,8 @@ class Classifier:
         self.image_size = self.details["image_size"]
         self.tta = tta
         self.correction = evaluation.Correction.from_details(self.details.get("correction"))
-        fusion = None if self.details["patient"] else self.details.get("patient_fusion")
+        self._reads_patients = len(self.model.inputs) > 1
+        fusion = None if self._reads_patients else self.details.get("patient_fusion")
         self.fusion = evaluation.Fusion.from_details(fusion) if fusion else None
         self._familiarity: familiarity.Familiarity | None = None
         self._familiarity_problem: str | None = None
@@ -87,7 +88,7 @@ class Classifier:
     @property
     def takes_patients(self) -> bool:
         """Whether age, sex and site change the answer."""
-        return self.details["patient"] or self.fusion is not None
+        return self._reads_patients or self.fusion is not None
 
     def require_patients(self) -> None:
         """Refuse age, sex and site where they would change nothing.
@@ -112,6 +113,11 @@ class Classifier:
             self._familiarity, self._familiarity_problem = familiarity.find_for(self)
         return self._familiarity, self._familiarity_problem
 
+    @property
+    def has_familiarity_file(self) -> bool:
+        """Whether there is a file for `familiarity`, be it whole and of this network or not."""
+        return self.path.with_name(familiarity.FILE).exists()
+
     def prepare(self, image) -> np.ndarray:
         """Bring a photograph to the form that this network was trained on.
 
@@ -134,7 +140,7 @@ class Classifier:
         Returns:
             float32, (number, data.PATIENT_FEATURES); None if the network takes images only.
         """
-        if len(self.model.inputs) == 1:
+        if not self._reads_patients:
             return None
         if patient is not None:
             return patient
@@ -169,7 +175,7 @@ class Classifier:
             float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
         """
         known = data.patients.as_table(given)
-        if self.details["patient"]:
+        if self._reads_patients:
             return self.probabilities(images, data.patient_features(known))
         found = self.probabilities(images)
         if self.fusion is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ class LiteModel:
 
     Attributes:
         inputs: What it takes, each with `name` and `shape`, as of a Keras model.
+        classes: How many probabilities it gives.
         compiled: True; there is nothing to compile.
     """
 
@@ -46,6 +48,8 @@ class LiteModel:
             SimpleNamespace(name=name, shape=(None, *details[name]["shape"][1:].tolist()))
             for name in signature["inputs"]
         ]
+        (answers,) = self._runner.get_output_details().values()
+        self.classes = int(answers["shape"][-1])
 
     def predict_on_batch(self, inputs) -> np.ndarray:
         """Predict a batch.
@@ -76,7 +80,14 @@ def load(path, threads: int | None = None) -> tuple[LiteModel, dict]:
         ValueError: If one of the files is missing or damaged, or they do not belong together.
     """
     details = description.read_beside(path)
-    return LiteModel(path, threads), details
+    model = LiteModel(path, threads)
+    found = (model.inputs[0].shape[1], len(model.inputs) > 1, model.classes)
+    if found != (details["image_size"], details["patient"], len(details["classes"])):
+        raise ValueError(
+            f"{path} takes {found[0]} px and gives {found[2]} classes, which is not what "
+            f"{Path(path).name}.json says; export the network again."
+        )
+    return model, details
 
 
 def interpreter():

@@ -13,6 +13,8 @@ from lesions.evaluation.patient_data import Fusion
 
 MINIMUM_SIZE = 32
 MAXIMUM_SIZE = 4096
+# Far above what is fitted; exponents beyond overflow.
+MAXIMUM_EXPONENT = 100
 
 
 def _is_number(value) -> bool:
@@ -41,7 +43,8 @@ def _is_correction(value) -> bool:
     frequencies = value["class_frequencies"]
     return (
         all(_is_number(value[name]) for name in ("power", "offset"))
-        and value["power"] > 0
+        and 0 < value["power"] <= MAXIMUM_EXPONENT
+        and abs(value["offset"]) <= MAXIMUM_EXPONENT
         and isinstance(frequencies, list)
         and len(frequencies) == len(classes.CODES)
         and all(_is_number(one) and one > 0 for one in frequencies)
@@ -51,10 +54,11 @@ def _is_correction(value) -> bool:
 
 def _is_fusion(value) -> bool:
     try:
-        Fusion.from_details(value)
+        fusion = Fusion.from_details(value)
     except ValueError:
         return False
-    return True
+    exponents = fusion.power, fusion.offset, fusion.weight
+    return max(map(abs, exponents)) <= MAXIMUM_EXPONENT
 
 
 # What must be there, and what it must be.

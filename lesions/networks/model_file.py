@@ -216,6 +216,11 @@ def load(path) -> tuple[keras.Model, dict]:
         raise ValueError(
             f"The weights in {path} are not those that were saved; copy or download the file again."
         )
+    if not all(np.isfinite(one).all() for values in weights.values() for one in values):
+        raise ValueError(
+            f"{path} holds weights that are no numbers, as a training that diverged leaves them; "
+            "train the network again."
+        )
     if details["architecture"] not in architectures.BRANCHES:
         raise ValueError(
             f"{path} holds the architecture {details['architecture']!r}, which is unknown here; "

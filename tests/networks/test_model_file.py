@@ -218,6 +218,15 @@ def change(copy, edit):
         file.attrs[models.DETAILS] = json.dumps(details)
 
 
+def test_weights_that_are_no_numbers(network, tmp_path, one_sentence):
+    spoiled = keras.models.clone_model(network)
+    spoiled.get_layer("logits").set_weights(
+        [np.full(one.shape, np.nan) for one in network.get_layer("logits").get_weights()]
+    )
+    path = models.save(spoiled, tmp_path / "diverged.h5", {})
+    refuse(path, one_sentence, "no numbers")
+
+
 def test_details_of_another_network(copy, one_sentence):
     change(copy, lambda details: details.update(architecture="resnet18"))
     refuse(copy, one_sentence, "resnet18", "another network")
@@ -236,6 +245,8 @@ WRONG = {
         {"power": 1, "offset": 0},
         {"power": "1", "offset": 0, "class_frequencies": [1 / 7] * 7},
         {"power": 0, "offset": 0, "class_frequencies": [1 / 7] * 7},
+        {"power": 1e300, "offset": 0, "class_frequencies": [1 / 7] * 7},
+        {"power": 1, "offset": -1e9, "class_frequencies": [1 / 7] * 7},
         {"power": 1, "offset": float("inf"), "class_frequencies": [1 / 7] * 7},
         {"power": 1, "offset": 0, "class_frequencies": [1 / 6] * 6},
         {"power": 1, "offset": 0, "class_frequencies": [1 / 6] * 6 + [0]},
@@ -250,6 +261,7 @@ WRONG = {
         {},
         {**drawn_fusion(), "weight": "much"},
         {**drawn_fusion(), "power": float("nan")},
+        {**drawn_fusion(), "offset": -1e300},
         {**drawn_fusion(), "class_frequencies": [1 / 6] * 6},
         {**drawn_fusion(), "intercepts": [0.0] * 6 + [None]},
         {**drawn_fusion(), "tables": {"age": {}, "sex": {}}},
