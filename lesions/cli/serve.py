@@ -48,6 +48,7 @@ def run(arguments) -> int:
             "`pip install -r requirements-app.txt`."
         ) from error
     assessor = serving.Assessor(arguments.model or inference.BEST_MODEL)
+    assessor.warm_up()
     print(f"Serving on http://{arguments.host}:{arguments.port}/docs. {classes.NOTICE}", flush=True)
     service.serve(assessor, arguments.host, arguments.port, arguments.queue)
     return 0

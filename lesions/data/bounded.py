@@ -48,8 +48,18 @@ def decode_bounded(data: bytes, seconds: float, name="the image") -> np.ndarray:
 
     Raises:
         ValueError: As `decoding.decode_image`, and if it takes longer or needs too much memory.
+        ChildProcessError: If the process does not start.
     """
     return _decoders().decode(data, seconds, name)
+
+
+def start_decoders() -> None:
+    """Start the processes now, so that the first picture does not wait for them.
+
+    Raises:
+        ChildProcessError: If one does not start.
+    """
+    _decoders().start()
 
 
 @functools.cache
@@ -64,8 +74,14 @@ class Decoders:
 
     def __init__(self, workers: int):
         """Prepare for at most `workers` processes; none is started yet."""
+        self._workers = workers
         self._places = threading.BoundedSemaphore(workers)
         self._idle: list[_Decoder] = []
+
+    def start(self) -> None:
+        """Start all processes that are not there yet."""
+        while len(self._idle) < self._workers:
+            self._idle.append(_Decoder())
 
     def decode(self, data: bytes, seconds: float, name="the image") -> np.ndarray:
         """Decode one picture; see `decode_bounded`."""
@@ -112,7 +128,10 @@ class _Decoder:
             ready = self._process.stdout.read(1)
         if not ready:
             self.close()
-            raise RuntimeError("The process that decodes pictures does not start; see its error.")
+            raise ChildProcessError(
+                "The process that decodes pictures does not start; the log has its error, and a "
+                "machine with more memory or less to do may start it."
+            )
 
     def decode(self, data: bytes, seconds: float, name) -> np.ndarray:
         self.failed = True  # until the answer is whole

@@ -108,6 +108,16 @@ class Assessor:
         # Keras traces a function at its first call, which two threads must not do at once.
         self._one_at_a_time = threading.Lock()
 
+    def warm_up(self) -> None:
+        """Start the processes that decode and compile the network, which the first picture needs.
+
+        On a busy machine this takes many times as long as an answer.
+        """
+        data.start_decoders()
+        side = self.classifier.image_size
+        blank = np.full((side, side, 3), 255, np.uint8)
+        self.predict(Picture("", blank, blank, familiarity.quality_of(blank)))
+
     def assess(
         self, content: bytes, name: str = "the picture", patient: Patient = UNKNOWN_PATIENT
     ) -> Assessment:

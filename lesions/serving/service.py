@@ -12,7 +12,17 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import cv2
-from fastapi import Depends, FastAPI, File, Form, HTTPException, Query, Response, UploadFile
+from fastapi import (
+    Depends,
+    FastAPI,
+    File,
+    Form,
+    HTTPException,
+    Query,
+    Request,
+    Response,
+    UploadFile,
+)
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -78,16 +88,34 @@ Target = Annotated[
 Opacity = Annotated[float, Query(ge=0, le=1)]
 
 
-def given_patient(
+FIELDS = ("file", "age", "sex", "site")
+
+
+async def given_patient(
+    request: Request,
     age: Annotated[str, Form(description="years; empty where unknown, as are the others")] = "",
     sex: Annotated[str, Form(description="female or male")] = "",
     site: Annotated[str, Form(description="where on the body, such as back")] = "",
 ) -> Patient:
     """Read the optional fields of a form; what makes no sense is a 422."""
     try:
+        _check_fields([name for name, _ in (await request.form()).multi_items()])
         return Patient.read(age, sex, site)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
+
+
+def _check_fields(names: list[str]) -> None:
+    """Check that no field of a form is passed over in silence.
+
+    Raises:
+        ValueError: If one is unknown, or there twice.
+    """
+    for name in names:
+        if name not in FIELDS:
+            raise ValueError(f"The field {name[:40]!r} is unknown; send {', '.join(FIELDS)}.")
+        if names.count(name) > 1:
+            raise ValueError(f"The field {name} is there {names.count(name)} times; send it once.")
 
 
 Given = Annotated[Patient, Depends(given_patient)]
@@ -151,6 +179,8 @@ async def _refuse_fields(_, error: RequestValidationError) -> JSONResponse:
     name, why = first["loc"][-1], first["msg"]
     if first["type"] == "missing":
         sentence = f"The field {name} is missing; send it with the form."
+    elif name == "file":
+        sentence = "The field file is no file; send the picture as a file of the form."
     else:
         value = str(first["input"])[:40]
         sentence = f"The field {name} is {value!r}; {why[0].lower()}{why[1:]}."
@@ -171,6 +201,8 @@ async def _assess(assessor, file: UploadFile, patient: Patient, decoders, networ
     except ValueError as error:
         status = 413 if len(content) > MAXIMUM_BYTES else 415
         raise HTTPException(status, str(error)) from error
+    except ChildProcessError as error:
+        raise HTTPException(503, str(error), {"Retry-After": "60"}) from error
     return await loop.run_in_executor(network, assessor.predict, picture)
 
 

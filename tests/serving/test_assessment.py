@@ -163,6 +163,12 @@ def test_lite_file_without_its_description_is_refused(lite_files, tmp_path, one_
     one_sentence(str(error.value).replace("lonely.tflite.json", "it"), "export")
     described = lite_files["float32"].with_name("float32.tflite.json").read_text()
     lonely.with_name("lonely.tflite.json").write_text(described)
+    for wrong in ({"image_size": 96}, {"patient": True}):
+        changed = {**json.loads(described), **wrong}
+        lonely.with_name("lonely.tflite.json").write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match="is not what lonely.tflite.json says"):
+            inference.Classifier(lonely)
+    lonely.with_name("lonely.tflite.json").write_text(described)
     lonely.write_bytes(b"text")
     with pytest.raises(ValueError, match="is not the file that lonely.tflite.json describes"):
         inference.Classifier(lonely)

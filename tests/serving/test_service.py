@@ -114,6 +114,8 @@ def test_age_sex_and_site_are_used_where_they_are_sent(of_patients, content):
         ({"sex": "7"}, ["sex", "'7'"]),
         ({"site": "moon\n"}, ["site", "moon"]),
         ({"site": "x" * 100_000}, ["site", "'xxx"]),
+        ({"localization": "back"}, ["'localization'", "site"]),
+        ({"age": ["50", "60"]}, ["age", "2 times"]),
     ],
 )
 def test_patients_that_make_no_sense_are_a_422(of_patients, content, form, words, one_sentence):
@@ -134,11 +136,12 @@ def test_a_network_that_takes_no_patients_and_wrong_fields_are_a_422(app, conten
     async def send():
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/predict", data={"age": "50"})
+            text = await client.post("/predict", files={"file": (None, "hello")})
+            return await client.post("/predict", data={"age": "50"}), text
 
-    reply = asyncio.run(send())
-    assert reply.status_code == 422
-    one_sentence(reply.json()["detail"], "file", "missing")
+    for reply, word in zip(asyncio.run(send()), ("missing", "no file"), strict=True):
+        assert reply.status_code == 422
+        one_sentence(reply.json()["detail"], "file", word)
 
 
 def test_health_names_the_network(app, assessor):
