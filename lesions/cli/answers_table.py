@@ -182,13 +182,15 @@ class _Log:
         return cells if whole else []
 
     def _state(self, path: str) -> str:
-        """Return size and time of change of a file, or "missing", and its patient in words."""
+        """Return size and times of change of a file, or "missing", and its patient in words."""
         try:
             status = os.stat(path)
         except (OSError, ValueError):
             return "missing"
         patient = self._patients.get(path, UNKNOWN_PATIENT).describe()
-        return f"{status.st_size} {status.st_mtime_ns} {patient}".strip()
+        # A copy may bring the time of its content along, but not the other one.
+        times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
+        return f"{status.st_size} {times} {patient}".strip()
 
 
 def _check(cells: list[str]) -> str:

@@ -90,7 +90,7 @@ def _run_score(arguments) -> int:
     model = arguments.model or inference.BEST_MODEL
     if arguments.output:
         dataset = data.open_dataset(arguments.data, "the folder that was named")
-        refuse_overwriting([arguments.output], [dataset.metadata_file, *model_files(model)])
+        refuse_overwriting([arguments.output], [*data.files_read(dataset), *model_files(model)])
     found = score(model, arguments.data, not arguments.no_tta)
     print(found.table.round(3).to_string())
     if found.lacking:

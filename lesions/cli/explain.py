@@ -16,12 +16,12 @@ from lesions.cli.arguments import (
     positive,
     report_unreadable,
 )
-from lesions.cli.outputs import model_files, refuse_overwriting
+from lesions.cli.outputs import HEAT_MAP_ENDING as ENDING
+from lesions.cli.outputs import model_files, refuse_overwriting, without_heat_maps
 from lesions.system.console import printable
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
-ENDING = "_gradcam.jpg"
 # Most file systems allow 255 bytes for a name; the rest is for the ending and a number.
 STEM_BYTES = 255 - len(ENDING) - 8
 CREDIT_CHARACTERS = 60
@@ -78,11 +78,7 @@ def run(arguments) -> int:
     with importing_keras():
         from lesions import inference
 
-    paths, skipped = _without_own_pictures(
-        inference.find_images(arguments.paths), arguments.paths, arguments.output
-    )
-    if skipped:
-        print(f"Skipped {skipped} heat maps that an earlier explain wrote to the same folder.")
+    paths = without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
     pictures = picture_paths(paths, arguments.output)
     model = arguments.model or inference.BEST_MODEL
     refuse_overwriting(pictures, [*paths, *model_files(model)])
@@ -97,19 +93,6 @@ def run(arguments) -> int:
         unreadable += bool(error)
     print(classes.NOTICE)
     return report_unreadable(unreadable, len(paths), "see above")
-
-
-def _without_own_pictures(found: list[str], named: list[str], folder) -> tuple[list[str], int]:
-    """Leave out what this command wrote before, unless it is named; also return how many."""
-    place = os.path.realpath(folder)
-    kept = [
-        path
-        for path in found
-        if path in named
-        or not path.endswith(ENDING)
-        or os.path.realpath(os.path.dirname(path)) != place
-    ]
-    return kept, len(found) - len(kept)
 
 
 def picture_paths(paths: list[str], folder) -> list[Path]:
@@ -239,7 +222,7 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
     refuse_overwriting([output], model_files(model))
     dataset = data.find_photographs(folder)
     metadata = data.with_split(data.read_metadata(dataset))
-    refuse_overwriting([output], [dataset.metadata_file, *metadata["image_path"]])
+    refuse_overwriting([output], data.files_read(dataset))
     classifier = inference.Classifier(model, tta=False)
     classifier.require_keras("Heat maps")
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")

@@ -47,14 +47,16 @@ def add_parser(commands) -> None:
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
     with importing_keras():
-        from lesions import export, inference
+        from lesions import data, export, inference
     model, output = arguments.model or inference.BEST_MODEL, arguments.output
-    refuse_overwriting([output, f"{output}.json"], model_files(model))
+    outputs = [output, f"{output}.json"]
+    refuse_overwriting(outputs, model_files(model))
+    needs_photographs = arguments.precision == "int8" and arguments.format == "tflite"
+    if needs_photographs:
+        refuse_overwriting(outputs, data.files_read(data.find_photographs(arguments.data)))
     classifier = inference.Classifier(model)
     classifier.require_keras("Exports")
-    calibration = None
-    if arguments.precision == "int8" and arguments.format == "tflite":
-        calibration = calibration_images(classifier, arguments.data)
+    calibration = calibration_images(classifier, arguments.data) if needs_photographs else None
     with quiet_stderr():  # the converters write messages too
         path, checked = export.export(
             classifier.model,

@@ -7,6 +7,34 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from lesions.system import files
+
+HEAT_MAP_ENDING = "_gradcam.jpg"
+
+
+def without_heat_maps(found: list[str], named: list[str]) -> list[str]:
+    """Leave out the heat maps that `explain` wrote into a folder, and say how many.
+
+    Args:
+        found: Photographs.
+        named: What the user named; a heat map that is named is kept.
+
+    Returns:
+        The others.
+
+    Raises:
+        ValueError: If there are no others.
+    """
+    kept = [path for path in found if path in named or not path.endswith(HEAT_MAP_ENDING)]
+    if len(kept) < len(found):
+        print(
+            f"Skipped {len(found) - len(kept)} heat maps that explain wrote (…{HEAT_MAP_ENDING}); "
+            "name one to take it for a photograph."
+        )
+    if not kept:
+        raise ValueError("There are only heat maps that explain wrote; name photographs.")
+    return kept
+
 
 def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
     """Refuse outputs that are one of the inputs, or a folder that holds one.
@@ -19,8 +47,11 @@ def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
         inputs: Files that are read.
 
     Raises:
-        ValueError: If one would be replaced.
+        ValueError: If one would be replaced, or an output is a device or a pipe.
     """
+    outputs = list(outputs)
+    for output in outputs:
+        files.refuse_special(os.path.expanduser(output))
     places = {_place(output): output for output in outputs}
     numbers = {_number(output): output for output in outputs} if places else {}
     numbers.pop(None, None)

@@ -14,7 +14,12 @@ from lesions.cli.arguments import (
     positive,
     report_unreadable,
 )
-from lesions.cli.outputs import model_files, refuse_image_in, refuse_overwriting
+from lesions.cli.outputs import (
+    model_files,
+    refuse_image_in,
+    refuse_overwriting,
+    without_heat_maps,
+)
 from lesions.system.console import printable
 
 SUMMARY = "Write the probabilities of the seven diagnoses for photographs as a CSV table."
@@ -75,7 +80,7 @@ def run(arguments) -> int:
         from lesions import inference
         from lesions.cli import answers_table
 
-    paths = inference.find_images(arguments.paths)
+    paths = without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
     model = arguments.model or inference.BEST_MODEL
     tables = [] if arguments.patients is None else [arguments.patients]
     refuse_overwriting([arguments.output], [*paths, *tables, *model_files(model)])
@@ -84,6 +89,8 @@ def run(arguments) -> int:
     classifier = inference.Classifier(model, tta=not arguments.no_tta)
     if known is not None:
         classifier.require_patients()
+    if classifier.has_familiarity_file and classifier.familiarity()[1]:
+        print(printable(classifier.familiarity()[1]), file=sys.stderr)
     try:
         written, unreadable = answers_table.write_answers(
             classifier,

@@ -6,7 +6,7 @@ the splits (`splits`, `leaky_splits`, `balance`), photographs (`images`, and `de
 `preparing`, `store`, `bounded` behind it), drawn artefacts and the demo set.
 """
 
-from lesions.data.bounded import decode_bounded
+from lesions.data.bounded import decode_bounded, start_decoders
 from lesions.data.finding import (
     KAGGLE_HANDLE,
     Dataset,
@@ -22,7 +22,7 @@ from lesions.data.patients import (
     patient_features,
     read_patients,
 )
-from lesions.data.reading import read_metadata
+from lesions.data.reading import files_read, read_metadata
 from lesions.data.splits import (
     FOLDS,
     FRACTIONS,
@@ -65,6 +65,7 @@ __all__ = [
     "count_shared_lesions",
     "data_fingerprint",
     "decode_bounded",
+    "files_read",
     "find_dataset",
     "find_photographs",
     "hold_out",
@@ -78,6 +79,7 @@ __all__ = [
     "sample_lesions",
     "split_by_image",
     "split_by_lesion",
+    "start_decoders",
     "with_split",
     "write_splits",
 ]

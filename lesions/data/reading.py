@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pandas as pd
 
@@ -30,13 +31,7 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
         ValueError: One sentence that names the faulty file, column, row or image and the way
             out.
     """
-    name = dataset.metadata_file.name.lower()
-    groupings = extra = None
-    if kind_of_file(dataset.metadata_file) == "one_hot":
-        groupings = find_companion(dataset, "lesiongroupings")
-    if "groundtruth" in name:
-        extra = find_companion(dataset, name.split("_groundtruth")[0].replace("_", "") + "metadata")
-    table, notes = tables.read_table(dataset.metadata_file, groupings, extra)
+    table, notes = tables.read_table(dataset.metadata_file, *_companions(dataset))
     table["label"] = table["dx"].map(classes.CODES.index).astype(int)
     table = table.sort_values("image_id", ignore_index=True)
     files = walking.list_files(dataset.root)
@@ -47,6 +42,25 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
         warnings.warn(note, stacklevel=2)
     table.attrs["notes"] = notes
     return table
+
+
+def files_read(dataset: Dataset) -> list[Path]:
+    """List every file that `read_metadata` and whoever uses its rows may read."""
+    tables_read = [dataset.metadata_file, *filter(None, _companions(dataset))]
+    inside = walking.list_files(dataset.root)
+    pictures = [one for one in inside if walking.is_photograph(one) or walking.is_mask(one)]
+    return [*tables_read, *pictures]
+
+
+def _companions(dataset: Dataset) -> tuple[Path | None, Path | None]:
+    """Find the tables of lesions and of patients that belong to a ground truth of ISIC."""
+    name = dataset.metadata_file.name.lower()
+    groupings = extra = None
+    if kind_of_file(dataset.metadata_file) == "one_hot":
+        groupings = find_companion(dataset, "lesiongroupings")
+    if "groundtruth" in name:
+        extra = find_companion(dataset, name.split("_groundtruth")[0].replace("_", "") + "metadata")
+    return groupings, extra
 
 
 def _image_paths(image_ids: pd.Series, files, dataset: Dataset) -> list[str]:

@@ -54,9 +54,12 @@ def write(output, model_path=inference.BEST_MODEL, runtime=RUNTIME) -> Path:
         The folder.
 
     Raises:
-        ValueError: If the runtime is missing, or the network cannot be shown by the page.
+        ValueError: If the runtime is missing, the network cannot be shown by the page, or the
+            folder holds something else.
     """
     output, runtime = Path(output), Path(runtime)
+    if output.exists() and not (output / "data" / "site.json").is_file():
+        raise ValueError(f"{output} is there already and no page; name another --output.")
     missing = [name for name in RUNTIME_FILES if not (runtime / "dist" / name).is_file()]
     if missing:
         raise ValueError(

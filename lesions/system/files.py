@@ -6,9 +6,24 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
+
+
+def refuse_special(path) -> None:
+    """Refuse to put a file in the place of a device, a named pipe or a socket, such as /dev/null.
+
+    Raises:
+        ValueError: If `path` is one.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # nothing is there yet
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(f"{path} is a device or a pipe, not a file; name another --output.")
 
 
 @contextlib.contextmanager
@@ -27,8 +42,10 @@ def replacing(path) -> Iterator[Path]:
 
     Raises:
         OSError: If the disk is full; the message names `path`.
+        ValueError: As `refuse_special`.
     """
     path = Path(path)
+    refuse_special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, because a file name has 255 bytes at most and `path` may use them all.
     temporary = path.with_name(f".{uuid4().hex[:12]}.tmp{path.suffix[:16]}")

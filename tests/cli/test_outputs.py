@@ -86,6 +86,34 @@ def test_predict_never_replaces_a_table_of_patients(own, refused, tmp_path):
     assert table.read_text().endswith("own,50\n")
 
 
+def test_nothing_replaces_what_belongs_to_a_data_set(demo_folder, refused):
+    photograph = next(demo_folder.rglob("*.jpg"))
+    table = next(demo_folder.glob("*etadata*"))
+    for output in (photograph, table):
+        refused("evaluate", "--data", demo_folder, "--output", output)
+        export = ["export", "--format", "tflite", "--precision", "int8", "--data", demo_folder]
+        refused(*export, "--output", output)
+
+
+@pytest.mark.parametrize("command", [["predict"], ["export", "--format", "tflite"]])
+def test_no_command_replaces_a_device_or_a_pipe(own, refused, tmp_path, command):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    photographs = [own] if command == ["predict"] else []
+    for special in (tmp_path / "pipe", tmp_path / "null"):
+        refused(*command, *photographs, "--output", special)
+        assert not os.path.isfile(special)
+
+
+def test_the_page_replaces_no_other_folder(own, one_sentence):
+    from lesions.serving import site
+
+    with pytest.raises(ValueError) as error:
+        site.write(own.parent)
+    one_sentence(error, own.parent, "another --output")
+    assert own.read_text() == "a photograph"
+
+
 def test_no_command_replaces_the_network(own, refused, tmp_path):
     model = tmp_path / "model.h5"
     model.write_text("a network")

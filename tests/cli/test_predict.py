@@ -277,6 +277,31 @@ def test_every_kind_of_picture_is_accepted(predict, tmp_path):
     assert len(pd.read_csv(tmp_path / "answers.csv")) == 4
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short"])
+def test_a_damaged_file_of_familiarity_is_said(tiny_model, photographs, tmp_path, capsys, content):
+    (tmp_path / "model.h5").write_bytes(tiny_model.read_bytes())
+    (tmp_path / "familiarity.npz").write_bytes(content)
+    path = sorted(photographs.iterdir())[0]
+    arguments = ["predict", path, "--output", tmp_path / "a.csv", "--model", tmp_path, "--no-tta"]
+    assert command_line.main([str(argument) for argument in arguments]) == 0
+    assert "familiarity.npz is not a whole" in capsys.readouterr().err
+
+
+def test_heat_maps_among_the_photographs_are_left_out_and_said(
+    predict, photographs, tmp_path, capsys
+):
+    (tmp_path / "in" / "maps").mkdir(parents=True)
+    sources = sorted(photographs.iterdir())
+    (tmp_path / "in" / "a.jpg").hardlink_to(sources[0])
+    (tmp_path / "in" / "maps" / "a_gradcam.jpg").hardlink_to(sources[1])
+    assert predict(tmp_path / "a.csv", tmp_path / "in", options=["--no-tta"]) == 0
+    assert pd.read_csv(tmp_path / "a.csv")["image"].tolist() == [str(tmp_path / "in" / "a.jpg")]
+    assert "Skipped 1 heat map" in capsys.readouterr().out
+    assert predict(tmp_path / "a.csv", tmp_path / "in" / "maps") == 2
+    named = tmp_path / "in" / "maps" / "a_gradcam.jpg"
+    assert predict(tmp_path / "a.csv", named, options=["--no-tta"]) == 0
+
+
 @pytest.fixture
 def of_patients(patient_model, photographs, tmp_path, capsys):
     """Run predict on the network with numbers for patients; returns table, exit code, stderr."""

@@ -17,6 +17,16 @@ def test_a_file_appears_whole_and_leaves_nothing_behind(tmp_path):
     assert os.listdir(target.parent) == ["table.csv"]
 
 
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path, one_sentence):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for special in (tmp_path / "pipe", tmp_path / "null"):
+        with pytest.raises(ValueError) as error, files.replacing(special):
+            raise AssertionError("the block was entered")
+        one_sentence(error, special)
+        assert not os.path.isfile(special)
+
+
 def test_a_failure_keeps_what_was_there(tmp_path):
     target = tmp_path / "table.csv"
     target.write_text("old")
