@@ -12,6 +12,7 @@ import pandas as pd
 
 from lesions.evaluation.answering import answer, fit
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
+from lesions.evaluation.frequencies import Correction
 from lesions.evaluation.predictions import read_predictions, rows_of
 from lesions.evaluation.summary import evaluate
 from lesions.system.files import replacing
@@ -44,10 +45,7 @@ def run_folders(folder) -> list[Path]:
     for path in sorted(Path(folder).glob("*/config.json")):
         if path.parent.suffix in (".partial", ".replaced"):  # a training is under way
             continue
-        try:
-            config = json.loads(path.read_text(encoding="utf-8")).get("config", {})
-        except ValueError as error:
-            raise ValueError(f"{path} is not whole; remove its folder.") from error
+        config = _read_record(path).get("config", {})
         experiment = config.get("tag") or config.get("protocol", "lesion") != "lesion"
         if (path.parent / "metrics.json").exists() and not experiment:
             found.append(path.parent)
@@ -173,26 +171,50 @@ def read_entry(folder: Path) -> Entry:
     for name in ("config.json", "metrics.json", "predictions.csv"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
-    found = {}
-    for name in ("config.json", "metrics.json"):
-        try:
-            found[name] = json.loads((folder / name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{folder / name} is not whole; train that run again.") from error
-    record = {**found["config.json"].get("config", {}), **found["config.json"]}
+    record = _read_record(folder / "config.json")
+    record = {**record.get("config", {}), **record}
+    if not {"architecture", "image_size"} <= set(record):
+        raise ValueError(f"{folder / 'config.json'} is not whole; train that run again.")
+    # How often the classes occur in training is all that predictions.csv cannot tell.
+    stored = _read_record(folder / "metrics.json").get("correction")
     try:
-        # How often the classes occur in training is all that predictions.csv cannot tell.
-        frequencies = found["metrics.json"]["correction"]["class_frequencies"]
-    except KeyError as error:
+        frequencies = Correction.from_details(stored or {}).class_frequencies
+    except ValueError as error:
         raise ValueError(
-            f"{folder / 'metrics.json'} has no class frequencies; train that run again."
+            f"{folder / 'metrics.json'} has no class frequencies that can be used; train that run "
+            "again."
         ) from error
+    predictions = read_predictions(folder / "predictions.csv")
+    twice = predictions["image_id"].duplicated()
+    if twice.any():
+        raise ValueError(
+            f"{folder / 'predictions.csv'} holds {predictions['image_id'][twice].iloc[0]} twice; "
+            "restore the file or train that run again."
+        )
     try:
-        predictions = read_predictions(folder / "predictions.csv")
         details = fit(predictions, np.array(frequencies))
     except ValueError as error:
         raise ValueError(f"{folder / 'predictions.csv'}: {error}") from error
     return Entry(folder.name, record, predictions, details)
+
+
+def _read_record(path: Path) -> dict:
+    """Read config.json or metrics.json of a run folder.
+
+    Raises:
+        ValueError: If it is not whole; names it.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if (
+        not isinstance(record, dict)
+        or not isinstance(record.get("config", {}), dict)
+        or not isinstance(record.get("seconds", 0), int | float)
+    ):
+        raise ValueError(f"{path} is not whole; remove its folder or train that run again.")
+    return record
 
 
 def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) -> Entry:

@@ -12,6 +12,9 @@ from lesions.system.files import replacing
 
 CODES = list(classes.CODES)
 COLUMNS = ["image_id", "lesion_id", "split", "dx", *CODES]
+SPLITS = ("train", "validation", "test", "clean")
+SUM_TOLERANCE = 1e-3  # far above what rounding to six digits leaves
+RESTORE = "restore the file or train that run again"
 
 
 def table(rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
@@ -49,15 +52,43 @@ def read_predictions(path) -> pd.DataFrame:
         A frame with the columns `COLUMNS`, probabilities scaled to sum to 1 again.
 
     Raises:
-        ValueError: If a column is missing.
+        ValueError: If it is not such a table; names the file and the row.
     """
-    # Ids are text, even where they are numbers with zeros in front.
-    frame = pd.read_csv(path, dtype={"image_id": str, "lesion_id": str})
+    text = ("image_id", "lesion_id", "split", "dx")
+    try:
+        # Ids are text, even where they are numbers with zeros in front.
+        frame = pd.read_csv(
+            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no whole table of predictions; {RESTORE}.") from error
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
-        raise ValueError(f"{path} lacks the column {missing[0]!r}; write it by train again.")
+        raise ValueError(f"{path} lacks the column {missing[0]!r}; {RESTORE}.")
+    frame[CODES] = frame[CODES].apply(pd.to_numeric, errors="coerce")
+    _check_rows(frame, path)
     frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
     return frame
+
+
+def _check_rows(frame: pd.DataFrame, path) -> None:
+    """Check every cell, because a damaged one would change figures without a word."""
+    shares = frame[CODES]
+    wrong = {
+        "no image_id": frame["image_id"].isna(),
+        "no lesion_id": frame["lesion_id"].isna(),
+        "the unknown split {split!r}": ~frame["split"].isin(SPLITS),
+        "the unknown diagnosis {dx!r}": ~frame["dx"].isin(CODES),
+        "no probabilities from 0 to 1": ~((shares >= 0) & (shares <= 1)).all(axis=1),
+        "probabilities whose sum is not 1": (shares.sum(axis=1) - 1).abs() > SUM_TOLERANCE,
+    }
+    for problem, rows in wrong.items():
+        if rows.any():
+            row = frame[rows].iloc[0]
+            raise ValueError(
+                f"{path}, row {row.name + 2} ({row['image_id']}) has {problem.format(**row)}; "
+                f"{RESTORE}."
+            )
 
 
 def checked(true_labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
