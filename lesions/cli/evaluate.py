@@ -161,7 +161,7 @@ def score(model, folder, tta: bool = True) -> Score:
     classifier = inference.Classifier(model, tta)
     frame = predictions.table(rows, _predict(classifier, rows))
     answers = evaluation.answer(frame, classifier.details)
-    splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv")
+    splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv", dtype=str)
     known = splits.loc[splits["split"] != "test", "image_id"]
     present = [code for code in classes.CODES if (rows["dx"] == code).any()]
     among = evaluation.answer_among(frame, classifier.details, present)

@@ -218,6 +218,15 @@ def _read_recorded(path) -> pd.DataFrame:
             f"{path}, row {recorded.index[wrong][0] + 2} ({row['image_id']}) repeats an image or "
             f"has the unknown split {row['split']!r}; restore it."
         )
+    # Test rows have none.
+    numbered = recorded["fold"].isin([str(number) for number in range(FOLDS)])
+    odd = numbered != (recorded["split"] != "test")
+    if odd.any():
+        row = recorded[odd].iloc[0]
+        raise ValueError(
+            f"{path}, row {recorded.index[odd][0] + 2} ({row['image_id']}) has the fold "
+            f"{row['fold']!r}, where 0 to {FOLDS - 1} is needed (nothing for test rows); restore it."
+        )
     recorded["fold"] = pd.to_numeric(recorded["fold"])
     return recorded.set_index("image_id")
 

@@ -346,8 +346,21 @@ def test_split_that_covers_some_photographs_is_said(tmp_path):
         ("image_id,split\na,train\n", ["'fold'"]),
         ("image_id,split,fold\na,training,0\n", ["row 2", "'training'"]),
         ("image_id,split,fold\na,train,0\na,test,\n", ["row 3", "(a)"]),
+        ("image_id,split,fold\na,train,x\n", ["row 2", "(a)", "'x'"]),
+        ("image_id,split,fold\na,train,\n", ["row 2", "(a)", "fold"]),
+        ("image_id,split,fold\na,test,3\n", ["row 2", "(a)", "'3'"]),
+        ("image_id,split,fold\na,train,0\n\0\0\0\0\n", ["row 3"]),
     ],
-    ids=["empty", "no fold", "unknown split", "image twice"],
+    ids=[
+        "empty",
+        "no fold",
+        "unknown split",
+        "image twice",
+        "a fold in words",
+        "a training row without fold",
+        "a test row with one",
+        "zeros after a power cut",
+    ],
 )
 def test_splits_file_that_is_damaged(tmp_path, content, words, one_sentence):
     (tmp_path / "splits.csv").write_text(content)
