@@ -225,7 +225,7 @@ def _read_recorded(path) -> pd.DataFrame:
         row = recorded[odd].iloc[0]
         raise ValueError(
             f"{path}, row {recorded.index[odd][0] + 2} ({row['image_id']}) has the fold "
-            f"{row['fold']!r}, where 0 to {FOLDS - 1} is needed (nothing for test rows); restore it."
+            f"{row['fold']!r}, where 0 to {FOLDS - 1} is needed (none for test rows); restore it."
         )
     recorded["fold"] = pd.to_numeric(recorded["fold"])
     return recorded.set_index("image_id")
