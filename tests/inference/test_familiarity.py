@@ -84,10 +84,9 @@ def test_a_file_of_another_network_is_named_not_used(fitted, tiny_model, tmp_pat
     assert found is None and "not a whole" in unjudged
 
 
-def test_features_come_from_three_resolutions_of_any_network():
-    model = models.build("resnet18", 64, "random")
-    classifier = inference.Classifier.__new__(inference.Classifier)
-    classifier.model, classifier.details = model, {}
+def test_features_come_from_three_resolutions_of_any_network(tmp_path):
+    path = models.save(models.build("resnet18", 64, "random"), tmp_path / "model.h5", {})
+    classifier = inference.Classifier(path)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     features = familiarity.features_of(classifier, pictures)
     assert features.shape[0] == 2 and features.shape[1] >= 100
