@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lesions.cli.outputs import named_in_errors
 from lesions.data import UNKNOWN_PATIENT, Patient
 from lesions.inference import COLUMNS, COLUMNS_WITH_PATIENT, Classifier
 from lesions.inference.familiarity import FILE
@@ -65,7 +66,7 @@ def write_answers(
     output = Path(output)
     columns = COLUMNS if patients is None else COLUMNS_WITH_PATIENT
     partial = output.with_name(f"{output.name}.{_digest(classifier, columns)}.partial")
-    try:
+    with named_in_errors(output):
         if output.is_dir():
             raise IsADirectoryError(21, "it is a folder")
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -78,10 +79,6 @@ def write_answers(
                 log.append(row)
             unreadable = _write_table(columns, log.rows(paths), output)
         partial.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"{output} cannot be written ({error.strerror or error}); name another --output."
-        ) from error
     return len(paths), unreadable
 
 

@@ -17,7 +17,12 @@ from lesions.cli.arguments import (
     report_unreadable,
 )
 from lesions.cli.outputs import HEAT_MAP_ENDING as ENDING
-from lesions.cli.outputs import model_files, refuse_overwriting, without_heat_maps
+from lesions.cli.outputs import (
+    model_files,
+    named_in_errors,
+    refuse_overwriting,
+    without_heat_maps,
+)
 from lesions.system.console import printable
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
@@ -161,14 +166,10 @@ def write_heat_maps(
         maps = explainer(image[np.newaxis], explained, method, patient=patient)
         probability = float(probabilities[0, classes.CODES.index(predicted)])
         credit = f"Image: {_text_for_figures(Path(path).name)}"
-        try:
+        with named_in_errors(picture):
             explanation.save_example(
                 picture, image, maps[0], None, predicted, probability, credit, explained
             )
-        except OSError as error:
-            raise ValueError(
-                f"{picture} cannot be written ({error.strerror or error}); name another --output."
-            ) from error
         yield picture, ""
 
 

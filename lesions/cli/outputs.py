@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -106,6 +107,24 @@ def model_files(model) -> list[Path]:
     path = Path(os.path.expanduser(model))
     path = path / "model.h5" if path.is_dir() else path
     return [path, path.with_name(f"{path.name}.json"), path.with_name("familiarity.npz")]
+
+
+@contextlib.contextmanager
+def named_in_errors(output):
+    """Turn what the system refuses inside a `with` block into a sentence on the output.
+
+    Raises:
+        ValueError: If a file cannot be written.
+        OSError: If the disk is full, whose message says so already.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise ValueError(
+            f"{output} cannot be written ({error.strerror}); name another --output."
+        ) from error
 
 
 def _refuse(output, path) -> None:

@@ -105,8 +105,10 @@ def write_table(table: pd.DataFrame, path) -> Path:
                 temporary, index=False, float_format="%.6f", lineterminator="\n"
             )
     except OSError as error:
+        if error.strerror is None:  # a full disk, whose message is whole already
+            raise
         raise ValueError(
-            f"{path} cannot be written ({error.strerror or error}); name another --output."
+            f"{path} cannot be written ({error.strerror}); name another --output."
         ) from error
     return path
 

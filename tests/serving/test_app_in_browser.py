@@ -58,7 +58,7 @@ def address(tiny_model, tmp_path_factory):
         yield address
     finally:
         app.terminate()
-        app.wait(30)
+        app.wait(PATIENCE)  # a busy machine ends slowly, too
     assert "Traceback" not in (folder / "log.txt").read_text()
     files = [path for path in (folder / "temporary").rglob("*") if path.is_file()]
     starts = {path.name: path.read_bytes()[:4] for path in files}
