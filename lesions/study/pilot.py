@@ -123,6 +123,22 @@ def choose(compared: pd.DataFrame) -> str:
     return compared.loc[near, "melanoma_auc"].idxmax()
 
 
+def chosen(folder=REPOSITORY / "models") -> str:
+    """Return the augmentation that the recorded pilot chooses.
+
+    Raises:
+        ValueError: If an augmentation of the pilot is not recorded yet.
+    """
+    compared = compare(folder)
+    missing = [name for name in recipes.PILOT if name not in compared.index]
+    if missing:
+        raise ValueError(
+            f"The pilot lacks the augmentation {missing[0]}; train it by `python -m lesions.study "
+            "train pilot` and record it by `publish pilot`."
+        )
+    return choose(compared)
+
+
 def block(compared: pd.DataFrame) -> str:
     """Write the table of the pilot for the pages.
 

@@ -229,7 +229,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     queues = {
         "comparison": lambda: recipes.queue(profile, metadata),
         "pilot": recipes.pilot,
-        "folds": lambda: recipes.folds(metadata, pilot.choose(pilot.compare())),
+        "folds": lambda: recipes.folds(metadata, pilot.chosen()),
     }
     configs = queues[which]()
     for number, config in enumerate(configs, start=1):
