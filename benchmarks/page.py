@@ -51,8 +51,8 @@ def compare_weights(number: int) -> None:
     print(table.round(5).to_string(), flush=True)
     accuracy = table["balanced_accuracy"]
     for name in BITS:
-        lost = abs(accuracy[name] - accuracy.iloc[0])
-        print(measuring.verdict(f"balanced accuracy lost, {name}", lost, ACCURACY_BAR, False))
+        kept = 1 - abs(accuracy[name] - accuracy.iloc[0])
+        print(measuring.verdict(f"balanced accuracy kept, {name}", kept, 1 - ACCURACY_BAR, True))
         largest = table.loc[name, "largest_difference"]
         print(measuring.verdict(f"probability off by, {name}", largest, PROBABILITY_BAR, False))
 

@@ -298,8 +298,9 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
 
 def pages() -> list[Path]:
-    """List the pages that may hold blocks: the README and `docs/`."""
-    return [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    """List the pages that may hold blocks: the README, the model card and `docs/`."""
+    places = [REPOSITORY / "README.md", REPOSITORY / "models" / "README.md"]
+    return [*places, *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 def update(blocks: dict[str, str]) -> list[Path]:

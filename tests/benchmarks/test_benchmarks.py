@@ -15,6 +15,7 @@ TINY = {
     "scaling": "--images 30 60 --repeats 1",
     "allocator": "--steps 2 --batch-size 8",
     "explanations": "--architecture cnn --size 64 --batch-size 2 --repeats 1",
+    "page": "--images 4 --repeats 0",
 }
 
 

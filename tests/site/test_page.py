@@ -343,6 +343,20 @@ def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(
     assert plain != before and page.find("#opacity-value").text == "0%"
 
 
+def test_pasted_picture_is_answered(page, written, photograph):
+    content = base64.b64encode(written(photograph).read_bytes()).decode()
+    page.run(
+        "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
+        "const clipboardData = new DataTransfer();"
+        "clipboardData.items.add(new File([bytes], 'pasted.png', { type: 'image/png' }));"
+        "dispatchEvent(new ClipboardEvent('paste', { clipboardData }))",
+        content,
+    )
+    page.until(lambda: page.run("return lesions.pictures.size") == 1)
+    page.settle()
+    page.says("pasted.png")
+
+
 def test_cropped_square_is_what_the_network_sees(page, written, photograph, classifier):
     page.choose(written(photograph))
     before = page.answer()

@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from pages import same_numbers, shown
 from tables import write_photographs
 
 from lesions import data, evaluation, inference
@@ -16,7 +17,7 @@ from lesions.data import images, near_duplicates, skin_tone
 from lesions.evaluation import external
 from lesions.inference import familiarity
 from lesions.networks import views
-from lesions.study import at_prediction, other_clinics
+from lesions.study import at_prediction, elsewhere, other_clinics
 from lesions.system.folders import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "10_other_clinics.ipynb"
@@ -166,6 +167,10 @@ def test_best_model_answers_other_clinics_as_recorded(photographs):
     assert np.abs(found[codes].to_numpy() - recorded[codes].to_numpy()).max() < 2e-3
     for name in ("distance", "sharpness", "typology_angle", "dark_corners"):
         assert np.allclose(found[name], recorded[name], rtol=0.01, atol=0.01), name
+
+
+def test_pages_show_home_and_other_clinics_as_recorded():
+    same_numbers(shown("elsewhere"), elsewhere.card_block())
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from pages import same_numbers, shown
 
 from lesions import classes, data, evaluation, inference, training
 from lesions.data import images
@@ -157,21 +158,6 @@ def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
 
 
 RECORDED = comparison.run_folders(publishing.REPOSITORY / "models")
-
-
-def same_numbers(shown, computed, tolerance=0.0025):
-    """Compare two texts word for word, their numbers with a tolerance for other libraries."""
-    number = r"-?\d+\.\d+|-?\.\d+"
-    assert re.sub(number, "#", shown) == re.sub(number, "#", computed)
-    pairs = [[float(one) for one in re.findall(number, text)] for text in (shown, computed)]
-    assert pairs[0] == pytest.approx(pairs[1], abs=tolerance)
-
-
-def shown(name):
-    """The block of this name on the page that has it."""
-    texts = [path.read_text(encoding="utf-8") for path in readme.pages()]
-    (text,) = [text for text in texts if f"<!-- {name}:start -->" in text]
-    return text.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
 
 
 def test_recorded_results_are_what_the_predictions_say(tmp_path):
