@@ -24,8 +24,8 @@ from lesions.evaluation.predictions import (
     rows_of,
     write_predictions,
 )
-from lesions.evaluation.scores import confusion, metrics, per_class, reliability
-from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slices
+from lesions.evaluation.scores import confusion, metrics, per_class, reliability, screening
+from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slice_intervals, slices
 from lesions.evaluation.summary import evaluate
 from lesions.evaluation.weighted import CODES, HEADLINES, MALIGNANT
 
@@ -58,6 +58,8 @@ __all__ = [
     "read_predictions",
     "reliability",
     "rows_of",
+    "screening",
+    "slice_intervals",
     "slices",
     "write_predictions",
 ]

@@ -186,6 +186,37 @@ def reliability(
     )
 
 
+def screening(
+    true_labels: np.ndarray, probabilities: np.ndarray, specificities=(0.9, 0.95)
+) -> pd.DataFrame:
+    """Count what thresholds on the probability of melanoma do to a thousand lesions.
+
+    Args:
+        true_labels: int, (n,), 0 to 6.
+        probabilities: float, (n, 7), rows sum to 1.
+        specificities: The share of the other lesions that stays below the threshold, 0 to 1.
+
+    Returns:
+        Indexed by specificity: sensitivity and precision (0 to 1), and of 1,000 lesions like
+        these melanomas found, melanomas missed and others sent on.
+    """
+    labels, scores = checked(true_labels, probabilities)
+    melanoma = labels == MELANOMA
+    found = 1000 * melanoma.mean()
+    rows = {}
+    for specificity in specificities:
+        sensitivity = _sensitivity(melanoma, scores[:, MELANOMA], specificity)
+        right, wrong = sensitivity * found, (1 - specificity) * (1000 - found)
+        rows[specificity] = {
+            "sensitivity": sensitivity,
+            "precision": right / (right + wrong),
+            "melanomas found": right,
+            "melanomas missed": found - right,
+            "others sent on": wrong,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("specificity")
+
+
 def auc(positive: np.ndarray, score: np.ndarray) -> float:
     """Compute the area under the ROC curve, NaN where one side is empty."""
     if positive.all() or not positive.any():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
+from lesions import classes
+from lesions.evaluation.bootstrap import intervals
 from lesions.evaluation.predictions import arrays, one_split
 from lesions.evaluation.scores import auc, metrics
 from lesions.evaluation.weighted import MELANOMA
@@ -32,6 +36,59 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     Raises:
         ValueError: If `by` is unknown or the metadata lacks an image.
     """
+    rows = {}
+    for group, part in _groups(predictions, metadata, by):
+        labels, probabilities, named = arrays(part)
+        result = metrics(labels, probabilities, named, present_only=True)
+        melanoma = labels == MELANOMA
+        rows[group] = {
+            "images": len(part),
+            "lesions": part["lesion_id"].nunique(),
+            "melanomas": int(melanoma.sum()),
+            **{name: result[name] for name in ("accuracy", "balanced_accuracy", "malignant_auc")},
+            "melanoma_auc": auc(melanoma, probabilities[:, MELANOMA]),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+
+
+def slice_intervals(
+    predictions: pd.DataFrame,
+    metadata: pd.DataFrame,
+    by: Iterable[str] = SLICES,
+    metric: str = "malignant_auc",
+    least: int = 10,
+    resamples: int = 1000,
+) -> pd.DataFrame:
+    """Compute a metric with its interval in the groups that are large enough to say something.
+
+    Args:
+        predictions: Predictions of one split.
+        metadata: As in `slices`.
+        by: As in `slices`, any number of them.
+        metric: One of `HEADLINES`.
+        least: Malignant lesions, and benign ones, that a group needs; a score of fewer is mostly
+            chance.
+        resamples: How many resamples of lesions to draw.
+
+    Returns:
+        Indexed by `by` and group: value, low, high, images and malignant (lesions).
+    """
+    rows = {}
+    for kind in by:
+        for group, part in _groups(predictions, metadata, kind):
+            lesions = part.drop_duplicates("lesion_id")["dx"].isin(classes.MALIGNANT)
+            if min(lesions.sum(), (~lesions).sum()) >= least:
+                found = intervals(part, resamples, names=(metric,)).loc[metric]
+                rows[kind, group] = {**found, "images": len(part), "malignant": lesions.sum()}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    if table.empty:
+        columns = ["value", "low", "high", "images", "malignant"]
+        table = pd.DataFrame(columns=columns, index=pd.MultiIndex.from_arrays([[], []]))
+    return table
+
+
+def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
+    """Yield the groups of a column with their predictions: bands in order, others by size."""
     if by not in (*SLICES, *MEASURED):
         known = ", ".join((*SLICES, *MEASURED))
         raise ValueError(f"There are no slices by '{by}'; choose one of {known}.")
@@ -45,23 +102,10 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
         )
     values = known.loc[predictions["image_id"]].to_numpy()
     groups = _age_bands(values) if by == "age_band" else pd.Series(values).fillna("missing")
-    rows = {}
-    for group, positions in groups.groupby(groups).indices.items():
-        part = predictions.iloc[positions]
-        labels, probabilities, named = arrays(part)
-        result = metrics(labels, probabilities, named, present_only=True)
-        melanoma = labels == MELANOMA
-        rows[group] = {
-            "images": len(part),
-            "lesions": part["lesion_id"].nunique(),
-            "melanomas": int(melanoma.sum()),
-            **{name: result[name] for name in ("accuracy", "balanced_accuracy", "malignant_auc")},
-            "melanoma_auc": auc(melanoma, probabilities[:, MELANOMA]),
-        }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
-    if by == "age_band":
-        return table.loc[[band for band in AGE_BANDS if band in table.index]]
-    return table.sort_values("images", ascending=False, kind="stable")
+    sizes = groups.value_counts()
+    order = [band for band in AGE_BANDS if band in sizes.index] if by == "age_band" else sizes.index
+    for group in order:
+        yield group, predictions[(groups == group).to_numpy()]
 
 
 def _age_bands(ages: np.ndarray) -> pd.Series:
