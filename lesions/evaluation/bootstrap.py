@@ -101,13 +101,56 @@ def paired_difference(
     Raises:
         ValueError: If the metric is unknown or the frames hold different images.
     """
-    if metric not in (*HEADLINES, "melanoma_auc"):
-        raise ValueError(f"There is no metric '{metric}'; choose one of {', '.join(HEADLINES)}.")
-    for frame in (predictions_a, predictions_b):
-        one_split(frame)
-        labels_and_probabilities(frame)
-    frame_a = predictions_a.sort_values("image_id", ignore_index=True)
-    frame_b = predictions_b.sort_values("image_id", ignore_index=True)
+    pairs = {"": (predictions_a, predictions_b)}
+    return paired_differences(pairs, (metric,), resamples, seed)[metric].loc[""].to_dict()
+
+
+def paired_differences(
+    pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    metrics: tuple[str, ...] = ("balanced_accuracy", "macro_auc"),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, pd.DataFrame]:
+    """Compute `paired_difference` for many pairs and several metrics; each frame is drawn once.
+
+    Args:
+        pairs: Name to the predictions of two models.
+        metrics: As `metric` there.
+        resamples: As there.
+        seed: As there.
+
+    Returns:
+        Metric to a table, one row a pair: value, low and high.
+
+    Raises:
+        ValueError: As there.
+    """
+    for metric in metrics:
+        if metric not in (*HEADLINES, "melanoma_auc"):
+            names = ", ".join(HEADLINES)
+            raise ValueError(f"There is no metric '{metric}'; choose one of {names}.")
+    drawn: dict[int, dict[str, np.ndarray]] = {}
+    rows: dict[str, dict] = {metric: {} for metric in metrics}
+    for name, pair in pairs.items():
+        frames = [_in_order(frame) for frame in pair]
+        _check_same_rows(*frames)
+        for frame, ordered in zip(pair, frames, strict=True):
+            if id(frame) not in drawn:
+                drawn[id(frame)] = _bootstrap(ordered, metrics, resamples, seed)
+        a, b = (drawn[id(frame)] for frame in pair)
+        for metric in metrics:
+            rows[metric][name] = summary(a[metric] - b[metric])
+    return {metric: pd.DataFrame.from_dict(found, orient="index") for metric, found in rows.items()}
+
+
+def _in_order(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Check predictions of one split and sort them by image."""
+    one_split(predictions)
+    labels_and_probabilities(predictions)
+    return predictions.sort_values("image_id", ignore_index=True)
+
+
+def _check_same_rows(frame_a: pd.DataFrame, frame_b: pd.DataFrame) -> None:
     keys = ["image_id", "lesion_id", "dx"]
     if not np.array_equal(frame_a[keys].astype(str), frame_b[keys].astype(str)):
         differing = set(frame_a["image_id"]) ^ set(frame_b["image_id"])
@@ -115,9 +158,6 @@ def paired_difference(
             f"The two models were evaluated on different images or labels ({len(differing)} images "
             "are in one frame only); compare predictions made with the same split."
         )
-    a = _bootstrap(frame_a, (metric,), resamples, seed)[metric]
-    b = _bootstrap(frame_b, (metric,), resamples, seed)[metric]
-    return summary(a - b)
 
 
 def summary(values: np.ndarray) -> dict[str, float]:
