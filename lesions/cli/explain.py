@@ -18,6 +18,7 @@ from lesions.cli.arguments import (
 )
 from lesions.cli.outputs import model_files, refuse_overwriting
 from lesions.system.console import printable
+from lesions.system.files import write_csv
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
@@ -159,7 +160,7 @@ def write_heat_maps(
         One pair a path, in their order: the picture and "", or None and what is wrong.
 
     Raises:
-        ValueError: If the method or class is unknown or a picture cannot be written.
+        OSError: If a picture cannot be written.
     """
     import numpy as np
 
@@ -178,14 +179,8 @@ def write_heat_maps(
         maps = explainer(image[np.newaxis], explained, method, patient=patient)
         probability = float(probabilities[0, classes.CODES.index(predicted)])
         credit = f"Image: {_text_for_figures(Path(path).name)}"
-        try:
-            explanation.save_example(
-                picture, image, maps[0], None, predicted, probability, credit, explained
-            )
-        except OSError as error:
-            raise ValueError(
-                f"{picture} cannot be written ({error.strerror or error}); name another --output."
-            ) from error
+        answer = (None, predicted, probability)
+        explanation.save_example(picture, image, maps[0], *answer, credit, explained)
         yield picture, ""
 
 
@@ -245,7 +240,7 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
     table = benchmark.measure(classifier, metadata, number, progress=sys.stderr.isatty())
     _print_summary(table)
-    return measurements.write_table(table, output)
+    return write_csv(table, output)
 
 
 def _print_summary(table) -> None:
