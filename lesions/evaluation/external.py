@@ -22,12 +22,11 @@ OF_ANSWERS = (
 )
 
 
-def melanoma_threshold(answers: pd.DataFrame, specificity: float = SPECIFICITY) -> float:
-    """Find the lowest threshold on P(mel) that reaches a specificity.
+def melanoma_threshold(answers: pd.DataFrame) -> float:
+    """Find the lowest threshold on P(mel) below which 90% of other lesions stay.
 
     Args:
         answers: From `answer`, with melanomas and other lesions; at home, validation rows.
-        specificity: The share of other lesions that stay below the threshold, 0 to 1.
 
     Returns:
         The threshold, 0 to 1; from it on a photograph counts as melanoma.
@@ -36,7 +35,7 @@ def melanoma_threshold(answers: pd.DataFrame, specificity: float = SPECIFICITY) 
     false_rate, _, thresholds = roc_curve(
         labels == MELANOMA, probabilities[:, MELANOMA], drop_intermediate=False
     )
-    return float(thresholds[false_rate <= 1 - specificity + 1e-9][-1])
+    return float(thresholds[false_rate <= 1 - SPECIFICITY + 1e-9][-1])
 
 
 def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFrame:
@@ -63,7 +62,7 @@ def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFram
 
 
 def external_report(
-    there: pd.DataFrame, home: pd.DataFrame, details: dict, resamples: int = 1000, seed: int = 0
+    there: pd.DataFrame, home: pd.DataFrame, details: dict, resamples: int = 1000
 ) -> pd.DataFrame:
     """Compare a network on photographs of another clinic with the same network at home.
 
@@ -74,7 +73,6 @@ def external_report(
         home: predictions.csv of the run: validation and test rows.
         details: metrics.json of the run, or what is stored with its model.
         resamples: How many resamples of lesions to draw.
-        seed: Of the draw.
 
     Returns:
         One row a figure, with columns home, there and difference (there minus home), each with
@@ -100,18 +98,17 @@ def external_report(
     home = home[home["dx"].isin(codes)]
     threshold = melanoma_threshold(answer(rows_of(home, "validation"), details))
     drawn = {
-        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed),
-        "there": _drawn(there, details, codes, threshold, resamples, seed + 1),  # not drawn alike
+        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed=0),
+        "there": _drawn(there, details, codes, threshold, resamples, seed=1),  # not drawn alike
     }
     drawn["difference"] = {
         name: drawn["there"][name] - values for name, values in drawn["home"].items()
     }
-    columns = {}
+    sides = []
     for side, figures in drawn.items():
-        found = pd.DataFrame({name: summary(values) for name, values in figures.items()})
-        for end in ("value", "low", "high"):
-            columns[side if end == "value" else f"{side}_{end}"] = found.loc[end]
-    return pd.DataFrame(columns).rename_axis("metric")
+        found = pd.DataFrame({name: summary(values) for name, values in figures.items()}).T
+        sides.append(found.add_prefix(f"{side}_").rename(columns={f"{side}_value": side}))
+    return pd.concat(sides, axis=1).rename_axis("metric")
 
 
 def _drawn(predictions, details, codes, threshold, resamples, seed) -> dict[str, np.ndarray]:
@@ -119,10 +116,8 @@ def _drawn(predictions, details, codes, threshold, resamples, seed) -> dict[str,
     labels, scores, _ = arrays(answer(predictions, details))
     among = arrays(answer_among(predictions, details, codes))
     melanoma, called = labels == MELANOMA, scores[:, MELANOMA] >= threshold
-    blocks = [np.ones((len(labels), 1))]
-    blocks += weighted.lesion_weights(predictions["lesion_id"], resamples, seed)
     found = []
-    for weights in blocks:
+    for weights in weighted.lesion_weights(predictions["lesion_id"], resamples, seed):
         figures = weighted.metrics(labels, scores, weights, OF_ANSWERS)
         figures["sensitivity_at_home_threshold"] = weighted.ratio(
             (melanoma & called) @ weights, melanoma @ weights
