@@ -65,15 +65,7 @@ class Classifier:
         return self.path.suffix != ".tflite"
 
     def require_keras(self, purpose: str) -> None:
-        """Refuse a TensorFlow Lite file where layers or gradients are needed.
-
-        Args:
-            purpose: What needs them, as the subject of a sentence in the plural, such as
-                "Heat maps".
-
-        Raises:
-            ValueError: If the network is a TensorFlow Lite file.
-        """
+        """Refuse a TensorFlow Lite file for a purpose, such as "Heat maps", by a ValueError."""
         if not self.is_keras:
             raise ValueError(
                 f"{purpose} need the layers of the network, which {self.path} does not hold; "
@@ -161,16 +153,10 @@ class Classifier:
         Yields:
             Batches of (path, image as from `prepare`, ""), or (path, None, what is wrong with it).
         """
-        yield from _ahead(self._read_one, paths, batch_size)
+        for batch in _ahead(self._read_one, paths, batch_size):
+            yield [(path, image, error) for path, image, error, _ in batch]
 
-    def _read_one(self, path) -> tuple[str, np.ndarray | None, str]:
-        try:
-            return str(path), self.prepare(path), ""
-        except ValueError as error:
-            return str(path), None, str(error)
-
-    def _read_with_quality(self, path):
-        """Return what `_read_one` does and the photograph's `familiarity.Quality`."""
+    def _read_one(self, path) -> tuple[str, np.ndarray | None, str, familiarity.Quality | None]:
         try:
             photograph = images.read_image(path)
             quality = familiarity.quality_of(photograph)
@@ -178,16 +164,12 @@ class Classifier:
         except ValueError as error:
             return str(path), None, str(error), None
 
-    def classify(
-        self, paths: Iterable, batch_size: int = 32, patient: np.ndarray | None = None
-    ) -> Iterator[dict]:
+    def classify(self, paths: Iterable, batch_size: int = 32) -> Iterator[dict]:
         """Answer for any number of photographs, in flat memory; a faulty one stops nothing.
 
         Args:
             paths: Files.
             batch_size: Files a step.
-            patient: float32, (n, data.PATIENT_FEATURES), a row a path; None where nothing is
-                known.
 
         Yields:
             One dict a path, in their order, with the keys `COLUMNS`: image (the path), predicted
@@ -195,29 +177,23 @@ class Classifier:
             against believing it; "" where nothing does) and error (""). Where the file is not a
             readable image, error says why and the others are "".
         """
-        done = 0
-        for batch in _ahead(self._read_with_quality, paths, batch_size):
-            readable = [one for one in batch if not one[2]]
-            known = [place for place, one in enumerate(batch, done) if not one[2]]
-            done += len(batch)
-            answers = iter(())
-            if readable:
-                given = None if patient is None else patient[known]
-                prepared = np.stack([image for _, image, *_ in readable])
-                probabilities = self.probabilities(prepared, given)
-                warned = familiarity.batch_warnings(
-                    self.familiarity()[0], self, [quality for *_, quality in readable], prepared
-                )
-                answers = zip(
-                    self.decide(probabilities), probabilities.tolist(), warned, strict=True
-                )
+        nothing = [""] * (len(COLUMNS) - 2)
+        for batch in _ahead(self._read_one, paths, batch_size):
+            readable = [(image, quality) for _, image, error, quality in batch if not error]
+            answers = self._answers(*zip(*readable, strict=True)) if readable else None
             for path, _, error, _ in batch:
-                if error:
-                    values = (path, "", *[""] * len(classes.CODES), "", error)
-                else:
-                    predicted, row, warnings = next(answers)
-                    values = (path, predicted, *row, " ".join(warnings), "")
-                yield dict(zip(COLUMNS, values, strict=True))
+                answer = nothing if error else next(answers)
+                yield dict(zip(COLUMNS, (path, *answer, error), strict=True))
+
+    def _answers(self, prepared: tuple, qualities: tuple) -> Iterator[tuple]:
+        """Yield the code, the seven probabilities and the warning of each photograph."""
+        prepared = np.stack(prepared)
+        probabilities = self.probabilities(prepared)
+        fitted = self.familiarity()[0]
+        warned = familiarity.batch_warnings(fitted, self, qualities, prepared)
+        codes = self.decide(probabilities)
+        for code, row, warnings in zip(codes, probabilities.tolist(), warned, strict=True):
+            yield code, *row, " ".join(warnings)
 
 
 def _ahead(function, items: Iterable, batch_size: int) -> Iterator[list]:
