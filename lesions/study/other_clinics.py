@@ -14,7 +14,7 @@ from lesions.data import artefacts, images, near_duplicates, skin_tone
 from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, table
 from lesions.inference import familiarity
 from lesions.networks import views
-from lesions.system.files import replacing
+from lesions.system.files import write_csv
 from lesions.system.folders import REPOSITORY
 
 RECORDED = REPOSITORY / "models" / "external"
@@ -40,11 +40,7 @@ DARK = 40  # grey value, 0 to 255, below which a corner is the tube of the derma
 
 
 def find_set(name: str, folder=None) -> data.Dataset | None:
-    """Find the photographs of an external set.
-
-    Args:
-        name: A key of `SETS`, which is the name of the folder, too.
-        folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
+    """Find the photographs of a set of `SETS` in a folder, by default `$EXTERNAL_DIR`.
 
     Returns:
         The set; None where no folder is named.
@@ -65,10 +61,7 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
 
 
 def read_recorded(name: str) -> pd.DataFrame:
-    """Read what is recorded of a set.
-
-    Args:
-        name: A key of `SETS`.
+    """Read what is recorded of a set of `SETS`.
 
     Returns:
         The columns of predictions.csv, one view of each photograph, with the split "test"; and
@@ -76,25 +69,11 @@ def read_recorded(name: str) -> pd.DataFrame:
         dark_corners (0 to 4) and home_correlation, the highest correlation with a photograph of
         HAM10000 (see `data.near_duplicates`; NaN where none were looked for).
     """
-    frame = pd.read_csv(RECORDED / f"{name}.csv", dtype={"image_id": str, "lesion_id": str})
-    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
-    return frame
-
-
-def write_recorded(frame: pd.DataFrame, path) -> Path:
-    """Write what `read_recorded` reads, and return the path."""
-    with replacing(path) as temporary:
-        columns = [*COLUMNS, *FACTS]
-        frame[columns].to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
-    return Path(path)
+    return read_predictions(RECORDED / f"{name}.csv")
 
 
 def home() -> tuple[pd.DataFrame, dict]:
-    """Read what the recorded best model predicts at home.
-
-    Returns:
-        predictions.csv of its run, the mean of eight views; and metrics.json of its run.
-    """
+    """Read predictions.csv (the mean of eight views) and metrics.json of the best model's run."""
     runs = pd.read_csv(REPOSITORY / "models" / "comparison.csv")
     folder = REPOSITORY / "models" / runs.loc[runs["networks"] == 1, "run"].iloc[0]
     details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -102,14 +81,9 @@ def home() -> tuple[pd.DataFrame, dict]:
 
 
 def photographs(name: str, image_ids) -> list[np.ndarray] | None:
-    """Read photographs of an external set.
+    """Read photographs of a set of `SETS`, uint8 (height, width, 3) RGB each, in order.
 
-    Args:
-        name: A key of `SETS`.
-        image_ids: Which, in order.
-
-    Returns:
-        uint8, (height, width, 3), RGB 0-255 each; None where no folder is named.
+    Returns None where no folder is named.
 
     Raises:
         ValueError: As `find_set`, or if a photograph is missing.
@@ -125,21 +99,11 @@ def photographs(name: str, image_ids) -> list[np.ndarray] | None:
 
 
 def dark_corners(image: np.ndarray) -> int:
-    """Count the corners of a photograph that are black: the round tube of a dermatoscope.
-
-    Args:
-        image: uint8, (size, size, 3), RGB 0-255.
-
-    Returns:
-        0 to 4.
-    """
+    """Count the corners of a square photograph that are black: the tube of a dermatoscope."""
     side = len(image) // 20
-    blocks = [image[rows, columns] for rows in _ends(side) for columns in _ends(side)]
+    ends = slice(0, side), slice(-side, None)
+    blocks = [image[rows, columns] for rows in ends for columns in ends]
     return sum(bool(np.median(block) < DARK) for block in blocks)
-
-
-def _ends(side: int) -> tuple[slice, slice]:
-    return slice(0, side), slice(-side, None)
 
 
 def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> pd.DataFrame:
@@ -187,24 +151,12 @@ def sample(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def changed(image: np.ndarray, number: int) -> dict[str, np.ndarray]:
-    """Draw every artefact, alone, on one photograph.
-
-    Args:
-        image: uint8, (height, width, 3), RGB 0-255.
-        number: Seed of the drawing.
-
-    Returns:
-        Name of the change to the changed photograph, in the order of `CHANGES`.
-    """
+    """Draw each of `CHANGES`, alone, on a photograph; the number is the seed of the drawing."""
     return {name: change(image, np.random.default_rng(number)) for name, change in CHANGES.items()}
 
 
 def measure_changes(classifier, rows: pd.DataFrame) -> pd.DataFrame:
     """Predict the photographs of `sample`, one view each, with every artefact drawn on them.
-
-    Args:
-        classifier: From `inference.Classifier`.
-        rows: Table from `data.read_metadata`.
 
     Returns:
         One row a photograph and change: image_id, dx, change and the seven probabilities, as the
@@ -228,21 +180,15 @@ def read_changes() -> pd.DataFrame:
     return frame
 
 
-def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
-    """Measure the external sets and record what is found.
+def publish(classifier, home: pd.DataFrame) -> list[Path]:
+    """Measure the external sets by the best model and record what is found.
 
-    Args:
-        classifier: The recorded best model.
-        home: Table of HAM10000, whose copies are looked for.
-        folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
-
-    Returns:
-        The paths written.
+    Copies of HAM10000's photographs, the table `home`, are looked for among them.
 
     Raises:
-        ValueError: If no folder is named, or a set is not in it.
+        ValueError: If EXTERNAL_DIR names no folder, or a set is not in it.
     """
-    found = {name: find_set(name, folder) for name in SETS}
+    found = {name: find_set(name) for name in SETS}
     if None in found.values():
         raise ValueError("No external photographs are named; name their folder by EXTERNAL_DIR.")
     RECORDED.mkdir(parents=True, exist_ok=True)
@@ -250,16 +196,9 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
     written = []
     for name, dataset in found.items():
         rows = data.read_metadata(dataset)
-        frame = measure(classifier, rows, known)
-        written.append(write_recorded(frame, RECORDED / f"{name}.csv"))
+        frame = measure(classifier, rows, known)[[*COLUMNS, *FACTS]]
+        written.append(write_csv(frame, RECORDED / f"{name}.csv", digits=5))
         if name == CHANGED_SET:
-            written.append(write_changes(measure_changes(classifier, rows)))
+            frame = measure_changes(classifier, rows)
+            written.append(write_csv(frame, RECORDED / "changes.csv", digits=5))
     return written
-
-
-def write_changes(frame: pd.DataFrame) -> Path:
-    """Write what `read_changes` reads, and return the path."""
-    path = RECORDED / "changes.csv"
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
-    return path

@@ -43,12 +43,8 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["LESIONS_BUILD"] = str(build.resolve())
-    for name in (
-        "HAM10000_DIR",
-        "PRETRAINED_DIR",
-        "EXTERNAL_DIR",
-    ):  # the notebooks run in their own folder
-        if os.environ.get(name):
+    for name in ("HAM10000_DIR", "PRETRAINED_DIR", "EXTERNAL_DIR"):
+        if os.environ.get(name):  # the notebooks run in their own folder
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
     rendered = []
     chosen = notebooks() if chosen is None else chosen
@@ -61,12 +57,7 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
 
 
 def execute(path: Path, target: Path, progress: Progress) -> None:
-    """Execute one notebook and write it to another place, also when a cell fails.
-
-    Args:
-        path: The notebook; it runs in its own folder.
-        target: Where the executed notebook goes.
-        progress: Told of every cell.
+    """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
 
     Raises:
         ValueError: If a cell fails or the kernel dies.
@@ -156,11 +147,7 @@ def _backend_of(path: Path):
 
 
 def render(path: Path) -> Path:
-    """Render an executed notebook as HTML in the same folder.
-
-    Returns:
-        The path of the HTML page.
-    """
+    """Render an executed notebook as an HTML page in the same folder, and return its path."""
     from nbconvert import HTMLExporter
 
     body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
@@ -176,15 +163,7 @@ def title(path: Path) -> str:
 
 
 def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
-    """Write the page that links the rendered notebooks.
-
-    Args:
-        folder: Where it goes.
-        rendered: HTML pages in this folder and the seconds that each notebook took.
-
-    Returns:
-        The path of index.html.
-    """
+    """Write index.html, which links HTML pages and names the seconds that each notebook took."""
     rows = "\n".join(
         f'<li><a href="{page.name}">{html.escape(title(page))}</a> <small>{seconds:.0f} s</small>'
         for page, seconds in rendered

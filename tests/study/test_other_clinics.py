@@ -15,6 +15,7 @@ from lesions.classes import CODES
 from lesions.data import images, near_duplicates, skin_tone
 from lesions.networks import views
 from lesions.study import other_clinics
+from lesions.system import files
 from lesions.system.folders import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "10_other_clinics.ipynb"
@@ -82,7 +83,7 @@ def test_measuring_a_set_records_its_predictions_and_its_copies(measured, tmp_pa
     # They are in the set that copies are looked for in.
     assert (frame["home_correlation"] > 0.97).all()
     monkeypatch.setattr(other_clinics, "RECORDED", tmp_path)
-    other_clinics.write_recorded(frame, tmp_path / "ph2.csv")
+    files.write_csv(frame, tmp_path / "ph2.csv", digits=5)
     read = other_clinics.read_recorded("ph2")
     assert read["image_id"].tolist() == rows["image_id"].tolist()
     assert np.allclose(read[list(CODES)], frame[list(CODES)], atol=1e-4)
