@@ -16,7 +16,7 @@ from PIL import Image
 from lesions import data, evaluation
 from lesions.data import leaky_splits
 from lesions.evaluation import comparison
-from lesions.study import best_model, elsewhere, pilot, readme
+from lesions.study import at_prediction, best_model, elsewhere, pilot, readme
 from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
@@ -122,6 +122,8 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "leakage": readme.leakage_block(),
         "explanations": readme.explanations_block(),
         "elsewhere": elsewhere.card_block(),
+        "warning": elsewhere.warning_block(),
+        "at_prediction": at_prediction.block(),
         "pilot": pilot.block(pilot.compare()),
     }
     return [*written, *readme.update(blocks)]
