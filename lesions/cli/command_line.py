@@ -12,6 +12,8 @@ from lesions.cli import evaluate, explain, export, familiarity, predict, serve, 
 from lesions.system import allocator, console
 
 COMMANDS = (train, predict, evaluate, explain, serve, familiarity, export)
+# A disk that takes nothing, a place that belongs to others, a file where a folder should be.
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 EPILOG = f"""examples:
   python -m lesions predict photo.jpg more_photos/ --output answers.csv
   python -m lesions train densenet121
@@ -76,7 +78,7 @@ def _sentence(error: Exception) -> str:
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
     if missing:
         return f"The package {missing} is not installed; `pip install -r requirements.txt`."
-    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return (
             f"{error.filename} cannot be written ({error.strerror}); name another place by "
             "--output, --runs or LESIONS_BUILD."

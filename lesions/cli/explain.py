@@ -24,6 +24,7 @@ from lesions.cli.outputs import (
     without_heat_maps,
 )
 from lesions.system.console import printable
+from lesions.system.files import write_csv
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
@@ -147,7 +148,7 @@ def write_heat_maps(
         One pair a path, in their order: the picture and "", or None and what is wrong.
 
     Raises:
-        ValueError: If the method or class is unknown or a picture cannot be written.
+        OSError: If a picture cannot be written.
     """
     import numpy as np
 
@@ -166,10 +167,9 @@ def write_heat_maps(
         maps = explainer(image[np.newaxis], explained, method, patient=patient)
         probability = float(probabilities[0, classes.CODES.index(predicted)])
         credit = f"Image: {_text_for_figures(Path(path).name)}"
+        answer = (None, predicted, probability)
         with named_in_errors(picture):
-            explanation.save_example(
-                picture, image, maps[0], None, predicted, probability, credit, explained
-            )
+            explanation.save_example(picture, image, maps[0], *answer, credit, explained)
         yield picture, ""
 
 
@@ -229,7 +229,8 @@ def measure_explanations(model, output=None, number: int | None = None, folder=N
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
     table = benchmark.measure(classifier, metadata, number, progress=sys.stderr.isatty())
     _print_summary(table)
-    return measurements.write_table(table, output)
+    with named_in_errors(output):
+        return write_csv(table, output)
 
 
 def _print_summary(table) -> None:

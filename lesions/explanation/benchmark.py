@@ -11,22 +11,12 @@ import pandas as pd
 from lesions import classes, data
 from lesions.data import artefacts, images
 from lesions.explanation import agreement, controls, faithfulness, sanity
-from lesions.explanation.explainer import METHODS, Explainer
+from lesions.explanation.explainer import Explainer
 from lesions.explanation.measurements import Recorder, sample
+from lesions.explanation.methods import METHODS
 from lesions.explanation.subject import BATCH, Batch, Subject
 from lesions.inference import Classifier
 
-# Photographs of the test split that each part looks at; None for all of them. The costly parts
-# take about as long as the first one.
-IMAGES = {
-    "agreement": None,
-    "faithfulness": 35,
-    "lesion": 210,
-    "sanity": 35,
-    "stability": 35,
-    "methods": 21,
-    "perturbations": 350,
-}
 THRESHOLD_IMAGES = 140  # validation photographs that fix the threshold of a map
 GAUSSIAN_IMAGES = 1000  # training masks that the centred Gaussian is fitted on
 ARTEFACTS = {
@@ -45,7 +35,6 @@ def measure(
     classifier: Classifier,
     metadata: pd.DataFrame,
     number: int | None = None,
-    parts: tuple[str, ...] = tuple(IMAGES),
     progress: bool = False,
 ) -> pd.DataFrame:
     """Measure the explanations of a network.
@@ -57,8 +46,7 @@ def measure(
     Args:
         classifier: The network.
         metadata: From `data.read_metadata`, with a column `split`.
-        number: At most so many test photographs a part; None for `IMAGES`.
-        parts: Which parts of `IMAGES` to measure.
+        number: At most so many test photographs a part; None for the numbers of `PARTS`.
         progress: Whether a bar shows how far each part is.
 
     Returns:
@@ -68,39 +56,31 @@ def measure(
         interval by bootstrap over lesions); images (how many); seconds_per_image (of the map).
 
     Raises:
-        ValueError: If the data has no lesion masks, a photograph cannot be read, or a part is
-            unknown.
+        ValueError: If the data has no lesion masks or a photograph cannot be read.
     """
-    masked = _with_masks(metadata)
-    unknown = set(parts) - set(IMAGES)
-    if unknown:
-        raise ValueError(f"There is no part {sorted(unknown)[0]!r}; use {', '.join(IMAGES)}.")
-    subject = Subject(classifier)
+    rows = _with_masks(metadata)
+    rows["train"] = sample(rows["train"], GAUSSIAN_IMAGES)
+    rows["validation"] = sample(rows["validation"], min(number or np.inf, THRESHOLD_IMAGES))
+    subject = Subject(classifier, progress)
     recorder = Recorder(str(classifier.details.get("run", classifier.model.name)))
-    test = masked[masked["split"] == "test"]
-    for part in parts:
-        wanted = IMAGES[part]
-        if number is not None:
-            wanted = number if wanted is None else min(number, wanted)
-
-        def batches(rows=None, wanted=wanted, part=part):
-            rows = sample(test, wanted) if rows is None else rows
-            return subject.batches(rows, part, progress)
-
-        PARTS[part](subject, masked, batches, recorder, number)
+    for images_of_part, measure_part in PARTS.values():
+        limits = [limit for limit in (images_of_part, number) if limit is not None]
+        test = sample(rows["test"], min(limits, default=None))
+        measure_part(subject, rows | {"test": test}, recorder)
     return recorder.table()
 
 
-def _with_masks(metadata: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have a lesion mask, some in every split."""
+def _with_masks(metadata: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each split that have a lesion mask."""
     masked = metadata[metadata["mask_path"].notna()]
-    for split in data.SPLITS:
-        if not (masked["split"] == split).any():
+    rows = {split: masked[masked["split"] == split] for split in data.SPLITS}
+    for split, found in rows.items():
+        if found.empty:
             raise ValueError(
                 f"The {split} split has no lesion masks; put the folder "
                 "HAM10000_segmentations_lesion_tschandl (Dataverse) next to the photographs."
             )
-    return masked
+    return rows
 
 
 def _about(batch: Batch) -> pd.DataFrame:
@@ -108,10 +88,9 @@ def _about(batch: Batch) -> pd.DataFrame:
     return batch.rows[["lesion_id", "dx"]].assign(right=right)
 
 
-def grad_cam_and_controls(subject: Subject, masked: pd.DataFrame) -> dict[str, Mapper]:
+def _grad_cam_and_controls(subject: Subject, training: pd.DataFrame) -> dict[str, Mapper]:
     """Make Grad-CAM and the four controls, each a function from a batch to its maps."""
     size = subject.classifier.image_size
-    training = sample(masked[masked["split"] == "train"], GAUSSIAN_IMAGES)
     gaussian = controls.centred_gaussian(
         images.read_mask(path, size) for path in training["mask_path"]
     )
@@ -131,31 +110,25 @@ def grad_cam_and_controls(subject: Subject, masked: pd.DataFrame) -> dict[str, M
     }
 
 
-def _thresholds(batches, masked, mappers, number) -> dict[str, float]:
+def _thresholds(subject, validation, mappers) -> dict[str, float]:
     """Fix each map's threshold on validation photographs."""
-    rows = sample(masked[masked["split"] == "validation"], number)
     found = {name: [] for name in mappers}
-    for batch in batches(rows):
+    for batch in subject.batches(validation, "thresholds"):
         for name, mapper in mappers.items():
             pairs = zip(mapper(batch), batch.masks, strict=True)
             found[name] += [agreement.overlaps(*pair) for pair in pairs]
     return {name: agreement.best_threshold(overlaps) for name, overlaps in found.items()}
 
 
-def _scored(batches, mappers, score) -> tuple[dict, pd.DataFrame, dict]:
+def _score(subject, test, part, mappers, score) -> tuple[dict, pd.DataFrame, dict]:
     """Score maps batch by batch.
 
-    Args:
-        batches: Makes the batches.
-        mappers: Name to `Mapper`.
-        score: From a batch, a name and the maps to a frame, one row an image.
-
-    Returns:
-        Name to scores, what the rows are about, and name to seconds an image of the map.
+    `score` makes a frame, one row an image, from a batch, a mapper's name and its maps. Returns
+    name to scores, what the rows are about, and name to seconds an image of the map.
     """
     scores, about = {name: [] for name in mappers}, []
     seconds = {name: [] for name in mappers}
-    for batch in batches():
+    for batch in subject.batches(test, part):
         about.append(_about(batch))
         for name, mapper in mappers.items():
             started = time.perf_counter()
@@ -167,24 +140,22 @@ def _scored(batches, mappers, score) -> tuple[dict, pd.DataFrame, dict]:
     return joined, pd.concat(about), {name: min(times) for name, times in seconds.items()}
 
 
-def _agreement(subject, masked, batches, recorder, number) -> None:
-    mappers = grad_cam_and_controls(subject, masked)
-    wanted = min(number or THRESHOLD_IMAGES, THRESHOLD_IMAGES)
-    thresholds = _thresholds(batches, masked, mappers, wanted)
+def _agreement(subject, rows, recorder) -> None:
+    mappers = _grad_cam_and_controls(subject, rows["train"])
+    thresholds = _thresholds(subject, rows["validation"], mappers)
 
     def score(batch, name, maps):
-        return agreement.table(maps, batch.masks, thresholds[name])
+        found = agreement.table(maps, batch.masks, thresholds[name])
+        return found.assign(threshold=thresholds[name])
 
-    scores, about, seconds = _scored(batches, mappers, score)
+    scores, about, seconds = _score(subject, rows["test"], "agreement", mappers, score)
     for name, found in scores.items():
-        found = found.drop(columns="outside_over_inside").assign(threshold=thresholds[name])
         options = {"seconds": seconds[name], "by_class": True}
         recorder.add("agreement", name, found, about, agreement.RATIOS, **options)
 
 
-def _faithfulness(subject, masked, batches, recorder, number) -> None:
-    steps = faithfulness.FRACTIONS
-    mappers = grad_cam_and_controls(subject, masked)
+def _faithfulness(subject, rows, recorder) -> None:
+    mappers = _grad_cam_and_controls(subject, rows["train"])
     # A uniform map has no order to remove pixels in.
     del mappers["uniform"]
     layer = subject.explainer.model.get_layer(subject.explainer.layers[0])
@@ -194,16 +165,14 @@ def _faithfulness(subject, masked, batches, recorder, number) -> None:
     def score(batch, name, maps):
         return pd.DataFrame(_road(subject, batch, maps))
 
-    scores, about, _ = _scored(batches, mappers, score)
+    scores, about, _ = _score(subject, rows["test"], "faithfulness", mappers, score)
     for name, curves in scores.items():
-        areas = {}
+        areas = curves.map(faithfulness.area).add_suffix("_area")
         for curve in curves:
             heights = np.stack(curves[curve].to_list())
-            areas[f"{curve}_area"] = [faithfulness.area(steps, row) for row in heights]
-            for place, step in enumerate(steps):
+            for place, step in enumerate(faithfulness.FRACTIONS):
                 frame = pd.DataFrame({curve: heights[:, place]})
                 recorder.add("faithfulness", name, frame, about, step=step)
-        areas = pd.DataFrame(areas)
         gap = areas["least_relevant_first_area"] - areas["most_relevant_first_area"]
         recorder.add("faithfulness", name, areas.assign(road_gap=gap), about)
 
@@ -216,43 +185,40 @@ def _road(subject, batch, maps) -> list[dict[str, np.ndarray]]:
     ]
 
 
-def _lesion(subject, masked, batches, recorder, number) -> None:
+def _lesion(subject, rows, recorder) -> None:
     changes = {
         "lesion inpainted": lambda i, m, seed: faithfulness.without_lesion(i, m, "inpainted"),
         "lesion filled with skin": lambda i, m, seed: faithfulness.without_lesion(i, m, "skin"),
         "lesion only": lambda i, m, seed: faithfulness.only_lesion(i, m),
     }
-    _changed(subject, batches, recorder, "lesion", changes, maps_of=0)
+    _changed(subject, rows["test"], recorder, "lesion", changes, maps_of=0)
 
 
-def _perturbations(subject, masked, batches, recorder, number) -> None:
+def _perturbations(subject, rows, recorder) -> None:
     changes = {"hairs removed": lambda image, mask, seed: images.remove_hair(image)}
     changes |= {
         name: lambda image, mask, seed, draw=draw: draw(image, np.random.default_rng(seed))
         for name, draw in ARTEFACTS.items()
     }
-    _changed(subject, batches, recorder, "perturbations", changes, maps_of=3 * BATCH)
+    _changed(subject, rows["test"], recorder, "perturbations", changes, maps_of=3 * BATCH)
 
 
-def _changed(subject, batches, recorder, part, changes, maps_of: int) -> None:
+def _changed(subject, test, recorder, part, changes, maps_of: int) -> None:
     """Ask again after changing the photographs; the first `maps_of` are explained again too."""
     scores, about, seen = {name: [] for name in changes}, [], 0
-    for batch in batches():
+    for batch in subject.batches(test, part):
         about.append(_about(batch))
-        maps = None
-        if seen < maps_of:
-            maps = subject.maps(batch)
+        maps = subject.maps(batch) if seen < maps_of else None
         seeds = range(seen, seen + len(batch.rows))  # each photograph gets hairs of its own
         seen += len(batch.rows)
         for name, change in changes.items():
             altered = np.stack(list(map(change, batch.images, batch.masks, seeds)))
             probabilities = subject.classifier.probabilities(altered, batch.patient)
-            after = probabilities[np.arange(len(batch.labels)), batch.labels]
             frame = pd.DataFrame(
                 {
                     "flipped": (subject.decide(probabilities) != batch.labels).astype(float),
                     "probability_before": batch.shares,
-                    "probability_after": after,
+                    "probability_after": probabilities[np.arange(len(altered)), batch.labels],
                     "rank_correlation": np.nan,
                 }
             )
@@ -265,8 +231,8 @@ def _changed(subject, batches, recorder, part, changes, maps_of: int) -> None:
         recorder.add(part, name, found, pd.concat(about), by_class=True)
 
 
-def _sanity(subject, masked, batches, recorder, number) -> None:
-    kept = list(batches())
+def _sanity(subject, rows, recorder) -> None:
+    kept = list(subject.batches(rows["test"], "sanity"))
     about = pd.concat([_about(batch) for batch in kept])
     maps = [subject.maps(batch) for batch in kept]
     explainer = None
@@ -280,51 +246,47 @@ def _sanity(subject, masked, batches, recorder, number) -> None:
         recorder.add("sanity", "grad_cam", found, about, step=share)
 
 
-def _stability(subject, masked, batches, recorder, number) -> None:
-    scores, about = {}, []
-    for batch in batches():
+def _stability(subject, rows, recorder) -> None:
+    scores, about = {"symmetries": [], "noise": []}, []
+    for batch in subject.batches(rows["test"], "stability"):
         about.append(_about(batch))
         maps = subject.maps(batch)
-        found = {}
+        found = {name: [] for name in scores}
         for name, changed, view in sanity.changed_views(batch.images):
             others = subject.explainer(changed, batch.labels, patient=batch.patient)
             alike = sanity.rank_correlations(maps, sanity.turned_back(others, view))
-            found.setdefault(name, []).append(pd.Series(alike))
+            found[name].append(pd.Series(alike))
         for name, columns in found.items():
             # The mean over the symmetries of each photograph, without undefined ones.
             mean = pd.concat(columns, axis=1).mean(axis=1)
-            scores.setdefault(name, []).append(mean.to_frame("rank_correlation"))
+            scores[name].append(mean.to_frame("rank_correlation"))
     for name, frames in scores.items():
         recorder.add("stability", name, pd.concat(frames), pd.concat(about))
 
 
-def _methods(subject, masked, batches, recorder, number) -> None:
+def _methods(subject, rows, recorder) -> None:
     mappers = {name: lambda batch, name=name: subject.maps(batch, name) for name in METHODS}
-    wanted = min(number or THRESHOLD_IMAGES, THRESHOLD_IMAGES)
-    thresholds = _thresholds(batches, masked, mappers, wanted)
+    thresholds = _thresholds(subject, rows["validation"], mappers)
 
     def score(batch, name, maps):
+        curves = pd.DataFrame(_road(subject, batch, maps))
+        gaps = curves["least_relevant_first"] - curves["most_relevant_first"]
         found = agreement.table(maps, batch.masks, thresholds[name])
-        gaps = [
-            faithfulness.area(
-                faithfulness.FRACTIONS,
-                curves["least_relevant_first"] - curves["most_relevant_first"],
-            )
-            for curves in _road(subject, batch, maps)
-        ]
-        return found.drop(columns="outside_over_inside").assign(road_gap=gaps)
+        return found.assign(road_gap=gaps.map(faithfulness.area))
 
-    scores, about, seconds = _scored(batches, mappers, score)
+    scores, about, seconds = _score(subject, rows["test"], "methods", mappers, score)
     for name, found in scores.items():
         recorder.add("methods", name, found, about, agreement.RATIOS, seconds=seconds[name])
 
 
+# The test photographs that each part looks at, None for all of them, and how it measures. The
+# costly parts take about as long as the first one.
 PARTS = {
-    "agreement": _agreement,
-    "faithfulness": _faithfulness,
-    "lesion": _lesion,
-    "sanity": _sanity,
-    "stability": _stability,
-    "methods": _methods,
-    "perturbations": _perturbations,
+    "agreement": (None, _agreement),
+    "faithfulness": (35, _faithfulness),
+    "lesion": (210, _lesion),
+    "sanity": (35, _sanity),
+    "stability": (35, _stability),
+    "methods": (21, _methods),
+    "perturbations": (350, _perturbations),
 }

@@ -29,31 +29,21 @@ def centred_gaussian(masks: Iterable[np.ndarray]) -> np.ndarray:
     Raises:
         ValueError: If no mask holds a pixel of lesion.
     """
-    total = np.float64(0)
-    for mask in masks:
-        total = total + mask
+    total = sum(mask.astype(np.float64) for mask in masks)
     if not np.any(total):
         raise ValueError("There is no training mask with a lesion to fit the Gaussian to.")
-    result = np.float64(1)
+    curves = []
     for axis, side in enumerate(total.shape):
         places = np.arange(side) - (side - 1) / 2
         weights = total.sum(axis=1 - axis)
         variance = max((weights * places**2).sum() / weights.sum(), 0.25)
-        curve = np.exp(-(places**2) / (2 * variance))
-        result = result * (curve[:, np.newaxis] if axis == 0 else curve)
+        curves.append(np.exp(-(places**2) / (2 * variance)))
+    result = np.outer(*curves)
     return (result / result.max()).astype(np.float32)
 
 
 def random_network(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Build the same architecture with random weights.
-
-    Args:
-        model: From `models.build` or `models.load`.
-        seed: Of the weights; sets Keras' global seed.
-
-    Returns:
-        An untrained model with the same inputs.
-    """
+    """Build the same architecture with random weights; sets Keras' global seed."""
     return models.build(
         model.name, model.inputs[0].shape[1], "random", len(model.inputs) > 1, seed=seed
     )
@@ -69,7 +59,7 @@ def copy(model: keras.Model) -> keras.Model:
     return twin
 
 
-def shuffle_weights(layer: keras.Layer, seed: int = 0) -> None:
+def shuffle_weights(layer: keras.Layer, seed: int) -> None:
     """Shuffle a layer's trained weights, in place.
 
     Values keep their distribution and lose their order (Adebayo et al. 2018 draw new ones; a
@@ -82,32 +72,23 @@ def shuffle_weights(layer: keras.Layer, seed: int = 0) -> None:
     layer.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in layer.get_weights()])
 
 
-def randomised_top(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Copy a model and shuffle the weights of its last layer, "logits".
-
-    Args:
-        model: From `models.build` or `models.load`.
-        seed: Of the shuffle.
-
-    Returns:
-        The copy.
-    """
+def randomised_top(model: keras.Model) -> keras.Model:
+    """Copy a model and shuffle the weights of its last layer, "logits"."""
     twin = copy(model)
-    shuffle_weights(twin.get_layer("logits"), seed)
+    shuffle_weights(twin.get_layer("logits"), seed=0)
     return twin
 
 
-def smooth_noise(cells: tuple[int, int], seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+def smooth_noise(cells: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
     """Make random maps as smooth as those of a layer, another one for every image.
 
     Args:
         cells: Height and width of the layer's output.
-        seed: Of the noise.
 
     Returns:
         A function from images (n, height, width, 3) to maps, float32 (n, height, width), 0-1.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
 
     def maps(images: np.ndarray) -> np.ndarray:
         size = images.shape[2:0:-1]

@@ -11,16 +11,10 @@ import cv2
 import keras
 import numpy as np
 
-from lesions.explanation import arguments
-from lesions.explanation.grad_cam import grad_cam
-from lesions.explanation.grad_cam_plus_plus import grad_cam_plus_plus
-from lesions.explanation.hires_cam import hires_cam
+from lesions.classes import CODES
+from lesions.explanation.methods import METHODS
+from lesions.networks import models
 
-METHODS = {
-    "grad_cam": grad_cam,
-    "grad_cam_plus_plus": grad_cam_plus_plus,
-    "hires_cam": hires_cam,
-}
 CHUNK = 32
 COMPILE_ABOVE = 4
 
@@ -39,7 +33,7 @@ class Explainer:
         layers: Names of the layers that are explained.
     """
 
-    def __init__(self, model: keras.Model, layers: Sequence[str] | str | None = None):
+    def __init__(self, model: keras.Model, layers: Sequence[str] | None = None):
         """Prepare a model.
 
         Args:
@@ -49,12 +43,11 @@ class Explainer:
                 feature map of each branch.
 
         Raises:
-            ValueError: If Keras does not run on TensorFlow, or a layer is not a feature map of
-                this model.
+            ValueError: If Keras does not run on TensorFlow, or a layer does not lead to the logits.
         """
         require_tensorflow()
         self.model = model
-        self.layers = arguments.layer_names(model, layers)
+        self.layers = list(layers or models.last_convolutions(model))
         self._heads = {name: _head(model, name) for name in self.layers}
         side_inputs = [tensor for _, tensors in self._heads.values() for tensor in tensors]
         targets = [model.get_layer(name).output for name in self.layers]
@@ -89,10 +82,8 @@ class Explainer:
         """
         if method not in METHODS:
             raise ValueError(f"method is {method!r}: use one of {', '.join(METHODS)}.")
-        images = arguments.checked_images(self.model, images)
-        patient = arguments.checked_patient(self.model, patient, len(images))
-        classes = self.model.get_layer("logits").output.shape[-1]
-        labels = arguments.labels(target_classes, len(images), classes)
+        self._check(images, patient)
+        labels = _labels(target_classes, len(images))
         maps = np.zeros(images.shape[:3], np.float32)
         size = maps.shape[:0:-1]
         self._seen += len(images)
@@ -102,6 +93,28 @@ class Explainer:
             # Averaging over layers needs no division: the last line normalises anyway.
             maps[start : start + len(resized)] += normalised(resized)
         return normalised(maps)
+
+    def _check(self, images: np.ndarray, patient: np.ndarray | None) -> None:
+        """Raise ValueError where the images or the patient's features do not fit the model."""
+        expected = self.model.get_layer("image").output.shape[1:]
+        if images.shape[1:] != expected:
+            raise ValueError(
+                f"images has shape {images.shape}, but the model reads (n, "
+                f"{', '.join(map(str, expected))}): resize the images to that, and add a batch "
+                "axis to a single one."
+            )
+        if images.dtype != np.uint8 and images.size:
+            low, high = float(images.min()), float(images.max())
+            if not (0.0 <= low and high <= 255.0) or 0.0 < high <= 1.0:
+                raise ValueError(
+                    f"images has values from {low:g} to {high:g}, but the model reads RGB from 0 "
+                    "to 255: undo the scaling, the model does its own."
+                )
+        if (patient is not None) != (len(self.model.inputs) > 1):
+            raise ValueError(
+                "Pass the rows of data.patient_features as patient to a model that reads them, "
+                "and None to any other."
+            )
 
     def _run(self, inputs: list) -> list:
         """Return the values of the wanted tensors for one chunk."""
@@ -125,7 +138,7 @@ class Explainer:
             chunk = slice(start, start + CHUNK)
             arrays = {"image": images[chunk].astype(np.float32)}
             if patient is not None:
-                arrays["patient"] = patient[chunk]
+                arrays["patient"] = np.asarray(patient[chunk], np.float32)
             inputs = [keras.ops.convert_to_tensor(arrays[t.name]) for t in self.model.inputs]
             outputs = self._run(inputs)
             values = {id(tensor): out for tensor, out in zip(self._wanted, outputs, strict=True)}
@@ -135,6 +148,21 @@ class Explainer:
                 target = self.model.get_layer(name).output
                 gradients = _gradients(target, self._heads[name][0], values, chunk_labels)
                 yield start, np.asarray(values[id(target)], np.float32), gradients
+
+
+def _labels(target_classes, number: int) -> np.ndarray | None:
+    """Return one label per image, int (number,), or None for the predicted classes."""
+    if target_classes is None:
+        return None
+    if isinstance(target_classes, str) or np.ndim(target_classes) == 0:
+        target_classes = [target_classes] * number
+    labels = [CODES.index(one) if one in CODES else one for one in target_classes]
+    if len(labels) != number or not set(labels) <= set(range(len(CODES))):
+        raise ValueError(
+            f"target_classes is {list(target_classes)}: pass one class for all images, or one for "
+            f"each of the {number}, as a code of {', '.join(CODES)} or its label from 0."
+        )
+    return np.array(labels, dtype=int)
 
 
 def _head(model: keras.Model, name: str) -> tuple[list[keras.Layer], list]:
@@ -188,11 +216,7 @@ def require_tensorflow() -> None:
 
 
 def compiled(model: keras.Model):
-    """Compile the forward pass of a model for any number of images.
-
-    Returns:
-        A TensorFlow function from the list of the model's inputs to its outputs.
-    """
+    """Compile a model's forward pass: a TensorFlow function from its inputs to its outputs."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]

@@ -6,7 +6,7 @@ of the class that is explained, so that one image or any network behind it makes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -22,31 +22,25 @@ RING = 0.06
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def hottest(heat_map: np.ndarray, fraction: float, seed: int = 0) -> np.ndarray:
-    """Mark the hottest pixels of a map.
-
-    Args:
-        heat_map: float, (height, width).
-        fraction: Share of the pixels, 0-1.
-        seed: Of the order among pixels that are equally hot, which is random.
+def hottest(heat_map: np.ndarray, fraction: float) -> np.ndarray:
+    """Mark the hottest pixels of a map (height, width), among equally hot ones at random.
 
     Returns:
         bool, (height, width), True for exactly round(fraction * pixels) pixels.
     """
-    ties = np.random.default_rng(seed).random(heat_map.size)
+    ties = np.random.default_rng(0).random(heat_map.size)
     order = np.lexsort((ties, -heat_map.ravel()))
     chosen = np.zeros(heat_map.size, bool)
     chosen[order[: round(fraction * heat_map.size)]] = True
     return chosen.reshape(heat_map.shape)
 
 
-def area(fractions: Sequence[float], curve: np.ndarray) -> float:
-    """Compute the mean height of a curve over its fractions, by the trapezoid rule."""
-    fractions = np.asarray(fractions, float)
-    return float(np.trapezoid(curve, fractions) / (fractions[-1] - fractions[0]))
+def area(curve: np.ndarray) -> float:
+    """Compute the mean height of a curve over `FRACTIONS`, by the trapezoid rule."""
+    return float(np.trapezoid(curve, FRACTIONS) / (FRACTIONS[-1] - FRACTIONS[0]))
 
 
-def impute(image: np.ndarray, removed: np.ndarray, seed: int = 0) -> np.ndarray:
+def impute(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
     """Fill removed pixels from their neighbours (Rong et al. 2022, ROAD, arXiv:2202.00449).
 
     Each removed pixel becomes the weighted mean of its eight neighbours, and a little noise of
@@ -57,7 +51,6 @@ def impute(image: np.ndarray, removed: np.ndarray, seed: int = 0) -> np.ndarray:
     Args:
         image: uint8, (height, width, 3), RGB.
         removed: bool, (height, width).
-        seed: Of the noise.
 
     Returns:
         uint8, (height, width, 3). Where everything is removed, noise around mean grey.
@@ -66,7 +59,7 @@ def impute(image: np.ndarray, removed: np.ndarray, seed: int = 0) -> np.ndarray:
         return image.copy()
     known = (~removed).astype(np.float32)
     filled = _relaxed(image.astype(np.float32) * known[..., np.newaxis], known)
-    noise = np.random.default_rng(seed).normal(0, NOISE, image.shape)
+    noise = np.random.default_rng(0).normal(0, NOISE, image.shape)
     filled = np.where(removed[..., np.newaxis], filled + noise, image)
     return np.clip(np.round(filled), 0, 255).astype(np.uint8)
 
@@ -111,12 +104,7 @@ def _sweep(pixels: np.ndarray, values: np.ndarray, free: np.ndarray) -> np.ndarr
     return cv2.add(cv2.multiply(means, free), values)
 
 
-def road(
-    predict: Predict,
-    image: np.ndarray,
-    heat_map: np.ndarray,
-    fractions=FRACTIONS,
-) -> dict[str, np.ndarray]:
+def road(predict: Predict, image: np.ndarray, heat_map: np.ndarray) -> dict[str, np.ndarray]:
     """Remove and impute the hottest pixels first, and the coldest first.
 
     Rong et al. (2022) report the accuracy left; here it is the probability of the explained
@@ -126,17 +114,16 @@ def road(
         predict: See the module.
         image: uint8, (height, width, 3), RGB.
         heat_map: float, (height, width).
-        fractions: Shares of pixels to remove, 0-1.
 
     Returns:
         `most_relevant_first` and `least_relevant_first`, float (fractions,), the probability at
-        each fraction. In a faithful map the second is above the first.
+        each of `FRACTIONS`. In a faithful map the second is above the first.
     """
     orders = {"most_relevant_first": heat_map, "least_relevant_first": -heat_map}
     changed = [
         impute(image, hottest(order, fraction))
         for order in orders.values()
-        for fraction in fractions
+        for fraction in FRACTIONS
     ]
     found = predict(np.stack(changed)).reshape(len(orders), -1)
     return dict(zip(orders, found, strict=True))
@@ -154,12 +141,7 @@ def without_lesion(image: np.ndarray, mask: np.ndarray, fill: str = "inpainted")
 
     Returns:
         uint8, the same shape.
-
-    Raises:
-        ValueError: If `fill` is neither.
     """
-    if fill not in ("inpainted", "skin"):
-        raise ValueError(f"fill is {fill!r}: use 'inpainted' or 'skin'.")
     wide = _widened(mask, RING / 2)
     if fill == "inpainted" and not wide.all():  # nothing can be painted in without a border
         return cv2.inpaint(image, wide.astype(np.uint8), 3, cv2.INPAINT_TELEA)
@@ -167,15 +149,7 @@ def without_lesion(image: np.ndarray, mask: np.ndarray, fill: str = "inpainted")
 
 
 def only_lesion(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Show the lesion on a plain ground of the mean colour of the skin around it.
-
-    Args:
-        image: uint8, (height, width, 3), RGB.
-        mask: bool, (height, width), True on the lesion.
-
-    Returns:
-        uint8, the same shape.
-    """
+    """Show the lesion on a plain ground of the colour of its skin; arrays as `without_lesion`."""
     return np.where(_widened(mask, RING / 2)[..., np.newaxis], image, _skin_colour(image, mask))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, data, evaluation
-from lesions.system.files import replacing
 
 TABLE = data.REPOSITORY / "models" / "explanations.csv"
 COLUMNS = "run part method class group metric step value low high images seconds_per_image".split()
@@ -17,14 +16,10 @@ PUBLISHED = {"akiec": 0.48, "not akiec": 0.32}
 
 
 def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
-    """Take photographs of different lesions, the classes in turn, always the same ones.
+    """Take at most `number` photographs of different lesions, the classes in turn.
 
-    Args:
-        rows: Table with image_id, lesion_id and dx.
-        number: How many; None for all rows, several photographs of a lesion among them.
-
-    Returns:
-        At most `number` rows. A rare class ends before the others.
+    They are always the same ones, and a rare class ends before the others. Without a number all
+    rows are taken, several photographs of a lesion among them.
     """
     if number is None:
         return rows
@@ -56,7 +51,7 @@ class Recorder:
         """Add means with intervals.
 
         Args:
-            part: Key of `benchmark.IMAGES`.
+            part: Key of `benchmark.PARTS`.
             method: What the scores are of.
             scores: One row an image, one column a metric.
             about: lesion_id, dx and right (bool) of the same rows.
@@ -65,7 +60,8 @@ class Recorder:
             seconds: Seconds an image that the map costs.
             by_class: Whether classes, and right and wrong answers, are listed apart.
         """
-        dx, right = about["dx"].to_numpy(), about["right"].to_numpy(bool)
+        lesions, dx = about["lesion_id"].to_numpy(), about["dx"].to_numpy()
+        right = about["right"].to_numpy(bool)
         slices = [("all", "all", np.ones(len(about), bool))]
         if by_class:
             slices += [("all", "right", right), ("all", "wrong", ~right)]
@@ -74,11 +70,7 @@ class Recorder:
         for code, group, chosen in slices:
             if not chosen.any():
                 continue
-            found = evaluation.mean_intervals(
-                scores.reset_index(drop=True)[chosen],
-                about["lesion_id"].reset_index(drop=True)[chosen],
-                ratios,
-            )
+            found = evaluation.mean_intervals(scores[chosen], pd.Series(lesions[chosen]), ratios)
             for metric, row in found.iterrows():
                 key = (self.run, part, method, code, group, metric, step)
                 numbers = (row["value"], row["low"], row["high"], int(row["images"]), seconds)
@@ -89,40 +81,8 @@ class Recorder:
         return pd.DataFrame(self.rows, columns=COLUMNS)
 
 
-def write_table(table: pd.DataFrame, path) -> Path:
-    """Write the table as CSV, six digits a number.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If the file cannot be written.
-    """
-    path = Path(path)
-    try:
-        with replacing(path) as temporary:
-            table[list(COLUMNS)].to_csv(
-                temporary, index=False, float_format="%.6f", lineterminator="\n"
-            )
-    except OSError as error:
-        if error.strerror is None:  # a full disk, whose message is whole already
-            raise
-        raise ValueError(
-            f"{path} cannot be written ({error.strerror}); name another --output."
-        ) from error
-    return path
-
-
 def recorded(run: str | None, path=TABLE) -> pd.DataFrame | None:
-    """Read the recorded table, where there is one of this run.
-
-    Args:
-        run: The run that the model at hand came from, `details["run"]`.
-        path: The table.
-
-    Returns:
-        The table, or None.
-    """
+    """Read the recorded table where it is of this run (`details["run"]` of a model), else None."""
     if not Path(path).is_file():
         return None
     table = pd.read_csv(path)
@@ -142,11 +102,8 @@ def look_up(
 
     Args:
         table: From `benchmark.measure` or `recorded`.
-        part: As the column of that name; so are method, metric and group.
-        method: See part.
-        metric: See part.
+        part, method, metric, group: As the columns of those names.
         code: The class: "all", a code, or "not akiec".
-        group: See part.
         step: The place on a curve, or None for a row that belongs to none.
 
     Returns:
@@ -171,11 +128,7 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, **which) -> 
 def better_classes(table: pd.DataFrame) -> list[str]:
     """List the classes in which Grad-CAM overlaps with the lesion clearly more than a Gaussian.
 
-    Args:
-        table: From `benchmark.measure` or `recorded`.
-
-    Returns:
-        Codes of classes whose 95% intervals of intersection over union lie apart.
+    There the 95% intervals of intersection over union lie apart.
     """
     score = "intersection_over_union"
     return [

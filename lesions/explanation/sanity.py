@@ -15,25 +15,21 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 1.0)
 NOISE = 5.0
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Compute Spearman's correlation of two maps' pixels.
+def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute Spearman's correlation of the pixels of maps (n, height, width), pair by pair.
 
     Returns:
-        -1 to 1; NaN where a map is constant, because it has no order.
+        float, (n,), -1 to 1; NaN where a map is constant, because it has no order.
     """
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return float("nan")
-    return float(spearmanr(one, other, axis=None).statistic)
+    return np.array(
+        [
+            spearmanr(*pair, axis=None).statistic if all(map(np.ptp, pair)) else np.nan
+            for pair in zip(maps, others, strict=True)
+        ]
+    )
 
 
-def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute `rank_correlation` of maps (n, height, width) one by one; float (n,)."""
-    return np.array([rank_correlation(*pair) for pair in zip(maps, others, strict=True)])
-
-
-def cascade(
-    model: keras.Model, shares=SHARES, seed: int = 0
-) -> Iterator[tuple[float, keras.Model]]:
+def cascade(model: keras.Model, shares=SHARES) -> Iterator[tuple[float, keras.Model]]:
     """Randomise a network from its last layer to its first (Adebayo et al. 2018).
 
     Weights are shuffled within their tensor, see `controls.shuffle_weights`, so that activations
@@ -42,7 +38,6 @@ def cascade(
     Args:
         model: From `models.build` or `models.load`; it stays as it is.
         shares: Increasing shares of the layers with weights; 0 is the last layer alone.
-        seed: Of the shuffles.
 
     Yields:
         A share and one and the same copy of the model, further randomised each time.
@@ -53,24 +48,23 @@ def cascade(
     for share in shares:
         goal = max(1, round(share * len(layers)))
         for number in range(done, goal):
-            controls.shuffle_weights(layers[number], seed + number)
-        done = max(done, goal)
+            controls.shuffle_weights(layers[number], seed=number)
+        done = goal
         yield share, twin
 
 
-def changed_views(images: np.ndarray, seed: int = 0) -> Iterator[tuple[str, np.ndarray, int]]:
+def changed_views(images: np.ndarray) -> Iterator[tuple[str, np.ndarray, int]]:
     """Show images in ways that should not matter: seven symmetries and slight noise.
 
     Args:
         images: uint8, (n, size, size, 3).
-        seed: Of the noise, whose standard deviation is 5 of 255.
 
     Yields:
         The name of the change, the changed images, and the number of their view for `turned_back`.
     """
     for number in range(1, views.VIEWS):
         yield "symmetries", views.view(images, number), number
-    noise = np.random.default_rng(seed).normal(0, NOISE, images.shape)
+    noise = np.random.default_rng(0).normal(0, NOISE, images.shape)
     yield "noise", np.clip(np.round(images + noise), 0, 255).astype(np.uint8), 0
 
 

@@ -43,11 +43,12 @@ class Batch:
 class Subject:
     """The network that is measured, with one explainer for all parts."""
 
-    def __init__(self, classifier: Classifier):
+    def __init__(self, classifier: Classifier, progress: bool = False):
         """Prepare a classifier's network; each photograph is seen in one view only."""
         self.classifier = copy.copy(classifier)
         self.classifier.tta = False
         self.explainer = Explainer(classifier.model)
+        self.progress = progress
 
     def maps(self, batch: Batch, method: str = "grad_cam") -> np.ndarray:
         """Explain the predicted classes of a batch; float32 (n, size, size), 0-1."""
@@ -59,32 +60,30 @@ class Subject:
 
     def probability_of(self, batch: Batch, number: int) -> Predict:
         """Make the function that `faithfulness` asks: the probability of the explained class."""
-        label = batch.labels[number]
 
         def predict(photographs: np.ndarray) -> np.ndarray:
             patient = batch.patient
             if patient is not None:
                 patient = np.repeat(patient[[number]], len(photographs), axis=0)
-            return self.classifier.probabilities(photographs, patient)[:, label]
+            return self.classifier.probabilities(photographs, patient)[:, batch.labels[number]]
 
         return predict
 
-    def batches(self, rows: pd.DataFrame, part: str, progress: bool) -> Iterator[Batch]:
-        """Read, predict and yield photographs, in flat memory."""
+    def batches(self, rows: pd.DataFrame, description: str) -> Iterator[Batch]:
+        """Read, predict and yield photographs, in flat memory, behind a described progress bar."""
         size = self.classifier.image_size
-        with tqdm(total=len(rows), desc=part, unit="images", disable=not progress) as bar:
-            start = 0
-            for read in self.classifier.read(rows["image_path"], BATCH):
-                some = rows.iloc[start : start + len(read)]
-                start += len(read)
-                for _, _, error in read:
-                    if error:
-                        raise ValueError(error)
-                photographs = np.stack([image for _, image, _ in read])
-                masks = np.stack([images.read_mask(path, size) for path in some["mask_path"]])
-                patient = self.classifier.patient_input(len(some), data.patient_features(some))
-                probabilities = self.classifier.probabilities(photographs, patient)
-                labels = self.decide(probabilities)
-                shares = probabilities[np.arange(len(labels)), labels]
-                yield Batch(some, photographs, masks, patient, labels, shares)
-                bar.update(len(read))
+        read = self.classifier.read(rows["image_path"], BATCH)
+        starts = range(0, len(rows), BATCH)
+        bar = tqdm(starts, description, unit="batch", disable=not self.progress)
+        for start, some_read in zip(bar, read, strict=True):
+            some = rows.iloc[start : start + BATCH]
+            for _, _, error in some_read:
+                if error:
+                    raise ValueError(error)
+            photographs = np.stack([image for _, image, _ in some_read])
+            masks = np.stack([images.read_mask(path, size) for path in some["mask_path"]])
+            patient = self.classifier.patient_input(len(some), data.patient_features(some))
+            probabilities = self.classifier.probabilities(photographs, patient)
+            labels = self.decide(probabilities)
+            shares = probabilities[np.arange(len(labels)), labels]
+            yield Batch(some, photographs, masks, patient, labels, shares)

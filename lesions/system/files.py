@@ -26,6 +26,13 @@ def refuse_special(path) -> None:
         raise ValueError(f"{path} is a device or a pipe, not a file; name another --output.")
 
 
+def write_csv(table, path, digits: int = 6) -> Path:
+    """Write a DataFrame without its index as CSV, and return the path."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=f"%.{digits}f", lineterminator="\n")
+    return Path(path)
+
+
 @contextlib.contextmanager
 def replacing(path) -> Iterator[Path]:
     """Write a file or folder under a temporary name, and rename it once it is whole.
@@ -41,7 +48,7 @@ def replacing(path) -> Iterator[Path]:
         The temporary path, which the block must create.
 
     Raises:
-        OSError: If the disk is full; the message names `path`.
+        OSError: If it cannot be written; it names `path`, not the temporary one.
         ValueError: As `refuse_special`.
     """
     path = Path(path)
@@ -55,12 +62,14 @@ def replacing(path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OSError(
-            f"The disk is full, so {path} was not written; free some space in {path.parent} and "
-            "run the command again."
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                f"The disk is full, so {path} was not written; free some space in {path.parent} "
+                "and run the command again."
+            ) from error
+        if error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -21,15 +21,14 @@ def darkness(images):
 def test_hottest_marks_exactly_the_share_and_breaks_ties_at_random():
     heat = np.arange(16.0).reshape(4, 4)
     np.testing.assert_array_equal(faithfulness.hottest(heat, 0.25), heat >= 12)
-    flat = [faithfulness.hottest(np.ones((9, 9)), 0.5, seed) for seed in (0, 0, 1)]
-    assert [marks.sum() for marks in flat] == [40, 40, 40]
-    np.testing.assert_array_equal(flat[0], flat[1])
-    assert (flat[0] != flat[2]).any()
+    flat = faithfulness.hottest(np.ones((9, 9)), 0.5)
+    assert flat.sum() == 40 and 10 < flat[:4].sum() < 30  # not the first 40
+    np.testing.assert_array_equal(flat, faithfulness.hottest(np.ones((9, 9)), 0.5))
 
 
 def test_area_by_hand():
-    assert faithfulness.area([0, 0.5, 1], [1, 0, 0]) == 0.25
-    assert faithfulness.area([0.2, 0.4], [3, 3]) == pytest.approx(3)
+    assert faithfulness.area([3] * 9) == pytest.approx(3)
+    assert faithfulness.area([1] + [0] * 8) == pytest.approx(0.05 / 0.8)
 
 
 def test_road_orders_the_same_maps():
@@ -90,5 +89,3 @@ def test_the_lesion_can_be_taken_out_or_left_alone():
     assert (alone[SPOT] == 10).all() and alone[:4].min() == 220
     everywhere = np.ones_like(SPOT)
     assert faithfulness.without_lesion(image, everywhere, "skin").std() == 0
-    with pytest.raises(ValueError, match="fill is 'grey'"):
-        faithfulness.without_lesion(IMAGE, SPOT, "grey")
