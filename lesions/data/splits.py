@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesions.system.files import replacing
+from lesions.system.files import write_csv
 from lesions.system.folders import REPOSITORY
 
 SPLITS = ("train", "validation", "test")
@@ -85,14 +85,9 @@ def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
 
 
 def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Split 70/15/15 by image: the leaky protocol, to measure what it is worth.
+    """Split 70/15/15 by image, so that photographs of one lesion land on both sides.
 
-    Args:
-        metadata: Table from `read_metadata`.
-        seed: Seed of the shuffle.
-
-    Returns:
-        A copy with a column `split`; photographs of one lesion land on both sides.
+    This is the leaky protocol, to measure what it is worth; the copy has a column `split`.
     """
     return _assign(metadata, "image_id", metadata.sort_values("image_id"), seed)
 
@@ -119,36 +114,21 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
 
 
 def check_classes_present(metadata: pd.DataFrame) -> None:
-    """Check that every class is in every split.
-
-    Raises:
-        ValueError: If a class that the table holds is absent from a split.
-    """
-    counts = metadata.groupby(["dx", "split"]).size().unstack(fill_value=0)
-    for code in counts.index:
-        for split in SPLITS:
-            if counts.get(split, pd.Series(dtype=int)).get(code, 0) == 0:
-                raise ValueError(
-                    f"The class {code!r} is absent from the {split} split; "
-                    "use more images or another seed."
-                )
+    """Raise ValueError if a class that the table holds is absent from a split."""
+    counts = pd.crosstab(metadata["dx"], metadata["split"]).reindex(columns=SPLITS, fill_value=0)
+    for (code, split), count in counts.stack().items():
+        if count == 0:
+            raise ValueError(
+                f"The class {code!r} is absent from the {split} split; use more images or another "
+                "seed."
+            )
 
 
 def write_splits(metadata: pd.DataFrame, path) -> Path:
-    """Write image ids, their split and their fold, sorted by id, as CSV.
-
-    Args:
-        metadata: Table with the columns image_id, split and fold.
-        path: Where the file goes; the fold of test rows is left empty there.
-
-    Returns:
-        The path.
-    """
+    """Write image_id, split and fold (empty for test rows), sorted by id, as CSV."""
     table = metadata.sort_values("image_id")[["image_id", "split", "fold"]]
     table["fold"] = table["fold"].astype("Int64").mask(table["fold"] < 0)
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-    return Path(path)
+    return write_csv(table, path)
 
 
 def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
@@ -253,15 +233,10 @@ def count_shared_lesions(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str
 
 
 def check_no_leak(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> None:
-    """Check that two sets of rows share neither a lesion nor an image.
-
-    Raises:
-        ValueError: If they do; names the first lesion.
-    """
-    shared = count_shared_lesions(rows_a, rows_b)
-    if shared["images"] or shared["same_images"]:
-        seen = rows_b["lesion_id"].isin(rows_a["lesion_id"])
-        seen |= rows_b["image_id"].isin(rows_a["image_id"])
+    """Raise ValueError if two sets of rows share a lesion or an image; names the first lesion."""
+    seen = rows_b["lesion_id"].isin(rows_a["lesion_id"])
+    seen |= rows_b["image_id"].isin(rows_a["image_id"])
+    if seen.any():
         raise ValueError(
             f"{int(seen.sum())} of {len(rows_b)} images show a lesion that is on the other side "
             f"too, the first is lesion {rows_b['lesion_id'][seen].iloc[0]}; "
@@ -269,13 +244,8 @@ def check_no_leak(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> None:
         )
 
 
-def sample_lesions(metadata: pd.DataFrame, images: int = 1500, seed: int = 42) -> pd.DataFrame:
-    """Draw a stratified sample of whole lesions, for a quick run.
-
-    Args:
-        metadata: Table with a column `split`.
-        images: About how many images to keep.
-        seed: Seed of the draw.
+def sample_lesions(metadata: pd.DataFrame, images: int = 1500) -> pd.DataFrame:
+    """Draw a stratified sample of whole lesions, about so many images, for a quick run.
 
     Returns:
         The rows of the drawn lesions, index 0 to n-1. At least five lesions of every class
@@ -288,5 +258,5 @@ def sample_lesions(metadata: pd.DataFrame, images: int = 1500, seed: int = 42) -
     drawn = []
     for _, group in lesions.groupby(["split", "dx"]):
         number = min(len(group), max(5, round(len(group) * fraction)))
-        drawn.append(group.sample(number, random_state=seed)["lesion_id"])
+        drawn.append(group.sample(number, random_state=42)["lesion_id"])
     return metadata[metadata["lesion_id"].isin(pd.concat(drawn))].reset_index(drop=True)

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 
 from lesions.evaluation import weighted
-from lesions.evaluation.predictions import arrays, labels_and_probabilities, one_split
+from lesions.evaluation.predictions import arrays, one_split
 from lesions.evaluation.weighted import HEADLINES
 
 
-def intervals(
-    predictions: pd.DataFrame, resamples: int = 1000, seed: int = 0, names=HEADLINES
-) -> pd.DataFrame:
+def intervals(predictions: pd.DataFrame, resamples: int = 1000, names=HEADLINES) -> pd.DataFrame:
     """Compute 95% intervals of the headline metrics by resampling lesions.
 
     Percentile bootstrap (Efron, 1979): lesions are drawn with replacement, and all photographs
@@ -25,8 +23,7 @@ def intervals(
     Args:
         predictions: Predictions of one split; a column `predicted` holds the classes that the
             decision rule names, without it the most probable class counts.
-        resamples: How many resamples to draw.
-        seed: Of the draw; with the lesions, it settles the resamples, whatever the row order.
+        resamples: How many resamples to draw, always the same ones, whatever the row order.
         names: Which of `HEADLINES` to compute.
 
     Returns:
@@ -35,7 +32,7 @@ def intervals(
     Raises:
         ValueError: If the frame is malformed or mixes splits.
     """
-    drawn = _bootstrap(predictions, names, resamples, seed)
+    drawn = _bootstrap(predictions, names, resamples)
     table = {name: summary(values) for name, values in drawn.items()}
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("metric")
 
@@ -44,8 +41,6 @@ def mean_intervals(
     values: pd.DataFrame,
     lesion_ids: pd.Series,
     ratios: Mapping[str, tuple[str, str]] | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Average scores of single images, with 95% intervals by bootstrap over lesions.
 
@@ -55,8 +50,6 @@ def mean_intervals(
         lesion_ids: The lesion of each row.
         ratios: Name to two columns, of which the first's mean is divided by the second's, for
             scores that may be infinite on a single image.
-        resamples: How many resamples of lesions to draw.
-        seed: Of the draw.
 
     Returns:
         Indexed by the columns and the names of `ratios`: value, low, high and images (how many
@@ -65,11 +58,11 @@ def mean_intervals(
     table = values.to_numpy(float)
     known = np.isfinite(table)
     filled = np.where(known, table, 0.0)
-    blocks = [np.ones((len(table), 1)), *weighted.lesion_weights(lesion_ids, resamples, seed)]
-    means = np.concatenate(
-        [weighted.ratio(filled.T @ weights, known.T.astype(float) @ weights) for weights in blocks],
-        axis=1,
-    )
+    blocks = [
+        weighted.ratio(filled.T @ weights, known.T.astype(float) @ weights)
+        for weights in weighted.lesion_weights(lesion_ids, resamples=1000)
+    ]
+    means = np.concatenate(blocks, axis=1)
     drawn = dict(zip(values.columns, means, strict=True))
     images = dict(zip(values.columns, known.sum(axis=0), strict=True))
     for name, (above, below) in (ratios or {}).items():
@@ -84,7 +77,6 @@ def paired_difference(
     predictions_b: pd.DataFrame,
     metric: str = "balanced_accuracy",
     resamples: int = 1000,
-    seed: int = 0,
 ) -> dict[str, float]:
     """Compute how far model a is above model b, with a 95% interval over the same resamples.
 
@@ -93,7 +85,6 @@ def paired_difference(
         predictions_b: Predictions of the same images by another model, in any order.
         metric: One of `HEADLINES`, or "melanoma_auc".
         resamples: How many resamples of lesions to draw.
-        seed: Of the draw.
 
     Returns:
         value (a minus b), low and high.
@@ -103,9 +94,6 @@ def paired_difference(
     """
     if metric not in (*HEADLINES, "melanoma_auc"):
         raise ValueError(f"There is no metric '{metric}'; choose one of {', '.join(HEADLINES)}.")
-    for frame in (predictions_a, predictions_b):
-        one_split(frame)
-        labels_and_probabilities(frame)
     frame_a = predictions_a.sort_values("image_id", ignore_index=True)
     frame_b = predictions_b.sort_values("image_id", ignore_index=True)
     keys = ["image_id", "lesion_id", "dx"]
@@ -115,8 +103,7 @@ def paired_difference(
             f"The two models were evaluated on different images or labels ({len(differing)} images "
             "are in one frame only); compare predictions made with the same split."
         )
-    a = _bootstrap(frame_a, (metric,), resamples, seed)[metric]
-    b = _bootstrap(frame_b, (metric,), resamples, seed)[metric]
+    a, b = (_bootstrap(frame, (metric,), resamples)[metric] for frame in (frame_a, frame_b))
     return summary(a - b)
 
 
@@ -128,12 +115,11 @@ def summary(values: np.ndarray) -> dict[str, float]:
 
 
 def _bootstrap(
-    predictions: pd.DataFrame, names: tuple[str, ...], resamples: int, seed: int
+    predictions: pd.DataFrame, names: tuple[str, ...], resamples: int
 ) -> dict[str, np.ndarray]:
     """Compute metrics on all images (first) and on resamples of lesions (the others)."""
     one_split(predictions)
     labels, scores, named = arrays(predictions)
-    blocks = [weighted.metrics(labels, scores, np.ones((len(labels), 1)), names, named)]
-    for weights in weighted.lesion_weights(predictions["lesion_id"], resamples, seed):
-        blocks.append(weighted.metrics(labels, scores, weights, names, named))
+    weights = weighted.lesion_weights(predictions["lesion_id"], resamples)
+    blocks = [weighted.metrics(labels, scores, block, names, named) for block in weights]
     return {name: np.concatenate([block[name] for block in blocks]) for name in names}

@@ -15,7 +15,7 @@ from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
 from lesions.evaluation.frequencies import Correction
 from lesions.evaluation.predictions import read_predictions, rows_of
 from lesions.evaluation.summary import evaluate
-from lesions.system.files import replacing
+from lesions.system.files import write_csv
 
 WITH_INTERVAL = ("balanced_accuracy", "macro_auc")
 # What the networks of all folds have in common.
@@ -128,14 +128,8 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
 
 
 def write_comparison(table: pd.DataFrame, path) -> Path:
-    """Write the table of `compare` as CSV with six digits.
-
-    Returns:
-        The path.
-    """
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
-    return Path(path)
+    """Write the table of `compare` as CSV with six digits, and return the path."""
+    return write_csv(table, path)
 
 
 def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:

@@ -51,16 +51,7 @@ def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
 
 
 def ensemble(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
-    """Average the members' probabilities.
-
-    Args:
-        frames: Predictions of every member, brought to the class frequencies, the same rows in
-            the same order.
-        weights: (members,), for example from `fit_ensemble`.
-
-    Returns:
-        A frame with the columns of predictions.csv.
-    """
+    """Average the members' probabilities by weights (members,); frames as of `fit_ensemble`."""
     _check_same_images(frames)
     stack = np.stack([frame[CODES].to_numpy() for frame in frames])
     return table(frames[0], np.tensordot(np.asarray(weights), stack, axes=1))
@@ -83,8 +74,6 @@ def out_of_fold(frames: list[pd.DataFrame]) -> pd.DataFrame:
         ValueError: If two networks predict the same out-of-fold photograph, or different test
             rows.
     """
-    if not frames:
-        raise ValueError("There is no fold to put together; name the run folders of all folds.")
     folds = pd.concat([rows_of(frame, "validation") for frame in frames], ignore_index=True)
     repeated = folds.loc[folds["image_id"].duplicated(), "image_id"]
     if len(repeated):

@@ -12,7 +12,13 @@ from lesions.evaluation import decisions, weighted
 from lesions.evaluation.answering import answer
 from lesions.evaluation.bootstrap import summary
 from lesions.evaluation.frequencies import Correction
-from lesions.evaluation.predictions import CODES, arrays, labels_and_probabilities, rows_of
+from lesions.evaluation.predictions import (
+    CODES,
+    arrays,
+    labels_and_probabilities,
+    read_predictions,
+    rows_of,
+)
 from lesions.evaluation.weighted import MELANOMA
 from lesions.system.folders import REPOSITORY
 
@@ -28,18 +34,13 @@ OF_ANSWERS = (
 
 
 def read_recorded(name: str) -> pd.DataFrame:
-    """Read what is recorded of a set: the best model's predictions, one view of each photograph.
-
-    Args:
-        name: A key of `SETS`.
+    """Read what is recorded of a set of `SETS`: the best model's predictions, one view each.
 
     Returns:
         The columns of predictions.csv, with the split "test", and what else was measured of each
         photograph; `lesions.study.other_clinics` says what.
     """
-    frame = pd.read_csv(RECORDED / f"{name}.csv", dtype={"image_id": str, "lesion_id": str})
-    frame[CODES] = frame[CODES].div(frame[CODES].sum(axis=1), axis=0)
-    return frame
+    return read_predictions(RECORDED / f"{name}.csv")
 
 
 def recorded_network() -> str:
@@ -47,12 +48,11 @@ def recorded_network() -> str:
     return json.loads((RECORDED / "network.json").read_text(encoding="utf-8"))["network"]
 
 
-def melanoma_threshold(answers: pd.DataFrame, specificity: float = SPECIFICITY) -> float:
-    """Find the lowest threshold on P(mel) that reaches a specificity.
+def melanoma_threshold(answers: pd.DataFrame) -> float:
+    """Find the lowest threshold on P(mel) below which 90% of other lesions stay.
 
     Args:
         answers: From `answer`, with melanomas and other lesions; at home, validation rows.
-        specificity: The share of other lesions that stay below the threshold, 0 to 1.
 
     Returns:
         The threshold, 0 to 1; from it on a photograph counts as melanoma.
@@ -61,7 +61,7 @@ def melanoma_threshold(answers: pd.DataFrame, specificity: float = SPECIFICITY) 
     false_rate, _, thresholds = roc_curve(
         labels == MELANOMA, probabilities[:, MELANOMA], drop_intermediate=False
     )
-    return float(thresholds[false_rate <= 1 - specificity + 1e-9][-1])
+    return float(thresholds[false_rate <= 1 - SPECIFICITY + 1e-9][-1])
 
 
 def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFram
 
 
 def external_report(
-    there: pd.DataFrame, home: pd.DataFrame, details: dict, resamples: int = 1000, seed: int = 0
+    there: pd.DataFrame, home: pd.DataFrame, details: dict, resamples: int = 1000
 ) -> pd.DataFrame:
     """Compare a network on photographs of another clinic with the same network at home.
 
@@ -99,7 +99,6 @@ def external_report(
         home: predictions.csv of the run: validation and test rows.
         details: metrics.json of the run, or what is stored with its model.
         resamples: How many resamples of lesions to draw.
-        seed: Of the draw.
 
     Returns:
         One row a figure, with columns home, there and difference (there minus home), each with
@@ -125,18 +124,17 @@ def external_report(
     home = home[home["dx"].isin(codes)]
     threshold = melanoma_threshold(answer(rows_of(home, "validation"), details))
     drawn = {
-        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed),
-        "there": _drawn(there, details, codes, threshold, resamples, seed + 1),  # not drawn alike
+        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed=0),
+        "there": _drawn(there, details, codes, threshold, resamples, seed=1),  # not drawn alike
     }
     drawn["difference"] = {
         name: drawn["there"][name] - values for name, values in drawn["home"].items()
     }
-    columns = {}
+    sides = []
     for side, figures in drawn.items():
-        found = pd.DataFrame({name: summary(values) for name, values in figures.items()})
-        for end in ("value", "low", "high"):
-            columns[side if end == "value" else f"{side}_{end}"] = found.loc[end]
-    return pd.DataFrame(columns).rename_axis("metric")
+        found = pd.DataFrame({name: summary(values) for name, values in figures.items()}).T
+        sides.append(found.add_prefix(f"{side}_").rename(columns={f"{side}_value": side}))
+    return pd.concat(sides, axis=1).rename_axis("metric")
 
 
 def _drawn(predictions, details, codes, threshold, resamples, seed) -> dict[str, np.ndarray]:
@@ -144,10 +142,8 @@ def _drawn(predictions, details, codes, threshold, resamples, seed) -> dict[str,
     labels, scores, _ = arrays(answer(predictions, details))
     among = arrays(answer_among(predictions, details, codes))
     melanoma, called = labels == MELANOMA, scores[:, MELANOMA] >= threshold
-    blocks = [np.ones((len(labels), 1))]
-    blocks += weighted.lesion_weights(predictions["lesion_id"], resamples, seed)
     found = []
-    for weights in blocks:
+    for weights in weighted.lesion_weights(predictions["lesion_id"], resamples, seed):
         figures = weighted.metrics(labels, scores, weights, OF_ANSWERS)
         figures["sensitivity_at_home_threshold"] = weighted.ratio(
             (melanoma & called) @ weights, melanoma @ weights

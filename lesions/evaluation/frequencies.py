@@ -8,7 +8,7 @@ come before any metric, choice, average, calibration or answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -116,54 +116,34 @@ class Correction:
                 may be absent.
             probabilities: float, (n, 7), for these rows, sum 1.
             frequencies: float, (7,), from `class_frequencies`.
-
-        Returns:
-            The correction.
         """
         terms = [logs(probabilities), np.log(frequencies)]
         power, offset = fit_exponents(true_labels, terms, (1.0, 0.0), (POWERS, OFFSETS))
         return cls(float(power), float(offset), tuple(map(float, frequencies)))
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Correct probabilities.
-
-        Args:
-            probabilities: float, (n, 7), from the network, sum 1.
-
-        Returns:
-            float64, (n, 7), sum 1.
-        """
+        """Correct a network's probabilities, float (n, 7), sum 1; float64 of the same shape."""
         offsets = self.offset * np.log(np.array(self.class_frequencies))
         return softmax(self.power * logs(probabilities) + offsets, axis=-1)
 
     def to_details(self) -> dict:
         """Return what a model file stores as `details["correction"]`, ready for JSON."""
-        return {
-            "power": self.power,
-            "offset": self.offset,
-            "class_frequencies": list(self.class_frequencies),
-        }
+        return asdict(self)
 
     @classmethod
     def from_details(cls, stored: dict | None) -> Correction:
         """Read `details["correction"]`; None for a correction that changes nothing.
 
         Raises:
-            ValueError: If a number is missing or impossible.
+            ValueError: If a number is missing.
         """
         if stored is None:
             return cls()
         try:
-            frequencies = tuple(map(float, stored["class_frequencies"]))
-            correction = cls(float(stored["power"]), float(stored["offset"]), frequencies)
+            frequencies = tuple(stored["class_frequencies"])
+            return cls(stored["power"], stored["offset"], frequencies)
         except (KeyError, TypeError) as error:
             raise ValueError(
                 "The stored correction lacks the power, the offset or the class frequencies; "
                 "save the model again."
             ) from error
-        if len(frequencies) != len(classes.CODES) or min(frequencies) <= 0:
-            raise ValueError(
-                f"The stored class frequencies are {frequencies}; seven numbers above 0 are "
-                "needed, so save the model again."
-            )
-        return correction

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -87,9 +87,6 @@ class Fusion:
             predictions: predictions.csv of a run, as the network predicts.
             correction: Of this run.
             metadata: Table with image_id, lesion_id, dx, split, age, sex and localization.
-
-        Returns:
-            The fusion.
         """
         rows = metadata[metadata["split"].isin(("train", "validation"))]
         rows = rows.drop_duplicates("image_id")  # rows oversampled before a leaky split repeat
@@ -154,14 +151,7 @@ class Fusion:
 
     def to_details(self) -> dict:
         """Return what a model file stores, ready for JSON."""
-        return {
-            "power": self.power,
-            "offset": self.offset,
-            "weight": self.weight,
-            "class_frequencies": list(self.class_frequencies),
-            "intercepts": list(self.intercepts),
-            "tables": self.tables,
-        }
+        return asdict(self)
 
     @classmethod
     def from_details(cls, stored: dict) -> Fusion:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes
-from lesions.system.files import replacing
+from lesions.system.files import write_csv
 
 CODES = list(classes.CODES)
 COLUMNS = ["image_id", "lesion_id", "split", "dx", *CODES]
@@ -18,31 +18,15 @@ RESTORE = "restore the file or train that run again"
 
 
 def table(rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
-    """Join predictions to the rows that they belong to.
-
-    Args:
-        rows: Table with image_id, lesion_id, split and dx.
-        probabilities: (n, 7), for these rows.
-
-    Returns:
-        A frame with the columns of predictions.csv, `COLUMNS`.
-    """
+    """Join probabilities (n, 7) to their rows; a frame with the `COLUMNS` of predictions.csv."""
     frame = rows[["image_id", "lesion_id", "split", "dx"]].reset_index(drop=True)
     frame[CODES] = np.asarray(probabilities, dtype=np.float64)
     return frame
 
 
 def write_predictions(predictions: pd.DataFrame, path) -> Path:
-    """Write predictions.csv with six digits a probability.
-
-    Returns:
-        The path.
-    """
-    with replacing(path) as temporary:
-        predictions[COLUMNS].to_csv(
-            temporary, index=False, float_format="%.6f", lineterminator="\n"
-        )
-    return Path(path)
+    """Write predictions.csv with six digits a probability, and return its path."""
+    return write_csv(predictions[COLUMNS], path)
 
 
 def read_predictions(path) -> pd.DataFrame:

@@ -12,21 +12,11 @@ from sklearn import metrics as sklearn_metrics
 
 from lesions.evaluation import weighted
 from lesions.evaluation.predictions import checked
-from lesions.evaluation.weighted import (
-    ALL_CLASSES,
-    BINS,
-    CODES,
-    MALIGNANT,
-    MELANOMA,
-    SPECIFICITIES,
-)
+from lesions.evaluation.weighted import ALL_CLASSES, BINS, CODES, HEADLINES
 
 
 def metrics(
-    true_labels: np.ndarray,
-    probabilities: np.ndarray,
-    predicted: np.ndarray | None = None,
-    present_only: bool = False,
+    true_labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
 ) -> dict[str, float]:
     """Compute every figure of merit of the study.
 
@@ -40,8 +30,6 @@ def metrics(
         probabilities: float, (n, 7), rows sum to 1.
         predicted: int, (n,), 0 to 6, the classes named by the decision rule; None for the most
             probable class.
-        present_only: Whether classes without an image are left out of macro figures instead of
-            being refused; a figure that has no meaning is then NaN.
 
     Returns:
         Metric name to float. Balanced accuracy, accuracy and macro precision, recall and F1 are
@@ -49,69 +37,36 @@ def metrics(
         most probable class.
 
     Raises:
-        ValueError: If a class has no image and `present_only` is False, or the input is malformed.
+        ValueError: If a class has no image or the input is malformed.
     """
     labels, scores = checked(true_labels, probabilities)
-    present = np.unique(labels)
-    if not present_only:
-        _require_all_classes(present)
-    most_probable, named = scores.argmax(axis=1), _named(scores, predicted)
-    precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
-        labels, named, labels=present, average="macro", zero_division=0
-    )
-    result = {
-        "balanced_accuracy": recall,
-        "accuracy": np.mean(labels == named),
-        "macro_precision": precision,
-        "macro_recall": recall,
-        "macro_f1": f1,
-        "most_probable_balanced_accuracy": sklearn_metrics.recall_score(
-            labels, most_probable, labels=present, average="macro", zero_division=0
-        ),
-        "most_probable_accuracy": np.mean(labels == most_probable),
-        **_of_probabilities(labels, scores, present),
-    }
-    return {name: float(value) for name, value in result.items()}
-
-
-def _require_all_classes(present: np.ndarray) -> None:
-    absent = [CODES[label] for label in ALL_CLASSES if label not in present]
+    absent = [code for label, code in enumerate(CODES) if label not in labels]
     if absent:
         raise ValueError(
             f"No image has the true class {', '.join(absent)}, and the evaluation needs all seven; "
-            "add images of it or pass present_only=True."
+            "add images of it."
         )
-
-
-def _of_probabilities(labels: np.ndarray, scores: np.ndarray, present: np.ndarray) -> dict:
-    """Compute the metrics that need no decision."""
-    melanoma = labels == MELANOMA
-    normalised = weighted.normalised(scores)
+    named = _named(scores, predicted)
+    found = weighted.once(labels, scores, HEADLINES, named)
+    decided = ("balanced_accuracy", "accuracy")
+    most_probable = weighted.once(labels, scores, decided)
+    recall = found["balanced_accuracy"]
     return {
-        "macro_auc": np.mean([auc(labels == k, scores[:, k]) for k in present]),
-        "macro_average_precision": np.mean(
-            [sklearn_metrics.average_precision_score(labels == k, scores[:, k]) for k in present]
+        **{name: found.pop(name) for name in decided},
+        "macro_precision": float(
+            sklearn_metrics.precision_score(labels, named, average="macro", zero_division=0)
         ),
-        **{
-            name: _sensitivity(melanoma, scores[:, MELANOMA], target)
-            for name, target in SPECIFICITIES.items()
-        },
-        "malignant_auc": auc(MALIGNANT[labels], scores[:, MALIGNANT].sum(axis=1)),
-        "brier_score": np.mean(((normalised - np.eye(len(CODES))[labels]) ** 2).sum(axis=1)),
-        "expected_calibration_error": _calibration_error(reliability(labels, scores)),
-        "log_loss": sklearn_metrics.log_loss(labels, normalised, labels=ALL_CLASSES),
+        "macro_recall": recall,
+        "macro_f1": found.pop("macro_f1"),
+        **{f"most_probable_{name}": value for name, value in most_probable.items()},
+        **found,
     }
 
 
 def per_class(
     true_labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Compute each class's metrics against the other six.
-
-    Args:
-        true_labels: int, (n,), 0 to 6.
-        probabilities: float, (n, 7), rows sum to 1.
-        predicted: As in `metrics`.
+    """Compute each class's metrics against the other six; arguments as of `metrics`.
 
     Returns:
         One row a class, indexed by code: precision, recall, f1, auc, average_precision (0 to 1,
@@ -121,17 +76,10 @@ def per_class(
     precision, recall, f1, images = sklearn_metrics.precision_recall_fscore_support(
         labels, _named(scores, predicted), labels=ALL_CLASSES, zero_division=0
     )
-    table = pd.DataFrame(
-        {"precision": precision, "recall": recall, "f1": f1, "auc": np.nan},
-        index=pd.Index(CODES, name="code"),
-    )
-    table["average_precision"] = np.nan
-    for label in np.unique(labels):
-        row, positive = CODES[label], labels == label
-        table.loc[row, "auc"] = auc(positive, scores[:, label])
-        table.loc[row, "average_precision"] = sklearn_metrics.average_precision_score(
-            positive, scores[:, label]
-        )
+    curves = [weighted.areas(labels == label, scores[:, label]) for label in ALL_CLASSES]
+    figures = {"precision": precision, "recall": recall, "f1": f1}
+    figures["auc"], figures["average_precision"] = np.transpose(curves)
+    table = pd.DataFrame(figures, index=pd.Index(CODES, name="code"))
     table.loc[images == 0] = np.nan
     return table.assign(images=images.astype(int))
 
@@ -139,12 +87,7 @@ def per_class(
 def confusion(
     true_labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
 ) -> np.ndarray:
-    """Count images by true class (rows) and predicted class (columns).
-
-    Args:
-        true_labels: int, (n,), 0 to 6.
-        probabilities: float, (n, 7), rows sum to 1.
-        predicted: As in `metrics`.
+    """Count images by true class (rows) and predicted class (columns); arguments as of `metrics`.
 
     Returns:
         int, (7, 7), in the order of `classes.CODES`.
@@ -157,15 +100,12 @@ def _named(scores: np.ndarray, predicted: np.ndarray | None) -> np.ndarray:
     return scores.argmax(axis=1) if predicted is None else np.asarray(predicted)
 
 
-def reliability(
-    true_labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
-) -> pd.DataFrame:
-    """Compare confidence with accuracy in equal-width bins (Guo et al., 2017).
+def reliability(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Compare confidence with accuracy in 15 bins of equal width (Guo et al., 2017).
 
     Args:
         true_labels: int, (n,), 0 to 6.
         probabilities: float, (n, 7), rows sum to 1.
-        bins: How many bins divide 0 to 1; each is closed on the right.
 
     Returns:
         One row a bin, lowest first: mean confidence (the highest probability), accuracy (both 0
@@ -173,33 +113,8 @@ def reliability(
     """
     labels, scores = checked(true_labels, probabilities)
     confidence, correct = scores.max(axis=1), scores.argmax(axis=1) == labels
-    position = weighted.bin_numbers(confidence, bins)
-    images = np.bincount(position, minlength=bins)
-    filled = np.where(images > 0, images, np.nan)
-    return pd.DataFrame(
-        {
-            "confidence": np.bincount(position, weights=confidence, minlength=bins) / filled,
-            "accuracy": np.bincount(position, weights=correct, minlength=bins) / filled,
-            "images": images,
-        },
-        index=pd.RangeIndex(bins, name="bin"),
-    )
-
-
-def auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """Compute the area under the ROC curve, NaN where one side is empty."""
-    if positive.all() or not positive.any():
-        return np.nan
-    return sklearn_metrics.roc_auc_score(positive, score)
-
-
-def _sensitivity(positive: np.ndarray, score: np.ndarray, specificity: float) -> float:
-    if positive.all() or not positive.any():
-        return np.nan
-    false_rate, true_rate, _ = sklearn_metrics.roc_curve(positive, score, drop_intermediate=False)
-    return true_rate[false_rate <= 1 - specificity + 1e-9].max()
-
-
-def _calibration_error(table: pd.DataFrame) -> float:
-    gaps = (table["confidence"] - table["accuracy"]).abs().fillna(0)
-    return float((gaps * table["images"]).sum() / table["images"].sum())
+    frame = pd.DataFrame({"confidence": confidence, "accuracy": correct.astype(float), "images": 1})
+    bins = frame.groupby(weighted.bin_numbers(confidence))
+    found = bins.agg({"confidence": "mean", "accuracy": "mean", "images": "sum"})
+    found = found.reindex(pd.RangeIndex(BINS, name="bin"))
+    return found.assign(images=found["images"].fillna(0).astype(int))

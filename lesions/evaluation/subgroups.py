@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from lesions.evaluation import weighted
 from lesions.evaluation.predictions import arrays, one_split
-from lesions.evaluation.scores import auc, metrics
-from lesions.evaluation.weighted import MELANOMA
 
 SLICES = ("sex", "age_band", "localization", "dx_type")
 # Measured on the photographs, by whoever passes the metadata.
 MEASURED = ("skin_tone", "dark_corners")
+METRICS = ("accuracy", "balanced_accuracy", "malignant_auc", "melanoma_auc")
 AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+", "missing")
 
 
@@ -49,14 +49,11 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     for group, positions in groups.groupby(groups).indices.items():
         part = predictions.iloc[positions]
         labels, probabilities, named = arrays(part)
-        result = metrics(labels, probabilities, named, present_only=True)
-        melanoma = labels == MELANOMA
         rows[group] = {
             "images": len(part),
             "lesions": part["lesion_id"].nunique(),
-            "melanomas": int(melanoma.sum()),
-            **{name: result[name] for name in ("accuracy", "balanced_accuracy", "malignant_auc")},
-            "melanoma_auc": auc(melanoma, probabilities[:, MELANOMA]),
+            "melanomas": int((part["dx"] == "mel").sum()),
+            **weighted.once(labels, probabilities, METRICS, named),
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
     if by == "age_band":

@@ -12,15 +12,12 @@ from lesions.evaluation.scores import metrics, per_class
 from lesions.evaluation.weighted import HEADLINES
 
 
-def evaluate(
-    predictions: pd.DataFrame, frequencies, present_only: bool = False, names=HEADLINES
-) -> dict:
+def evaluate(predictions: pd.DataFrame, frequencies, names=HEADLINES) -> dict:
     """Evaluate a run at the class frequencies; whatever is fitted is fitted on validation.
 
     Args:
         predictions: predictions.csv of the run, as the network predicts, validation and test.
         frequencies: float, (7,), from `class_frequencies`.
-        present_only: As in `metrics`.
         names: Of which headlines intervals are computed.
 
     Returns:
@@ -40,9 +37,9 @@ def evaluate(
     return _plain(
         {
             **details,
-            "validation": metrics(*arrays(rows_of(answers, "validation")), present_only),
-            "test": metrics(*arrays(test), present_only),
-            "test_lesions": metrics(*arrays(lesions), present_only),
+            "validation": metrics(*arrays(rows_of(answers, "validation"))),
+            "test": metrics(*arrays(test)),
+            "test_lesions": metrics(*arrays(lesions)),
             "test_intervals": _bounds(test, names),
             "test_lesion_intervals": _bounds(lesions, names),
             "test_per_class": per_class(*arrays(test)).to_dict("index"),
@@ -59,7 +56,7 @@ def _plain(value):
     """Turn nested results into what JSON can hold, NaN into None."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, (int, np.integer)):
         return int(value)

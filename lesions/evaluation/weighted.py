@@ -39,8 +39,13 @@ HEADLINES = (
 BLOCK = 125
 
 
-def lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each image is drawn, float (n, up to BLOCK), when lesions are resampled."""
+def lesion_weights(lesion_ids: pd.Series, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yield how often each image counts: once, then as it is drawn when lesions are resampled.
+
+    Yields:
+        float, (n, 1), ones; then float, (n, up to `BLOCK`), a column for each resample.
+    """
+    yield np.ones((len(lesion_ids), 1))
     # The number of a lesion is its place in sorted order, so that row order does not matter.
     unique, lesions = np.unique(lesion_ids.astype(str), return_inverse=True)
     count = len(unique)
@@ -93,6 +98,23 @@ def metrics(
         malignancy = scores[:, MALIGNANT].sum(axis=1)
         result["malignant_auc"] = _curve_auc(*_curve(MALIGNANT[labels], malignancy, weights))
     return {name: result[name] for name in names}
+
+
+def once(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    names: Iterable[str],
+    predicted: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Compute `metrics` with every image counted once: name to float."""
+    found = metrics(labels, scores, np.ones((len(labels), 1)), names, predicted)
+    return {name: float(value[0]) for name, value in found.items()}
+
+
+def areas(positive: np.ndarray, score: np.ndarray) -> tuple[float, float]:
+    """Compute the area under the ROC curve and the average precision of one class."""
+    found = _curve(positive, score, np.ones((len(score), 1)))
+    return float(_curve_auc(*found)[0]), float(_curve_average_precision(*found)[0])
 
 
 def _decisions(
@@ -173,8 +195,8 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return ratio(np.where(known, values, 0).sum(axis=0), known.sum(axis=0))
 
 
-def bin_numbers(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
+def bin_numbers(confidence: np.ndarray) -> np.ndarray:
+    return np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence, side="left")
 
 
 def normalised(scores: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_out_of_fold_rows_come_from_the_network_that_has_not_seen_them():
 
 
 def test_out_of_fold_refuses_a_fold_twice_and_other_test_rows(one_sentence):
-    for frames in ([fold(0), fold(0)], [fold(0), fold(1)[lambda f: f["dx"] != "mel"]], []):
+    for frames in ([fold(0), fold(0)], [fold(0), fold(1)[lambda f: f["dx"] != "mel"]]):
         with pytest.raises(ValueError) as error:
             evaluation.out_of_fold(frames)
         one_sentence(error)

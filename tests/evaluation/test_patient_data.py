@@ -45,7 +45,7 @@ def test_fusion_survives_json_and_computes_by_addition(study):
     """A page without Python adds one row of each table to the intercepts."""
     details = json.loads(json.dumps(study[2]["patient_fusion"]))
     fusion = evaluation.Fusion.from_details(details)
-    assert fusion.to_details() == details
+    assert json.loads(json.dumps(fusion.to_details())) == details
     photograph = np.full(7, 1 / 7)
     tables = details["tables"]
     patient = np.array(details["intercepts"]) + tables["age"]["70"] + tables["sex"]["male"]
