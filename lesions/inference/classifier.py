@@ -70,15 +70,7 @@ class Classifier:
         return self.path.suffix != ".tflite"
 
     def require_keras(self, purpose: str) -> None:
-        """Refuse a TensorFlow Lite file where layers or gradients are needed.
-
-        Args:
-            purpose: What needs them, as the subject of a sentence in the plural, such as
-                "Heat maps".
-
-        Raises:
-            ValueError: If the network is a TensorFlow Lite file.
-        """
+        """Refuse a TensorFlow Lite file for a purpose, such as "Heat maps", by a ValueError."""
         if not self.is_keras:
             raise ValueError(
                 f"{purpose} need the layers of the network, which {self.path} does not hold; "
@@ -210,16 +202,10 @@ class Classifier:
         Yields:
             Batches of (path, image as from `prepare`, ""), or (path, None, what is wrong with it).
         """
-        yield from _ahead(self._read_one, paths, batch_size)
+        for batch in _ahead(self._read_one, paths, batch_size):
+            yield [(path, image, error) for path, image, error, _ in batch]
 
-    def _read_one(self, path) -> tuple[str, np.ndarray | None, str]:
-        try:
-            return str(path), self.prepare(path), ""
-        except ValueError as error:
-            return str(path), None, str(error)
-
-    def _read_with_quality(self, path):
-        """Return what `_read_one` does and the photograph's `familiarity.Quality`."""
+    def _read_one(self, path) -> tuple[str, np.ndarray | None, str, familiarity.Quality | None]:
         try:
             photograph = images.read_image(path)
             quality = familiarity.quality_of(photograph)
@@ -248,7 +234,7 @@ class Classifier:
             `COLUMNS_WITH_PATIENT`: patient is what was used beside the photograph, in words.
         """
         columns = COLUMNS if patients is None else COLUMNS_WITH_PATIENT
-        for batch in _ahead(self._read_with_quality, paths, batch_size):
+        for batch in _ahead(self._read_one, paths, batch_size):
             readable = [one for one in batch if not one[2]]
             answers = iter(())
             if readable:

@@ -11,8 +11,10 @@ that model only.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from lesions.system import files
 
 FILE = "familiarity.npz"
 NEIGHBOURS = 5
+BATCH = 32
 # The maps whose side is a quarter, an eighth and a sixteenth of the picture's.
 REDUCTIONS = (4, 8, 16)
 # Beyond so many standard deviations a channel says no more.
@@ -36,6 +39,7 @@ CLIP = 10.0
 FOCUS_SIDE = 256
 # Share of validation photographs that are called unfamiliar, and that are called blurred.
 ALLOWED = 0.01
+SAMPLE, SEED = 700, 42  # photographs at most that a threshold is set on, and of their choice
 WARNINGS = {
     "tiny": "This picture is tiny: {side} pixels on its shorter side, and the network reads "
     "{size}.",
@@ -51,13 +55,13 @@ class Familiarity:
     """What training photographs look like to one network.
 
     Attributes:
-        model: The network this belongs to, from `identity`.
+        model: The run of the network this belongs to, and a digest of its last layer.
         centre: float32, (features,), the mean of the training features.
         spread: float32, (features,), their standard deviation.
         known: float32, (n, features), training photographs in standard deviations.
         far: Distance to the neighbours above which a photograph is unfamiliar.
         blurred: Sharpness below which it is blurred.
-        measured: How well it works, from `measure`.
+        measured: How well it works, from `fit`.
     """
 
     model: str
@@ -69,10 +73,7 @@ class Familiarity:
     measured: dict = field(default_factory=dict)
 
     def distances(self, features: np.ndarray) -> np.ndarray:
-        """Measure how far features are from the training photographs.
-
-        Args:
-            features: float32, (n, features), from `features_of`.
+        """Measure how far `features_of` photographs are from those of the training.
 
         Returns:
             float, (n,): the mean distance to the five nearest neighbours, in standard deviations
@@ -83,11 +84,7 @@ class Familiarity:
         return found / np.sqrt(len(self.centre))
 
     def save(self, path) -> Path:
-        """Write the file, one or two megabytes.
-
-        Returns:
-            The path.
-        """
+        """Write the file, one or two megabytes, and return its path."""
         path = Path(path)
         facts = {name: getattr(self, name) for name in ("model", "far", "blurred", "measured")}
         with files.replacing(path) as temporary:
@@ -102,11 +99,7 @@ class Familiarity:
 
 
 def load(path) -> Familiarity:
-    """Read the file that `Familiarity.save` wrote.
-
-    Raises:
-        ValueError: If it is missing or is no such file.
-    """
+    """Read what `Familiarity.save` wrote, with a ValueError where that is missing or damaged."""
     try:
         with np.load(path) as file:
             facts = json.loads(str(file["facts"]))
@@ -119,10 +112,7 @@ def load(path) -> Familiarity:
 
 
 def find_for(classifier) -> tuple[Familiarity | None, str]:
-    """Read the file in the folder of a classifier's model, if it belongs to that model.
-
-    Args:
-        classifier: From `inference.Classifier`.
+    """Read the file in the folder of an `inference.Classifier`, if it belongs to that network.
 
     Returns:
         What was fitted and "", or None and a sentence on why photographs cannot be compared.
@@ -156,13 +146,12 @@ def identity(classifier) -> str:
     return f"{classifier.details.get('run', 'without a name')} {digest.hexdigest()[:12]}"
 
 
-def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Compute the mean of every channel of the maps in the middle of the network.
+def features_of(classifier, prepared: np.ndarray) -> np.ndarray:
+    """Compute the mean of every channel of the maps in the middle of a classifier's network.
 
     Args:
         classifier: From `inference.Classifier`.
         prepared: uint8, (n, image_size, image_size, 3), from `Classifier.prepare`.
-        batch_size: Images a step.
 
     Returns:
         float32, (n, features).
@@ -175,8 +164,8 @@ def features_of(classifier, prepared: np.ndarray, batch_size: int = 32) -> np.nd
         model.features_model = keras.Model(model.inputs, pooled)
         model.features_model.compile()
     parts = []
-    for start in range(0, len(prepared), batch_size):
-        part = prepared[start : start + batch_size].astype(np.float32)
+    for start in range(0, len(prepared), BATCH):
+        part = prepared[start : start + BATCH].astype(np.float32)
         patient = classifier.patient_input(len(part))
         inputs = part if patient is None else {"image": part, "patient": patient}
         outputs = model.features_model.predict_on_batch(inputs)
@@ -200,11 +189,8 @@ def middle_layers(model) -> list:
 def sharpness(image: np.ndarray) -> float:
     """Measure fine detail: the log of the Laplacian's variance (Pech-Pacheco et al. 2000).
 
-    Args:
-        image: uint8, (height, width, 3), RGB 0-255, as the camera gave it.
-
-    Returns:
-        A number that is the higher the sharper; only differences mean something.
+    The image is uint8, (height, width, 3), RGB 0-255, as the camera gave it. The number is the
+    higher the sharper; only differences mean something.
     """
     square = images.centre_square(image)
     if len(square) > FOCUS_SIDE:
@@ -232,22 +218,15 @@ def quality_of(image: np.ndarray) -> Quality:
 
 
 def warnings(familiarity: Familiarity | None, classifier, image, prepared) -> list[str]:
-    """List what speaks against believing the answer to one photograph.
+    """List what speaks against believing the answer to one photograph, see `batch_warnings`.
 
-    Args:
-        familiarity: From `find_for`; None where only the size can be judged.
-        classifier: From `inference.Classifier`.
-        image: uint8, (height, width, 3), RGB 0-255, the photograph as it came.
-        prepared: uint8, (image_size, image_size, 3), the same from `Classifier.prepare`.
-
-    Returns:
-        Sentences; none where nothing speaks against it.
+    It is passed as it came, uint8 (height, width, 3), and from `Classifier.prepare`.
     """
     return batch_warnings(familiarity, classifier, [quality_of(image)], prepared[np.newaxis])[0]
 
 
 def batch_warnings(
-    familiarity: Familiarity | None, classifier, qualities: list[Quality], prepared: np.ndarray
+    familiarity: Familiarity | None, classifier, qualities: Sequence[Quality], prepared: np.ndarray
 ) -> list[list[str]]:
     """List what speaks against believing the answers to several photographs.
 
@@ -276,46 +255,38 @@ def batch_warnings(
     return found
 
 
-def fit(classifier, metadata: pd.DataFrame, per_class: int = 60, seed: int = 42) -> Familiarity:
+def fit(classifier, metadata: pd.DataFrame, per_class: int = 60) -> Familiarity:
     """Fit on training photographs and set both thresholds on validation photographs.
 
     Args:
         classifier: From `inference.Classifier`.
         metadata: Rows with image_path, dx and split, from `data.with_split`.
         per_class: Training photographs of a class at most, so that moles are not all there is.
-        seed: Seed of the choice.
 
     Returns:
-        The fitted thing, measured on test photographs.
+        What was fitted, measured on test photographs.
     """
     train = metadata[metadata["split"] == "train"]
-    train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=seed)
+    train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=SEED)
     train = train.groupby("dx").head(per_class)
     features, _ = _read(classifier, train["image_path"])
     centre, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.maximum(spread, 0.05 * np.median(spread) + 1e-6)  # for channels that are dead
     known = _scaled(features, centre, spread)
     fitted = Familiarity(identity(classifier), centre, spread, known, np.inf, -np.inf)
-    validation = _sample(metadata, "validation", seed)
+    validation = _sample(metadata, "validation")
     features, focus = _read(classifier, validation["image_path"])
     far = float(np.quantile(fitted.distances(features), 1 - ALLOWED))
     fitted = replace(fitted, far=far, blurred=float(np.quantile(focus, ALLOWED)))
-    measured = measure(fitted, classifier, _sample(metadata, "test", seed))
-    return replace(fitted, measured=measured)
+    return replace(fitted, measured=_measure(fitted, classifier, _sample(metadata, "test")))
 
 
-def measure(familiarity: Familiarity, classifier, test: pd.DataFrame) -> dict:
-    """Measure on test photographs against everyday pictures, and against themselves out of focus.
+def _measure(familiarity: Familiarity, classifier, test: pd.DataFrame) -> dict:
+    """Measure test photographs against everyday pictures, and against themselves out of focus.
 
-    Args:
-        familiarity: What was fitted.
-        classifier: The network.
-        test: Rows with image_path.
-
-    Returns:
-        The areas under the ROC curve (`unlike_auc`, `blurred_auc`), the shares that get a warning
-        (`unlike_found`, `blurred_found`, `unlike_false`, `blurred_false`) and the numbers of
-        pictures (`test_images`, `other_images`).
+    Returns the areas under the ROC curve (`unlike_auc`, `blurred_auc`), the shares that get a
+    warning (`unlike_found`, `blurred_found`, `unlike_false`, `blurred_false`) and the numbers of
+    pictures (`test_images`, `other_images`).
     """
     features, focus = _read(classifier, test["image_path"])
     own = familiarity.distances(features)
@@ -340,22 +311,17 @@ def everyday_pictures() -> dict[str, np.ndarray]:
     Returns:
         Name to uint8, (height, width, 3), RGB: a cat, a cup, coins, a galaxy, a retina, text.
     """
-    import sklearn.datasets
-
-    folders = [Path(sklearn.datasets.__file__).parent / "images"]
-    try:
-        import skimage
-
-        folders.append(Path(skimage.__file__).parent / "data")
-    except ImportError:
-        pass
+    folders = []
+    for package, folder in {"sklearn": "datasets/images", "skimage": "data"}.items():
+        found = importlib.util.find_spec(package)
+        folders += [Path(found.origin).parent / folder] if found else []
     paths = [p for f in folders for p in sorted(f.glob("*")) if p.suffix in (".jpg", ".png")]
     return {path.stem: images.read_image(path) for path in paths}
 
 
-def _sample(metadata: pd.DataFrame, split: str, seed: int, number: int = 700) -> pd.DataFrame:
+def _sample(metadata: pd.DataFrame, split: str) -> pd.DataFrame:
     rows = metadata[metadata["split"] == split]
-    return rows.sample(min(number, len(rows)), random_state=seed)
+    return rows.sample(min(SAMPLE, len(rows)), random_state=SEED)
 
 
 def _read(classifier, paths) -> tuple[np.ndarray, np.ndarray]:

@@ -24,18 +24,14 @@ class LiteModel:
     compiled = True
 
     def __init__(self, path, threads: int | None = None):
-        """Read the file.
-
-        Args:
-            path: From `export.export`.
-            threads: CPU threads; None for all.
+        """Read a file of `export.export` for so many CPU threads, by default all.
 
         Raises:
             ValueError: If the file is not a TensorFlow Lite network of this project.
         """
         threads = threads or os.cpu_count()
         try:
-            self._interpreter = interpreter()(model_path=str(path), num_threads=threads)
+            self._interpreter = _interpreter()(model_path=str(path), num_threads=threads)
             signature = self._interpreter.get_signature_list()["serving_default"]
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(
@@ -52,35 +48,16 @@ class LiteModel:
         self.classes = int(answers["shape"][-1])
 
     def predict_on_batch(self, inputs) -> np.ndarray:
-        """Predict a batch.
-
-        Args:
-            inputs: float32, (n, size, size, 3), RGB 0-255, or a dict of it as "image" and the
-                features as "patient".
-
-        Returns:
-            float32, (n, 7), rows sum to 1.
-        """
+        """Predict a batch, float32 (n, size, size, 3), or a dict of it and "patient"; (n, 7)."""
         if not isinstance(inputs, dict):
             inputs = {self.inputs[0].name: inputs}
         return next(iter(self._runner(**inputs).values()))
 
 
-def load(path, threads: int | None = None) -> tuple[LiteModel, dict]:
-    """Read a network that `export.export` wrote, and the description beside it.
-
-    Args:
-        path: The `.tflite` file; `<path>.json` lies beside it.
-        threads: CPU threads; None for all.
-
-    Returns:
-        The network and its details, as `models.load` returns them.
-
-    Raises:
-        ValueError: If one of the files is missing or damaged, or they do not belong together.
-    """
+def load(path) -> tuple[LiteModel, dict]:
+    """Read a `.tflite` file and the description beside it, as `models.load` reads an `.h5` file."""
     details = description.read_beside(path)
-    model = LiteModel(path, threads)
+    model = LiteModel(path)
     found = (model.inputs[0].shape[1], len(model.inputs) > 1, model.classes)
     if found != (details["image_size"], details["patient"], len(details["classes"])):
         raise ValueError(
@@ -90,7 +67,7 @@ def load(path, threads: int | None = None) -> tuple[LiteModel, dict]:
     return model, details
 
 
-def interpreter():
+def _interpreter():
     """Find an interpreter: the package that is kept up, else the one inside TensorFlow."""
     try:
         from ai_edge_litert.interpreter import Interpreter

@@ -104,11 +104,13 @@ def _load_initial_weights(model: keras.Model, name: str, weights: str) -> None:
     model.pretrained_layers = copied
 
 
-def _convolution(tensor, filters: int, name: str, strides: int = 1, activation: bool = True):
-    """3x3 convolution, batch normalisation and, where asked for, ReLU."""
+def _convolution(
+    tensor, filters: int, name: str, strides: int = 1, size: int = 3, activation: bool = True
+):
+    """Convolution, batch normalisation and, where asked for, ReLU."""
     tensor = layers.Conv2D(
         filters,
-        3,
+        size,
         strides=strides,
         padding="same",
         use_bias=False,
@@ -147,17 +149,7 @@ def _dense_stack(features, dropout: float):
 def _resnet18(image):
     """ResNet18 of He et al. 2016: basic blocks of two 3x3 convolutions."""
     tensor = _imagenet_scaling(image, "resnet18")
-    tensor = layers.Conv2D(
-        64,
-        7,
-        strides=2,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name="resnet18_stem_conv",
-    )(tensor)
-    tensor = layers.BatchNormalization(momentum=MOMENTUM, name="resnet18_stem_bn")(tensor)
-    tensor = layers.ReLU(name="resnet18_stem_relu")(tensor)
+    tensor = _convolution(tensor, 64, "resnet18_stem", strides=2, size=7)
     tensor = layers.MaxPooling2D(3, strides=2, padding="same", name="resnet18_stem_pool")(tensor)
     for stage, filters in enumerate((64, 128, 256, 512), start=1):
         for block in (1, 2):
@@ -181,28 +173,19 @@ def _basic_block(tensor, filters: int, strides: int, name: str):
     return layers.ReLU(name=f"{name}_out")(tensor)
 
 
-def _densenet(name: str):
+def _subtract_mean(image, name: str):
+    # Keras' weights expect BGR minus a mean; `initial_weights.load` turns the first kernel to RGB.
+    mean = [-123.68, -116.779, -103.939]
+    return layers.Rescaling(1.0, mean, name=f"{name}_rescaling", dtype="float32")(image)
+
+
+def _of_keras(name: str, scaling=None):
+    """Make the builder of a network of Keras' own; EfficientNet scales its input by itself."""
+
     def branch(image):
-        tensor = _imagenet_scaling(image, name)
+        tensor = scaling(image, name) if scaling else image
         constructor = getattr(keras.applications, initial.PRETRAINED[name][0])
         return constructor(include_top=False, weights=None, input_tensor=tensor).output
-
-    return branch
-
-
-def _resnet50(image):
-    # Keras' weights expect BGR minus a mean; `initial_weights.load` turns the first kernel to RGB.
-    tensor = layers.Rescaling(
-        1.0, [-123.68, -116.779, -103.939], name="resnet50_rescaling", dtype="float32"
-    )(image)
-    return keras.applications.ResNet50(include_top=False, weights=None, input_tensor=tensor).output
-
-
-def _efficientnet(name: str):
-    def branch(image):
-        # EfficientNet scales its input by itself: no rescaling in front of it.
-        constructor = getattr(keras.applications, initial.PRETRAINED[name][0])
-        return constructor(include_top=False, weights=None, input_tensor=image).output
 
     return branch
 
@@ -210,11 +193,11 @@ def _efficientnet(name: str):
 BUILDERS = {
     "cnn": _cnn,
     "resnet18": _resnet18,
-    "resnet50": _resnet50,
-    "densenet121": _densenet("densenet121"),
-    "densenet169": _densenet("densenet169"),
-    "efficientnetb0": _efficientnet("efficientnetb0"),
-    "efficientnetb3": _efficientnet("efficientnetb3"),
+    "resnet50": _of_keras("resnet50", _subtract_mean),
+    "densenet121": _of_keras("densenet121", _imagenet_scaling),
+    "densenet169": _of_keras("densenet169", _imagenet_scaling),
+    "efficientnetb0": _of_keras("efficientnetb0"),
+    "efficientnetb3": _of_keras("efficientnetb3"),
 }
 
 
@@ -232,21 +215,13 @@ def last_convolutions(model: keras.Model) -> list[str]:
     It is what the branch's global pooling takes, behind pooling and dropout: for DenseNet the
     concatenation of all channels after its last ReLU, not the 32 channels of its last kernel.
 
-    Args:
-        model: From `build` or `load`.
-
     Returns:
         One layer name a branch.
 
     Raises:
         ValueError: If the model has no such layer.
     """
-    skipped = (
-        layers.MaxPooling2D,
-        layers.AveragePooling2D,
-        layers.Dropout,
-        layers.SpatialDropout2D,
-    )
+    skipped = (layers.MaxPooling2D, layers.SpatialDropout2D)
     names = []
     for layer in model.layers:
         if isinstance(layer, layers.GlobalAveragePooling2D) and layer.name.endswith("_features"):
@@ -260,14 +235,7 @@ def last_convolutions(model: keras.Model) -> list[str]:
 
 
 def gigaflops(model: keras.Model) -> float:
-    """Count the operations of one image: two for every multiplication of a kernel.
-
-    Args:
-        model: A built model.
-
-    Returns:
-        Billions of floating-point operations in convolutions and dense layers.
-    """
+    """Count the operations of one image, in billions: two for every multiplication of a kernel."""
     total = 0
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
@@ -278,12 +246,8 @@ def gigaflops(model: keras.Model) -> float:
     return total / 1e9
 
 
-def summary_table(names=ARCHITECTURES, image_size: int = 224) -> pd.DataFrame:
-    """List the size and cost of architectures.
-
-    Args:
-        names: Architectures to list.
-        image_size: Side of the input in pixels.
+def summary_table(names, image_size: int) -> pd.DataFrame:
+    """List the size and cost of architectures at an image size in pixels.
 
     Returns:
         Indexed by architecture: parameters (millions), megabytes (float32 weights on disk),

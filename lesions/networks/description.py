@@ -21,10 +21,6 @@ def _is_number(value) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _is_size(value) -> bool:
-    return type(value) is int and MINIMUM_SIZE <= value <= MAXIMUM_SIZE
-
-
 def _is_share(value) -> bool:
     return _is_number(value) and 0 <= value <= 1
 
@@ -33,8 +29,12 @@ def _is_text(value) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _is_digest(value) -> bool:
-    return isinstance(value, str) and len(value) == 64
+def _is_flag(value) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_size(value) -> bool:
+    return type(value) is int and MINIMUM_SIZE <= value <= MAXIMUM_SIZE
 
 
 def _is_correction(value) -> bool:
@@ -65,15 +65,15 @@ def _is_fusion(value) -> bool:
 _REQUIRED = {
     "architecture": (_is_text, "a name"),
     "image_size": (_is_size, f"a whole number from {MINIMUM_SIZE} to {MAXIMUM_SIZE}"),
-    "patient": (lambda value: isinstance(value, bool), "true or false"),
+    "patient": (_is_flag, "true or false"),
     "dropout": (_is_share, "a number from 0 to 1"),
     "correction": (_is_correction, "a power, an offset and seven class frequencies of sum 1"),
     "decision_strength": (_is_share, "a number from 0 to 1"),
-    "digest": (_is_digest, "64 hexadecimal digits"),
+    "digest": (lambda value: _is_text(value) and len(value) == 64, "64 hexadecimal digits"),
 }
 # What may be there.
 _OPTIONAL = {
-    "hair_removal": (lambda value: isinstance(value, bool), "true or false"),
+    "hair_removal": (_is_flag, "true or false"),
     "colour_constancy": (
         lambda value: value is None or value in tuple(images.CONSTANCY),
         f"null or one of {', '.join(images.CONSTANCY)}",
@@ -137,10 +137,7 @@ def parse(text: str, path) -> dict:
 
 
 def read_beside(path) -> dict:
-    """Read the description that `export.export` wrote beside a file, and check the file with it.
-
-    Args:
-        path: The `.tflite` or `.onnx` file; `<path>.json` is its description.
+    """Read `<path>.json`, which describes an exported file, and check the file with it.
 
     Returns:
         The details, see `parse`.

@@ -20,14 +20,16 @@ PRETRAINED = {
     "efficientnetb0": ("EfficientNetB0", "efficientnetb0_notop.h5"),
     "efficientnetb3": ("EfficientNetB3", "efficientnetb3_notop.h5"),
 }
-# What Keras raises on damaged bytes, depending on which are hit.
-_DAMAGED = (
+# What Keras, h5py and HDF5 raise on damaged bytes, depending on which are hit.
+DAMAGED = (
     OSError,
+    LookupError,
+    RuntimeError,
     ValueError,
-    KeyError,
     TypeError,
     AttributeError,
-    RuntimeError,
+    MemoryError,
+    OverflowError,
     zipfile.BadZipFile,
 )
 LITE0_FILE = "efficientnet_lite0_imagenet_notop.keras"
@@ -83,7 +85,7 @@ def _donor(branch: str) -> keras.Model:
     if path:
         try:
             return constructor(include_top=False, weights=str(path))
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ValueError(_damaged(path, branch)) from error
     try:
         return constructor(include_top=False, weights="imagenet")
@@ -155,7 +157,7 @@ def _load_from_lite0(model: keras.Model) -> tuple[str, list[str]]:
         raise _NotToBeHad(f"{LITE0_FILE} is not in PRETRAINED_DIR; put it there.")
     try:
         donor = keras.models.load_model(path, compile=False)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(_damaged(path, "efficientnet-lite0")) from error
     names = _efficientnet_layers(model)
     sources = [layer for layer in donor.layers if layer.weights]

@@ -14,6 +14,7 @@ import numpy as np
 
 from lesions import classes
 from lesions.networks import architectures, description
+from lesions.networks.initial_weights import DAMAGED
 from lesions.system import files
 
 DETAILS = "lesions_details"
@@ -29,29 +30,13 @@ NEWER_SETTINGS = {
 }
 # The format of 2017, which takes a tenth less room than the first one and has checksums.
 HDF5 = ("v110", "v110")
-# What h5py and HDF5 raise on damaged bytes, depending on which are hit.
-_DAMAGED = (
-    OSError,
-    KeyError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    MemoryError,
-    OverflowError,
-)
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
-    """Round weights to values that float16 holds, which take half the room in a file.
+    """Round float32 weights to values that float16 holds, which take half the room in a file.
 
-    Args:
-        weights: float32, any shape; other dtypes, and weights beyond float16's 65,504, are
-            returned as they are.
-
-    Returns:
-        The same shape and dtype, each value off by at most 0.05% or, near zero, by 3e-8.
+    Each value is off by at most 0.05% or, near zero, by 3e-8. Other dtypes, and weights beyond
+    float16's 65,504, are returned as they are.
     """
     weights = np.asarray(weights)
     if weights.dtype != np.float32 or np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
@@ -127,14 +112,7 @@ def _compress(target: h5py.File, name: str, item) -> None:
 
 
 def digest(weights: dict[str, list[np.ndarray]]) -> str:
-    """Compute the SHA-256 of a network's weights.
-
-    Args:
-        weights: Name of a layer to its arrays, whatever the precision they are stored in.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """Compute the SHA-256 of weights, layer name to arrays, whatever their stored precision."""
     found = hashlib.sha256()
     for name in sorted(weights):
         for values in weights[name]:
@@ -145,24 +123,14 @@ def digest(weights: dict[str, list[np.ndarray]]) -> str:
 
 
 def read_details(path) -> dict:
-    """Read what is stored with a network, without its weights.
-
-    Args:
-        path: The `.h5` file.
-
-    Returns:
-        The details, see `description.parse`.
-
-    Raises:
-        ValueError: If the file is missing or damaged or is not a network of this project.
-    """
+    """Read what is stored with a network, without its weights; as `load`."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f"There is no model {path}; train one or name another file.")
     try:
         with h5py.File(path, "r") as file:
             stored = file.attrs.get(DETAILS, "{}")
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{path} is not an .h5 file or is damaged; name a model of this project."
         ) from error
@@ -170,17 +138,7 @@ def read_details(path) -> dict:
 
 
 def read_weights(path) -> dict[str, list[np.ndarray]]:
-    """Read the weights of a network.
-
-    Args:
-        path: The `.h5` file.
-
-    Returns:
-        Name of a layer to its arrays, in the layer's own order.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
+    """Read the weights of a network: layer name to arrays, in the layer's own order."""
     try:
         with h5py.File(path, "r") as file:
             groups = file["model_weights"]
@@ -189,7 +147,7 @@ def read_weights(path) -> dict[str, list[np.ndarray]]:
                 for layer in groups
                 if len(groups[layer].attrs.get("weight_names", ()))
             }
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(
             f"The weights in {path} are damaged; copy or download the file again."
         ) from error
@@ -233,12 +191,7 @@ def load(path) -> tuple[keras.Model, dict]:
 
 
 def assign(model: keras.Model, weights: dict[str, list[np.ndarray]], path) -> None:
-    """Set the weights of all layers by their names.
-
-    Args:
-        model: From `architectures.assemble`.
-        weights: From `read_weights`.
-        path: Where they come from, for messages.
+    """Set the weights that `read_weights` read from a path in all layers, by their names.
 
     Raises:
         ValueError: If a layer has no weights there, or weights of other shapes.
