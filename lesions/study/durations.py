@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from pathlib import Path
 
 import pandas as pd
 
@@ -17,21 +16,13 @@ from lesions.training import Config
 GPU_SPEEDUP = 40
 
 
-def estimate(configs, metadata: pd.DataFrame, recorded: Path = REPOSITORY / "models") -> float:
-    """Estimate the seconds that trainings take on this machine.
+def estimate(configs: list[Config], metadata: pd.DataFrame) -> float:
+    """Estimate the seconds that trainings by some configs take on this machine.
 
     The time of a recorded run of the same architecture is scaled by photographs, epochs and
     pixels; where none is recorded, the median over all architectures serves.
-
-    Args:
-        configs: `training.Config` objects.
-        metadata: Table with a column `split`.
-        recorded: Folder of the recorded runs.
-
-    Returns:
-        Seconds.
     """
-    rates = _pixels_a_second(recorded)
+    rates = _pixels_a_second()
     seconds = 0.0
     photographs = (metadata["split"] == "train").sum()
     for config in configs:
@@ -62,10 +53,10 @@ def round_duration(seconds: float) -> str:
     return f"{round(minutes / 60)} hours"
 
 
-def _pixels_a_second(recorded: Path) -> dict[str, float]:
+def _pixels_a_second() -> dict[str, float]:
     """Return, by architecture, the median of the pixels that its recorded runs trained on."""
     rates: dict[str, list[float]] = {}
-    for path in sorted(Path(recorded).glob("*/config.json")):
+    for path in sorted((REPOSITORY / "models").glob("*/config.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
         pixels = run["images"]["train"] * run["epochs_trained"] * run["config"]["image_size"] ** 2
         if pixels and run["seconds"]:

@@ -16,7 +16,7 @@ from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, tab
 from lesions.inference import familiarity
 from lesions.networks import views
 from lesions.study import at_prediction
-from lesions.system.files import replacing
+from lesions.system.files import replacing, write_csv
 from lesions.system.folders import REPOSITORY, named_by
 
 CREDITS = {
@@ -43,11 +43,7 @@ DARK = 40  # grey value, 0 to 255, below which a corner is the tube of the derma
 
 
 def find_set(name: str, folder=None) -> data.Dataset | None:
-    """Find the photographs of an external set.
-
-    Args:
-        name: A key of `external.SETS`, which is the name of the folder, too.
-        folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
+    """Find the photographs of a set of `external.SETS` in a folder, by default `$EXTERNAL_DIR`.
 
     Returns:
         The set; None where no folder is named.
@@ -67,20 +63,8 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
     return data.open_dataset(place, "named by EXTERNAL_DIR")
 
 
-def write_recorded(frame: pd.DataFrame, path) -> Path:
-    """Write what `external.read_recorded` reads, and return the path."""
-    with replacing(path) as temporary:
-        columns = [*COLUMNS, *FACTS]
-        frame[columns].to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
-    return Path(path)
-
-
 def home() -> tuple[pd.DataFrame, dict]:
-    """Read what the recorded best model predicts at home.
-
-    Returns:
-        predictions.csv of its run, the mean of eight views; and metrics.json of its run.
-    """
+    """Read predictions.csv (the mean of eight views) and metrics.json of the best model's run."""
     runs = pd.read_csv(REPOSITORY / "models" / "comparison.csv")
     folder = REPOSITORY / "models" / runs.loc[runs["networks"] == 1, "run"].iloc[0]
     details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -88,14 +72,9 @@ def home() -> tuple[pd.DataFrame, dict]:
 
 
 def photographs(name: str, image_ids) -> list[np.ndarray] | None:
-    """Read photographs of an external set.
+    """Read photographs of a set, uint8 (height, width, 3) RGB each, in order.
 
-    Args:
-        name: A key of `external.SETS`.
-        image_ids: Which, in order.
-
-    Returns:
-        uint8, (height, width, 3), RGB 0-255 each; None where no folder is named.
+    Returns None where no folder is named.
 
     Raises:
         ValueError: As `find_set`, or if a photograph is missing.
@@ -111,21 +90,11 @@ def photographs(name: str, image_ids) -> list[np.ndarray] | None:
 
 
 def dark_corners(image: np.ndarray) -> int:
-    """Count the corners of a photograph that are black: the round tube of a dermatoscope.
-
-    Args:
-        image: uint8, (size, size, 3), RGB 0-255.
-
-    Returns:
-        0 to 4.
-    """
+    """Count the corners of a square photograph that are black: the tube of a dermatoscope."""
     side = len(image) // 20
-    blocks = [image[rows, columns] for rows in _ends(side) for columns in _ends(side)]
+    ends = slice(0, side), slice(-side, None)
+    blocks = [image[rows, columns] for rows in ends for columns in ends]
     return sum(bool(np.median(block) < DARK) for block in blocks)
-
-
-def _ends(side: int) -> tuple[slice, slice]:
-    return slice(0, side), slice(-side, None)
 
 
 def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> pd.DataFrame:
@@ -202,15 +171,7 @@ def sample(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def changed(image: np.ndarray, number: int) -> dict[str, np.ndarray]:
-    """Draw every artefact, alone, on one photograph.
-
-    Args:
-        image: uint8, (height, width, 3), RGB 0-255.
-        number: Seed of the drawing.
-
-    Returns:
-        Name of the change to the changed photograph, in the order of `CHANGES`.
-    """
+    """Draw each of `CHANGES`, alone, on a photograph; the number is the seed of the drawing."""
     return {name: change(image, np.random.default_rng(number)) for name, change in CHANGES.items()}
 
 
@@ -271,8 +232,8 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
     written = []
     for name, dataset in found.items():
         rows = data.read_metadata(dataset)
-        path = external.RECORDED / f"{name}.csv"
-        written.append(write_recorded(measure(classifier, rows, known), path))
+        frame = measure(classifier, rows, known)[[*COLUMNS, *FACTS]]
+        written.append(_write(frame, external.RECORDED / f"{name}.csv"))
         if name == CHANGED_SET:
             changes = measure_changes(classifier, rows)
             written.append(_write(changes, external.RECORDED / "changes.csv"))
@@ -292,6 +253,4 @@ def write_network(classifier) -> Path:
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
-    return path
+    return write_csv(frame, path, digits=5)

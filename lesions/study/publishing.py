@@ -29,11 +29,7 @@ def notebooks() -> list[Path]:
 
 
 def latest_runs(build: Path) -> Path:
-    """Find the folder of the runs that were made last.
-
-    Raises:
-        ValueError: If no run is there.
-    """
+    """Find the folder of the runs that were made last, or raise a ValueError."""
     runs = build / "runs"
     # Notebook 06 writes its table in every study, also in one that trains nothing anew.
     made = {path: path.parent for path in runs.glob("*/comparison.csv")}
@@ -45,9 +41,6 @@ def latest_runs(build: Path) -> Path:
 
 def publish_notebooks(build: Path) -> list[Path]:
     """Copy the notebooks that the last study executed over the recorded ones.
-
-    Returns:
-        The paths written.
 
     Raises:
         ValueError: If a notebook has not been executed.
@@ -69,9 +62,6 @@ def publish_runs(build: Path) -> list[Path]:
 
     The comparison is remade over all recorded runs; the best is the single network with the
     lowest validation log loss.
-
-    Returns:
-        The paths written.
 
     Raises:
         ValueError: If there is no run, it is of the demo set or quick, or the best model is
@@ -105,11 +95,7 @@ def publish_runs(build: Path) -> list[Path]:
 def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     """Remake comparison.csv and the pages' tables from what is recorded in `models/`.
 
-    Args:
-        table: `comparison.compare` over these runs where it is at hand; None to make it.
-
-    Returns:
-        The paths written.
+    The table is `comparison.compare` over these runs where that is at hand.
     """
     models = REPOSITORY / "models"
     if table is None:
@@ -127,20 +113,13 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     return [*written, *readme.update(blocks)]
 
 
-def publish_metrics(metadata: pd.DataFrame | None = None) -> list[Path]:
+def publish_metrics() -> list[Path]:
     """Remake metrics.json of every recorded run from its predictions.
 
-    Args:
-        metadata: The table that the runs were trained with, split; None to find HAM10000.
-
-    Returns:
-        The paths written.
-
     Raises:
-        ValueError: If a run was trained on other rows.
+        ValueError: If HAM10000 is not at hand or a run was trained on other rows.
     """
-    if metadata is None:
-        metadata = data.with_split(data.read_metadata(data.find_photographs()))
+    metadata = data.with_split(data.read_metadata(data.find_photographs()))
     written = []
     for path in sorted((REPOSITORY / "models").glob("*/config.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -159,14 +138,7 @@ def publish_metrics(metadata: pd.DataFrame | None = None) -> list[Path]:
 
 
 def publish_external() -> list[Path]:
-    """Ask the recorded best model for its answers to other clinics' photographs anew.
-
-    Returns:
-        The paths written.
-
-    Raises:
-        ValueError: If HAM10000 or the external sets are not at hand.
-    """
+    """Ask the recorded best model for its answers to other clinics' photographs anew."""
     from lesions import inference
     from lesions.study import other_clinics
 
@@ -209,13 +181,7 @@ def address() -> str:
 
 
 def set_address(new: str) -> list[Path]:
-    """Rewrite the repository's address in every badge and setup cell.
-
-    Args:
-        new: For example "https://github.com/someone/skin-lesions".
-
-    Returns:
-        The files that changed.
+    """Rewrite the repository's address in every badge and setup cell; returns what changed.
 
     Raises:
         ValueError: If it is not the address of a GitHub repository.

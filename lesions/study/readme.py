@@ -38,14 +38,7 @@ STEPS = (
 
 
 def steps_block(table: pd.DataFrame) -> str:
-    """Write the README's table of at most ten rows: the study in steps.
-
-    Args:
-        table: From `comparison.compare` over the recorded runs.
-
-    Returns:
-        Markdown.
-    """
+    """Write the README's table of at most ten rows: the study in steps, from `compare`'s table."""
     lines = [
         "| network | balanced accuracy | macro AUC | melanoma sensitivity at 90% specificity |",
         "| --- | --- | --- | --- |",
@@ -74,14 +67,7 @@ def steps_block(table: pd.DataFrame) -> str:
 
 
 def answer_block(table: pd.DataFrame) -> str:
-    """Write the README's answer: at home, in other clinics, and what leakage would have claimed.
-
-    Args:
-        table: From `comparison.compare` over the recorded runs.
-
-    Returns:
-        Markdown, a paragraph.
-    """
+    """Write the README's answer: at home, in other clinics, and what leakage would have claimed."""
     best = table[table["networks"] == 1].iloc[0]
     own, clean = leakage_scores("oversampled")
     home, details = other_clinics.home()
@@ -104,14 +90,7 @@ def answer_block(table: pd.DataFrame) -> str:
 
 
 def results_block(table: pd.DataFrame) -> str:
-    """Write the table of all networks, lowest validation log loss first.
-
-    Args:
-        table: From `comparison.compare` over the recorded runs.
-
-    Returns:
-        Markdown.
-    """
+    """Write the table of all networks, lowest validation log loss first, from `compare`'s table."""
     lines = [
         "| network | px | epochs | initial weights | classes | balanced accuracy "
         "| of lesions | macro AUC | macro F1 | accuracy, most probable "
@@ -186,10 +165,7 @@ def _interval(value: float, low: float, high: float) -> str:
 
 
 def leakage_scores(protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score the recorded run of a protocol of notebook 07.
-
-    Args:
-        protocol: "oversampled", "image" or "lesion".
+    """Score the recorded run of a protocol of notebook 07: "oversampled", "image" or "lesion".
 
     Returns:
         `evaluation.intervals` of `LEAKAGE_METRICS` on its own test set, and on the common clean
@@ -214,11 +190,7 @@ def leakage_scores(protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def leakage_block() -> str:
-    """Write the table on leakage from the recorded runs of notebook 07.
-
-    Returns:
-        Markdown: what each protocol reports, and what holds on the common clean set.
-    """
+    """Write the table on leakage: what each protocol reports, and what holds on the clean set."""
     names = {
         "oversampled": "oversampled, then split by image",
         "image": "split by image",
@@ -238,11 +210,7 @@ def leakage_block() -> str:
 
 
 def explanations_block() -> str:
-    """Write the figures on heat maps from `models/explanations.csv`.
-
-    Returns:
-        Markdown: a table of the maps' agreement with the lesion, and what the other parts found.
-    """
+    """Write the figures on heat maps from `models/explanations.csv`: a table, and findings."""
     from lesions.explanation import measurements
 
     table = pd.read_csv(measurements.TABLE)
@@ -304,14 +272,7 @@ def pages() -> list[Path]:
 
 
 def update(blocks: dict[str, str]) -> list[Path]:
-    """Put each block between the two markers of its name, on the page that has them.
-
-    Args:
-        blocks: Name to Markdown.
-
-    Returns:
-        The paths of the pages that hold a block.
-    """
+    """Put each block of Markdown between the two markers of its name, on the page that has them."""
     written = []
     for path in pages():
         text = path.read_text(encoding="utf-8")

@@ -59,12 +59,7 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
 
 
 def execute(path: Path, target: Path, progress: Progress) -> None:
-    """Execute one notebook and write it to another place, also when a cell fails.
-
-    Args:
-        path: The notebook; it runs in its own folder.
-        target: Where the executed notebook goes.
-        progress: Told of every cell.
+    """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
 
     Raises:
         ValueError: If a cell fails or the kernel dies.
@@ -154,11 +149,7 @@ def _backend_of(path: Path):
 
 
 def render(path: Path) -> Path:
-    """Render an executed notebook as HTML in the same folder.
-
-    Returns:
-        The path of the HTML page.
-    """
+    """Render an executed notebook as an HTML page in the same folder, and return its path."""
     from nbconvert import HTMLExporter
 
     body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
@@ -174,15 +165,7 @@ def title(path: Path) -> str:
 
 
 def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
-    """Write the page that links the rendered notebooks.
-
-    Args:
-        folder: Where it goes.
-        rendered: HTML pages in this folder and the seconds that each notebook took.
-
-    Returns:
-        The path of index.html.
-    """
+    """Write index.html, which links HTML pages and names the seconds that each notebook took."""
     rows = "\n".join(
         f'<li><a href="{page.name}">{html.escape(title(page))}</a> <small>{seconds:.0f} s</small>'
         for page, seconds in rendered

@@ -10,14 +10,7 @@ import numpy as np
 
 from lesions import classes
 from lesions.data import balance
-from lesions.training.augmentation import AUGMENTATIONS, augment
-
-
-def _check(augmentation: str, rows, labels) -> None:
-    if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"Unknown augmentation {augmentation!r}; use {', '.join(AUGMENTATIONS)}.")
-    if len(rows) != len(labels):
-        raise ValueError(f"There are {len(rows)} rows but {len(labels)} labels; give as many.")
+from lesions.training.augmentation import augment
 
 
 class LesionBatches(keras.utils.PyDataset):
@@ -63,13 +56,9 @@ class LesionBatches(keras.utils.PyDataset):
             mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
             patient: float32, (m, features), for `rows`, or None.
             soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`, or None.
-
-        Raises:
-            ValueError: If a name is unknown or the lengths differ.
         """
         # Two workers keep up with a GPU; on the CPU they use what training leaves over.
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
-        _check(augmentation, rows, labels)
         self.store, self.batch_size, self.seed = store, batch_size, seed
         self.augmentation, self.shuffle = augmentation, shuffle
         self.mixup = mixup

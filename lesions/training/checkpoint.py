@@ -32,14 +32,17 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
     return {variable.path: copy(variable) for variable in model.weights}
 
 
-def variables_of(model: keras.Model, optimizer=None) -> dict[str, keras.Variable]:
-    """Name everything that a training changes.
+def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return an optimizer itself, which float16 wraps to scale the loss.
 
-    Args:
-        model: A network.
-        optimizer: Its optimizer, which float16 wraps to scale the loss; None to leave it out.
-            The scale itself is not named: it belongs to the hardware, and is found anew in a
-            few steps.
+    The scale is no part of a checkpoint: it belongs to the hardware, and is found anew in a few
+    steps.
+    """
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def variables_of(model: keras.Model, optimizer) -> dict[str, keras.Variable]:
+    """Name everything that a training changes, of the optimizer unless it is None.
 
     Returns:
         Weights by their path, the states of random generators by their order, and the
@@ -51,19 +54,14 @@ def variables_of(model: keras.Model, optimizer=None) -> dict[str, keras.Variable
     states = [variable for variable in model.variables if id(variable) not in known]
     named |= {f"random/{number}": state for number, state in enumerate(states)}
     if optimizer is not None:
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
         # The optimizer's own name, in front, may be numbered as well.
-        named |= {OPTIMIZER + own.path.partition("/")[2]: own for own in inner.variables}
+        own = unwrapped(optimizer).variables
+        named |= {OPTIMIZER + one.path.partition("/")[2]: one for one in own}
     return named
 
 
 def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray], path) -> None:
-    """Put stored values into variables, every one and no other.
-
-    Args:
-        variables: From `variables_of`.
-        values: Values by the same names.
-        path: The file that they come from, for messages.
+    """Put the values of a file at `path` into variables of the same names, every one and no other.
 
     Raises:
         ValueError: If a name is missing on either side or a shape differs; names it.

@@ -12,7 +12,7 @@ from lesions import data
 from lesions.data import balance, images, leaky_splits
 from lesions.networks import models
 from lesions.system import hardware
-from lesions.training import batches, losses
+from lesions.training import augmentation, losses
 
 # Settings that earlier versions had, at the value that stands for "not used".
 RETIRED = {"patience": 100, "cutmix": 0.0, "accumulation": 1, "first_layer_rate": 1.0}
@@ -42,9 +42,9 @@ class Config:
         warmup_steps: Steps of linear warm-up.
         class_weighting: See `balance.class_weights`.
         oversampling: Whether small classes are repeated, see `balance.oversample`.
-        loss: See `losses.loss`.
+        loss: A name of `losses.LOSSES`.
         label_smoothing: 0 to 1.
-        augmentation: See `batches.augment`.
+        augmentation: See `augmentation.augment`.
         mixup: Beta parameter of MixUp, 0 for none.
         ema: Momentum of the moving average of weights that is evaluated, 0 for none.
         clip_norm: Largest norm of a gradient, over all weights together.
@@ -137,7 +137,7 @@ def _allowed(name: str, kind) -> _Allowed:
         "weights": ("imagenet", "available", "random"),
         "class_weighting": balance.WEIGHTINGS,
         "loss": losses.LOSSES,
-        "augmentation": batches.AUGMENTATIONS,
+        "augmentation": augmentation.AUGMENTATIONS,
         "precision": hardware.PRECISIONS,
         "colour_constancy": (*images.CONSTANCY, None),
         "protocol": leaky_splits.PROTOCOLS,

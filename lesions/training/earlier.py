@@ -25,8 +25,8 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
 
     Args:
         model: A network from `models.build`; its `initial_weights` is set, too.
-        run: Name of a run of the same architecture and inputs, or "best_model", see
-            `start_from_best`.
+        run: Name of a run of the same architecture and inputs, or "best_model", of which all
+            layers that both share are taken.
         runs_folder: Folder of run folders; `models/best_model.h5` is looked at as well.
 
     Raises:
@@ -34,9 +34,9 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
         ValueError: If the run is of another architecture or has other inputs.
     """
     if run == BEST_MODEL:
-        start_from_best(model)
+        _start_from_best(model)
         return
-    earlier, details = load_run(run, runs_folder)
+    earlier, details = _load_run(run, runs_folder)
     if details["architecture"] != model.name:
         raise ValueError(
             f"The run {run!r} is a {details['architecture']}, from which no {model.name} can "
@@ -52,14 +52,10 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
     model.initial_weights = f"{details['initial_weights']}, then {run}"
 
 
-def start_from_best(model: keras.Model) -> None:
-    """Give a network the layers of `models/best_model.h5` that it shares, but for the last one.
+def _start_from_best(model: keras.Model) -> None:
+    """Set the layers that a network shares with `models/best_model.h5`, but for the last one.
 
     A hybrid takes the layers of one branch. They count as pretrained: head epochs keep them.
-
-    Args:
-        model: A network from `models.build`; its `initial_weights` and `pretrained_layers` are
-            set, too.
 
     Raises:
         ValueError: If the two networks have no layer in common.
@@ -81,12 +77,8 @@ def start_from_best(model: keras.Model) -> None:
     model.initial_weights = f"{BEST_MODEL}.h5 ({details.get('run')})"
 
 
-def load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
-    """Load the network of a run, see `models.load`.
-
-    Raises:
-        StartMissing: If its weights are not here.
-    """
+def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
+    """Load the network of a run, see `models.load`, or raise `StartMissing`."""
     for path in (runs_folder / run / "model.h5", data.REPOSITORY / "models" / "best_model.h5"):
         if path.exists():
             earlier, details = models.load(path)

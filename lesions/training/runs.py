@@ -79,13 +79,9 @@ def _read_json(path: Path) -> dict:
 
 
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
-    """Name a run by what it is, with eight digits of its config and data.
+    """Name a run by what it is, with eight digits of its config and the rows of its table.
 
     What it started from and the photographs' files are no part of the name, see `find_run`.
-
-    Args:
-        config: The config.
-        metadata: Table with a column `split` and, for a fold, `fold`.
     """
     fields = {"patience": 100, **asdict(config)}  # a setting that is gone, but not from names
     for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields
@@ -160,13 +156,9 @@ def _began_from_less(config: Config, record: dict) -> bool:
 
 
 def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> images.ImageStore:
-    """Open the image store that a config trains on, building it where needed.
+    """Open the image store that a config trains on, below the folder `build`, or build it.
 
-    Args:
-        config: What is to be trained.
-        metadata: Table of the photographs, see `data.read_metadata`.
-        build: Folder for everything made here.
-        **options: More for `images.ImageStore`.
+    Further options are those of `images.ImageStore`.
     """
     return images.ImageStore(
         metadata,
@@ -315,6 +307,28 @@ def _record(config: Config, metadata: pd.DataFrame, trainer: Trainer) -> dict:
     }
 
 
+def model_details(run: str, record: dict, frame: pd.DataFrame, metadata: pd.DataFrame) -> dict:
+    """Collect what is stored with the network of a run, see `models.save`.
+
+    Args:
+        run: Name of the run.
+        record: Its config.json.
+        frame: Its predictions.csv, on which all that its answers need is fitted.
+        metadata: The table that it was trained with.
+    """
+    config = record["config"]
+    details = {
+        **evaluation.answers_details(frame, metadata),
+        "initial_weights": record["initial_weights"],
+        "colour_constancy": config["colour_constancy"],
+        "hair_removal": config["hair_removal"],
+        "run": run,
+    }
+    if config["patient"]:  # this network is given age, sex and site itself
+        details.pop("patient_fusion")
+    return details
+
+
 def _write_results(record, config, metadata, store, trainer, work: Path) -> None:
     """Predict with a float32 twin, which is what anyone who loads model.h5 has."""
     twin = models.build(
@@ -333,15 +347,7 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     predictions.write_predictions(frame, work / "predictions.csv")
     frame = predictions.read_predictions(work / "predictions.csv")
     metrics = evaluation.evaluate(frame, evaluation.class_frequencies(metadata))
-    details = {
-        **evaluation.answers_details(frame, metadata),
-        "initial_weights": record["initial_weights"],
-        "colour_constancy": config.colour_constancy,
-        "hair_removal": config.hair_removal,
-        "run": work.name.removesuffix(PARTIAL),
-    }
-    if config.patient:  # this network is given age, sex and site itself
-        details.pop("patient_fusion")
+    details = model_details(work.name.removesuffix(PARTIAL), record, frame, metadata)
     models.save(twin, work / "model.h5", details)
     pd.DataFrame(trainer.history, columns=HISTORY).to_csv(work / "history.csv", index=False)
     (work / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")

@@ -115,11 +115,9 @@ class Trainer:
             self.write_checkpoint()
 
     def start_phase(self, phase: str, epochs: int) -> None:
-        """Choose the layers that learn, and make an optimizer and its schedule for them.
+        """Choose the layers that learn in a phase of so many epochs, and make their optimizer.
 
-        Args:
-            phase: "head", in which pretrained layers are kept as they are, or "all".
-            epochs: Length of the phase.
+        In the phase "head" pretrained layers are kept as they are, in "all" every layer learns.
         """
         self.phase, config = phase, self.config
         pretrained = set(self.model.pretrained_layers)
@@ -138,10 +136,9 @@ class Trainer:
         # Keras puts the average in the weights' place at the end of every `fit`; here each epoch
         # is one `fit`, the training goes on from the weights, and `_averaged` swaps.
         optimizer.finalize_variable_values = lambda variables: None
-        loss = losses.loss(config.loss, config.label_smoothing)
+        loss = losses.LOSSES[config.loss](label_smoothing=config.label_smoothing)
         self.model.compile(optimizer, loss=loss, jit_compile=views.use_jit())
-        optimizer = self.model.optimizer  # float16 wraps it to scale the loss
-        optimizer.build(self.model.trainable_variables)
+        self.model.optimizer.build(self.model.trainable_variables)
 
     def _schedule(self, epochs: int) -> keras.optimizers.schedules.CosineDecay:
         steps = epochs * len(self.train_batches)
@@ -154,11 +151,7 @@ class Trainer:
         )
 
     def train_epoch(self, epoch: int, epochs: int) -> None:
-        """Train one epoch, validate, and keep the weights if they are the best so far.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            epochs: How many there are, to print the time that is left.
+        """Train epoch number `epoch` (from 0) of `epochs`, and keep the weights if they are best.
 
         Raises:
             ValueError: If the loss or a probability is no longer a number.
@@ -175,7 +168,7 @@ class Trainer:
             "epoch": epoch + 1,
             "phase": self.phase,
             "loss": loss,
-            "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer().learning_rate)),
+            "learning_rate": float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
             "images_per_second": images / seconds,
         }
         with self._averaged():
@@ -209,17 +202,16 @@ class Trainer:
             epoch = len(self.history) + 1
             raise self._diverged(f"The probabilities became not a number in epoch {epoch}")
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        names = np.arange(len(classes.CODES))
+        labels, named = found.labels, probabilities.argmax(axis=1)
         return {
-            "val_loss": log_loss(found.labels, probabilities, labels=names),
-            "val_balanced_accuracy": balanced_accuracy_score(
-                found.labels, probabilities.argmax(axis=1)
-            ),
-            "val_accuracy": accuracy_score(found.labels, probabilities.argmax(axis=1)),
+            "val_loss": log_loss(labels, probabilities, labels=np.arange(len(classes.CODES))),
+            "val_balanced_accuracy": balanced_accuracy_score(labels, named),
+            "val_accuracy": accuracy_score(labels, named),
         }
 
+    @property
     def _optimizer(self):
-        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return checkpoint.unwrapped(self.model.optimizer)
 
     @contextlib.contextmanager
     def _averaged(self):
@@ -229,7 +221,7 @@ class Trainer:
             return
         variables = self.model.trainable_variables
         kept = [checkpoint.copy(variable) for variable in variables]
-        averages = self._optimizer()._model_variables_moving_average
+        averages = self._optimizer._model_variables_moving_average
         for variable, average in zip(variables, averages, strict=True):
             variable.assign(checkpoint.copy(average))
         yield
@@ -292,7 +284,7 @@ class Trainer:
         variables = checkpoint.variables_of(self.model, self.model.optimizer if same else None)
         checkpoint.restore(variables, arrays, self.work / CHECKPOINT)
         if same:  # on another number of devices, an epoch has another number of steps
-            self._optimizer().iterations.assign(epochs_done * len(self.train_batches))
+            self._optimizer.iterations.assign(epochs_done * len(self.train_batches))
 
 
 def _environment() -> dict:

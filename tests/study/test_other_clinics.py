@@ -18,6 +18,7 @@ from lesions.evaluation import external
 from lesions.inference import familiarity
 from lesions.networks import views
 from lesions.study import at_prediction, elsewhere, other_clinics
+from lesions.system import files
 from lesions.system.folders import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "10_other_clinics.ipynb"
@@ -85,7 +86,7 @@ def test_measuring_a_set_records_its_predictions_and_its_copies(measured, tmp_pa
     # They are in the set that copies are looked for in.
     assert (frame["home_correlation"] > 0.97).all()
     monkeypatch.setattr(external, "RECORDED", tmp_path)
-    other_clinics.write_recorded(frame, tmp_path / "ph2.csv")
+    files.write_csv(frame, tmp_path / "ph2.csv", digits=5)
     read = external.read_recorded("ph2")
     assert read["image_id"].tolist() == rows["image_id"].tolist()
     assert np.allclose(read[list(CODES)], frame[list(CODES)], atol=1e-4)

@@ -159,17 +159,6 @@ def same_inputs(first, second):
     return np.array_equal(first[0]["image"], second[0]["image"]) and same(first[1:], second[1:])
 
 
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [({"augmentation": "heavy"}, "heavy"), ({"labels": LABELS[:5]}, "5 labels")],
-)
-def test_bad_options(store, options, word, one_sentence):
-    labels = options.pop("labels", LABELS)
-    with pytest.raises(ValueError) as error:
-        batches.LesionBatches(store, np.arange(40), labels, **options)
-    one_sentence(error, word)
-
-
 # Resampling and weights
 
 

@@ -11,7 +11,7 @@ from lesions import training
 from lesions.data import balance
 from lesions.networks import models
 from lesions.study import recipes
-from lesions.training import batches, losses
+from lesions.training import augmentation, losses
 
 FAULTS = {
     "architecture": ["vgg16", None],
@@ -60,7 +60,7 @@ def test_what_is_allowed(config):
         "architecture": models.ARCHITECTURES,
         "class_weighting": balance.WEIGHTINGS,
         "loss": losses.LOSSES,
-        "augmentation": batches.AUGMENTATIONS,
+        "augmentation": augmentation.AUGMENTATIONS,
         "colour_constancy": (None, "grey_world", "shades_of_grey"),
         "fold": (None, 0, 4),
         "tag": ("", "balance-all", "v1.2_x"),
