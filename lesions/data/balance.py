@@ -8,9 +8,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from lesions import classes
 
 WEIGHTINGS = ("none", "balanced", "square_root", "effective")
+BETA = 0.999  # of the effective number of samples
 
 
-def class_weights(labels: np.ndarray, method: str = "balanced", beta: float = 0.999) -> np.ndarray:
+def class_weights(labels: np.ndarray, method: str) -> np.ndarray:
     """Compute a loss weight for each class.
 
     Args:
@@ -18,7 +19,6 @@ def class_weights(labels: np.ndarray, method: str = "balanced", beta: float = 0.
         method: "none" (ones), "balanced" (inverse frequency, scikit-learn), "square_root"
             (its square root) or "effective" (inverse effective number of samples, Cui et al.
             2019).
-        beta: The effective number's parameter, below 1.
 
     Returns:
         float32, (7,), scaled so that the mean weight of a training image is 1.
@@ -37,7 +37,7 @@ def class_weights(labels: np.ndarray, method: str = "balanced", beta: float = 0.
             "use more images."
         )
     if method == "effective":
-        weights = (1 - beta) / (1 - beta**counts)
+        weights = (1 - BETA) / (1 - BETA**counts)
     else:
         weights = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
         weights = np.sqrt(weights) if method == "square_root" else weights
@@ -46,10 +46,6 @@ def class_weights(labels: np.ndarray, method: str = "balanced", beta: float = 0.
 
 def oversample(labels: np.ndarray, seed: int = 42) -> np.ndarray:
     """Repeat rows of small classes until all classes are equal, by imbalanced-learn.
-
-    Args:
-        labels: int, (n,), labels of training rows.
-        seed: Seed of the draw.
 
     Returns:
         int64, positions in `labels`, every class as often as the largest one.

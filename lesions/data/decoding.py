@@ -85,18 +85,7 @@ def read_image(path) -> np.ndarray:
 
 
 def decode_image(data: bytes, name="the image") -> np.ndarray:
-    """Decode the bytes of one photograph; see `read_image`.
-
-    Args:
-        data: Contents of a .jpg or .png file.
-        name: How an error message calls it.
-
-    Returns:
-        uint8, (height, width, 3), RGB 0-255.
-
-    Raises:
-        ValueError: As `read_image`.
-    """
+    """Decode the bytes of one photograph, which errors call `name`; see `read_image`."""
     if not data:
         raise ValueError(f"{name} is empty (0 bytes); download it again.")
     _check_bytes(len(data), name)

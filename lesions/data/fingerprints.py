@@ -14,12 +14,6 @@ def data_fingerprint(metadata: pd.DataFrame) -> str:
     """Name a set of rows by 16 hex digits of image id, lesion, diagnosis and split.
 
     The same rows give the same digits on every machine and at every resolution.
-
-    Args:
-        metadata: Table with image_id, lesion_id, dx and split.
-
-    Returns:
-        16 hex digits.
     """
     columns = ["image_id", "lesion_id", "dx", "split"]
     # By all columns, because the leakage experiment repeats image ids.
@@ -33,12 +27,6 @@ def photographs_digest(metadata: pd.DataFrame) -> str:
     Every file's size counts, and the content of a fixed sample, so that thumbnails, another
     resolution or other pictures of the same names get other digits. Where the files lie and
     when they were copied does not count.
-
-    Args:
-        metadata: Table with image_id and image_path; an image may occur in several rows.
-
-    Returns:
-        16 hex digits.
 
     Raises:
         ValueError: If a photograph cannot be read; names the file.

@@ -66,11 +66,7 @@ def _decode_leniently(data: bytes) -> np.ndarray:
 
 
 def markers_until_end(data: bytes, limit: int) -> tuple[int, int]:
-    """Count a JPEG's scans without decoding it.
-
-    Args:
-        data: The file's content.
-        limit: Where counting stops.
+    """Count a JPEG's scans, up to a limit, without decoding it.
 
     Returns:
         The number of scans, and the position of the end marker, -1 where none was reached.
@@ -91,15 +87,7 @@ def markers_until_end(data: bytes, limit: int) -> tuple[int, int]:
 
 
 def check_scans(data: bytes, pixels: int) -> None:
-    """Check that a JPEG's scans can be decoded in about a second.
-
-    Args:
-        data: The file's content.
-        pixels: Width times height.
-
-    Raises:
-        ValueError: If it has so many scans that it would take far longer.
-    """
+    """Raise ValueError if a JPEG of so many pixels has more scans than decode in about a second."""
     limit = max(1, MAXIMUM_SCANNED_PIXELS // max(1, pixels))
     # Counting bytes is quicker and never counts too few.
     if data.count(b"\xff\xda") > limit and markers_until_end(data, limit)[0] > limit:

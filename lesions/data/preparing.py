@@ -9,14 +9,7 @@ from lesions.data.decoding import read_image
 
 
 def centre_square(image: np.ndarray) -> np.ndarray:
-    """Cut the largest centred square out of an image.
-
-    Args:
-        image: (height, width) or (height, width, channels).
-
-    Returns:
-        A view, (side, side) or (side, side, channels).
-    """
+    """Cut the largest centred square out of an image (height, width, ...); returns a view."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -113,17 +106,10 @@ def prepare(image, size: int, hair_removal: bool = False, colour_constancy: str 
 
 
 def read_mask(path, size: int) -> np.ndarray:
-    """Read a lesion mask in the frame of `prepare`.
-
-    Args:
-        path: A `_segmentation.png` file.
-        size: Side of the square in pixels.
+    """Read a lesion mask, a `_segmentation.png` file, in the frame of `prepare`.
 
     Returns:
         bool, (size, size), True on the lesion.
-
-    Raises:
-        ValueError: As `read_image`.
     """
     mask = (centre_square(read_image(path)).max(axis=2) > 0).astype(np.uint8) * 255
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA) >= 128

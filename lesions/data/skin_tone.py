@@ -15,14 +15,14 @@ TONES = {
     "brown": -30.0,
     "dark": -90.0,
 }
-# Without a mask, the lesion is taken to lie within this share of the half side.
+# The lesion is taken to lie within this share of the half side.
 LESION_RADIUS = 0.8
 # Darker than this is the frame of the dermatoscope; brighter is its reflection.
 SKIN_LIGHTNESS = (20.0, 98.0)
 LEAST_SKIN = 0.02
 
 
-def typology_angle(image: np.ndarray, lesion: np.ndarray | None = None) -> float:
+def typology_angle(image: np.ndarray) -> float:
     """Measure the individual typology angle of the skin around a lesion.
 
     The angle is arctan((L* - 50) / b*), in degrees, of the median skin pixel in CIELAB. Light
@@ -30,23 +30,17 @@ def typology_angle(image: np.ndarray, lesion: np.ndarray | None = None) -> float
     little; groups of photographs of one source can be compared.
 
     Args:
-        image: uint8, (size, size, 3), RGB 0-255.
-        lesion: bool, (size, size), True on the lesion; None to leave the middle out.
+        image: uint8, (size, size, 3), RGB 0-255, with the lesion in the middle.
 
     Returns:
         Degrees, -90 to 90; NaN where less than 2% of the picture is skin.
     """
     size = image.shape[0]
-    if lesion is None:
-        across = (np.arange(size) + 0.5) / size * 2 - 1
-        lesion = np.hypot(across, across[:, None]) < LESION_RADIUS
-    else:
-        # The border of a lesion is lesion, too.
-        kernel = np.ones((size // 16 + 1,) * 2, np.uint8)
-        lesion = cv2.dilate(lesion.astype(np.uint8), kernel) > 0
+    across = (np.arange(size) + 0.5) / size * 2 - 1
+    outside = np.hypot(across, across[:, None]) >= LESION_RADIUS
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     low, high = SKIN_LIGHTNESS
-    skin = ~lesion & (lab[..., 0] > low) & (lab[..., 0] < high)
+    skin = outside & (lab[..., 0] > low) & (lab[..., 0] < high)
     if skin.mean() < LEAST_SKIN:
         return float("nan")
     lightness, _, yellow = np.median(lab[skin], axis=0)
@@ -55,12 +49,5 @@ def typology_angle(image: np.ndarray, lesion: np.ndarray | None = None) -> float
 
 
 def tone(angle: float) -> str:
-    """Name the group of skin tones of an angle.
-
-    Args:
-        angle: Degrees, from `typology_angle`.
-
-    Returns:
-        A name of `TONES`, or "unknown" for NaN.
-    """
+    """Return the name in `TONES` of an angle in degrees, or "unknown" for NaN."""
     return next((name for name, lowest in TONES.items() if angle >= lowest), "unknown")
