@@ -5,25 +5,7 @@ cost. Code that knows another program's format belongs here; what uses such a fi
 photographs is `lesions.inference`.
 """
 
-from lesions.export.comparison import compare, latency
-from lesions.export.formats import (
-    FORMATS,
-    INPUTS,
-    OUTPUTS,
-    PRECISIONS,
-    TOLERANCES,
-    export,
-    open_model,
-)
+from lesions.export.comparison import compare
+from lesions.export.formats import FORMATS, PRECISIONS, export, open_model
 
-__all__ = [
-    "FORMATS",
-    "INPUTS",
-    "OUTPUTS",
-    "PRECISIONS",
-    "TOLERANCES",
-    "compare",
-    "export",
-    "latency",
-    "open_model",
-]
+__all__ = ["FORMATS", "PRECISIONS", "compare", "export", "open_model"]

@@ -15,21 +15,12 @@ SMALL = 1024
 
 
 class OnnxModel:
-    """An `.onnx` file that `views.predict` takes for a Keras model.
-
-    Attributes:
-        inputs: What it takes, each with `name` and `shape`, as of a Keras model.
-        compiled: True; there is nothing to compile.
-    """
+    """An `.onnx` file that `views.predict` takes for a Keras model; see `lite.LiteModel`."""
 
     compiled = True
 
     def __init__(self, path, threads: int | None = None):
-        """Read the file.
-
-        Args:
-            path: From `export.export`.
-            threads: CPU threads; None for all.
+        """Read a file of `export.export` for so many CPU threads, by default all.
 
         Raises:
             ImportError: If onnxruntime is not installed.
@@ -49,15 +40,7 @@ class OnnxModel:
         self.inputs = self._session.get_inputs()
 
     def predict_on_batch(self, inputs) -> np.ndarray:
-        """Predict a batch.
-
-        Args:
-            inputs: float32, (n, size, size, 3), RGB 0-255, or a dict of it as "image" and the
-                features as "patient".
-
-        Returns:
-            float32, (n, 7), rows sum to 1.
-        """
+        """Predict a batch, float32 (n, size, size, 3), or a dict of it and "patient"; (n, 7)."""
         if not isinstance(inputs, dict):
             inputs = {self.inputs[0].name: inputs}
         return self._session.run(["probabilities"], inputs)[0]
@@ -94,14 +77,10 @@ def with_activation_maps(model: keras.Model) -> keras.Model:
 
 
 def write(model: keras.Model, path: Path, precision: str) -> None:
-    """Write an `.onnx` file.
+    """Write an `.onnx` file of a model from `with_activation_maps`.
 
-    Args:
-        model: From `with_activation_maps`.
-        path: Where the file goes.
-        precision: "float32", or how the weights are stored: "float16" or "int8" (with a scale
-            for each output channel). Everything is computed in float32; a runtime expands the
-            weights once, when it reads the file.
+    The precision says how the weights are stored. Everything is computed in float32; a runtime
+    expands the weights once, when it reads the file.
 
     Raises:
         ValueError: If a package is missing.
@@ -126,12 +105,9 @@ def write(model: keras.Model, path: Path, precision: str) -> None:
 def _rename(graph, old: str, new: str) -> None:
     for node in graph.node:
         for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name == old:
-                    names[place] = new
+            names[:] = [new if name == old else name for name in names]
     for tensor in graph.output:
-        if tensor.name == old:
-            tensor.name = new
+        tensor.name = new if tensor.name == old else tensor.name
 
 
 def _shrink(graph, precision: str) -> None:
@@ -146,17 +122,15 @@ def _shrink(graph, precision: str) -> None:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < SMALL or readers[tensor.name] not in axes:
             continue
-        name = tensor.name
+        name, cast, stored = tensor.name, tensor.name, values.astype(np.float16)
         graph.initializer.remove(tensor)
-        if precision == "float16":
-            stored, scale = values.astype(np.float16), None
-        else:
+        if precision == "int8":
             stored, scale = _eight_bits(values, axes[readers[name]])
-        graph.initializer.append(numpy_helper.from_array(stored, f"{name}/stored"))
-        cast = name if scale is None else f"{name}/cast"
-        expanding.append(helper.make_node("Cast", [f"{name}/stored"], [cast], to=TensorProto.FLOAT))
-        if scale is not None:
+            cast = f"{name}/cast"
             graph.initializer.append(numpy_helper.from_array(scale, f"{name}/scale"))
+        graph.initializer.append(numpy_helper.from_array(stored, f"{name}/stored"))
+        expanding.append(helper.make_node("Cast", [f"{name}/stored"], [cast], to=TensorProto.FLOAT))
+        if precision == "int8":
             expanding.append(helper.make_node("Mul", [cast, f"{name}/scale"], [name]))
     for place, node in enumerate(expanding):
         graph.node.insert(place, node)
