@@ -1,7 +1,5 @@
 """The one table of the seven HAM10000 classes: order, names, malignancy, colours."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -6,5 +6,3 @@ another. Computation, drawing and file formats belong in the rooms; nothing impo
 """
 
 from lesions.cli.command_line import main
-
-__all__ = ["main"]

@@ -1,7 +1,5 @@
 """The table that `predict` writes: safe cells, and rows that outlive a stopped command."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import hashlib

@@ -1,7 +1,5 @@
 """Arguments that several commands take, and what they print in the same words."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import sys

@@ -1,7 +1,5 @@
 """Choose the command, run it, and turn what goes wrong into one sentence and an exit code."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import os

@@ -1,7 +1,5 @@
 """python -m lesions explain: heat maps of photographs, or a measurement of the maps."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """python -m lesions export: a network in the format of another program."""
 
-from __future__ import annotations
-
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras
 from lesions.cli.outputs import model_files, refuse_overwriting

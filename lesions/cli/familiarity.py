@@ -1,7 +1,5 @@
 """python -m lesions familiarity: what photographs like those of the training look like."""
 
-from __future__ import annotations
-
 import argparse
 
 from lesions import classes

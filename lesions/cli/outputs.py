@@ -1,7 +1,5 @@
 """Refuse to write over what a command reads, before it does any work."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import unicodedata

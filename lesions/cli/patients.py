@@ -1,7 +1,5 @@
 """Age, sex and site on the command line: of one photograph, or of many by a table."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """python -m lesions predict: photographs to a table of answers."""
 
-from __future__ import annotations
-
 import sys
 
 from lesions import classes

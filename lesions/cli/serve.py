@@ -1,7 +1,5 @@
 """python -m lesions serve: answers over the network."""
 
-from __future__ import annotations
-
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras, positive
 

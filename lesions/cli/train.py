@@ -1,7 +1,5 @@
 """python -m lesions train: one network by its recipe."""
 
-from __future__ import annotations
-
 import sys
 import textwrap
 from pathlib import Path

@@ -9,8 +9,6 @@ Every function takes a photograph, uint8 (height, width, 3) RGB 0-255, of any si
 Generator, and returns a new array of the same shape and type. The input stays as it is.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Class weights and oversampling of training rows."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 

@@ -1,7 +1,5 @@
 """Read tables of text, whatever separates their columns, and check their cells."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Decode one picture of any common kind into RGB, or say what is wrong with it."""
 
-from __future__ import annotations
-
 import io
 import os
 import stat

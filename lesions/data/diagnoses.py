@@ -1,7 +1,5 @@
 """What other collections call the seven diagnoses of HAM10000."""
 
-from __future__ import annotations
-
 from lesions import classes
 
 # Names of the ISIC Archive, old and hierarchical, in lower case. What is not here has no class:

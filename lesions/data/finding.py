@@ -1,7 +1,5 @@
 """Find HAM10000 and its look-alikes, and say what was chosen and why."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

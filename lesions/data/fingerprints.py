@@ -1,7 +1,5 @@
 """Name a set of rows, and the photographs behind it, by a few hex digits."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 

@@ -12,20 +12,3 @@ from lesions.data.preparing import (
     shades_of_grey,
 )
 from lesions.data.store import CHUNK, ImageStore
-
-__all__ = [
-    "CHUNK",
-    "CONSTANCY",
-    "ImageStore",
-    "MAXIMUM_PIXELS",
-    "MINIMUM_SIDE",
-    "centre_square",
-    "decode_image",
-    "grey_world",
-    "prepare",
-    "read_image",
-    "read_mask",
-    "remove_hair",
-    "resize",
-    "shades_of_grey",
-]

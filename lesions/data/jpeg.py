@@ -1,7 +1,5 @@
 """Decode JPEG files strictly: what is damaged is an error, never a grey or shifted area."""
 
-from __future__ import annotations
-
 import re
 import warnings
 

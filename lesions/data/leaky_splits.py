@@ -1,7 +1,5 @@
 """Three ways to split the same photographs, to measure what a leak is worth."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from lesions.data import balance, splits

@@ -1,7 +1,5 @@
 """Look for photographs of one set that stand in another, turned, flipped or saved anew."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pandas as pd

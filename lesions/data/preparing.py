@@ -1,7 +1,5 @@
 """Bring photographs and masks to the square that the networks take."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

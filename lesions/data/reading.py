@@ -1,7 +1,5 @@
 """Read the table of a dataset and find the photograph of every row."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How light the skin around a lesion is, by its individual typology angle."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

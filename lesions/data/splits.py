@@ -1,7 +1,5 @@
 """Split photographs so that nobody's lesion is on two sides."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Decode every photograph once into a memory-mapped store of small squares."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Read the tables of HAM10000, of ISIC's challenges and of the ISIC Archive into one form."""
 
-from __future__ import annotations
-
 import difflib
 from collections import Counter
 from pathlib import Path

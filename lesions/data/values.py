@@ -1,7 +1,5 @@
 """Cells of a table as people write them, brought to one form or refused."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -1,7 +1,5 @@
 """Look through folders for files, without falling into what is none of the user's doing."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import stat

@@ -28,36 +28,3 @@ from lesions.evaluation.scores import confusion, metrics, per_class, reliability
 from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slices
 from lesions.evaluation.summary import evaluate
 from lesions.evaluation.weighted import CODES, HEADLINES, MALIGNANT
-
-__all__ = [
-    "AGE_BANDS",
-    "CODES",
-    "HEADLINES",
-    "MALIGNANT",
-    "SLICES",
-    "Correction",
-    "Fusion",
-    "answer",
-    "answer_among",
-    "answers_details",
-    "arrays",
-    "class_frequencies",
-    "confusion",
-    "decide",
-    "ensemble",
-    "evaluate",
-    "external_report",
-    "fit_ensemble",
-    "intervals",
-    "labels_and_probabilities",
-    "mean_intervals",
-    "metrics",
-    "out_of_fold",
-    "paired_difference",
-    "per_class",
-    "read_predictions",
-    "reliability",
-    "rows_of",
-    "slices",
-    "write_predictions",
-]

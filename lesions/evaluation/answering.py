@@ -1,7 +1,5 @@
 """From a network's predictions to what a user is told: corrected probabilities and a class."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from lesions.evaluation import decisions, patient_data

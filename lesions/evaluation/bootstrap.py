@@ -1,7 +1,5 @@
 """95% intervals and paired differences, by resampling lesions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Run folders side by side, every number computed anew from their predictions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field

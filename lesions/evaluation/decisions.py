@@ -1,7 +1,5 @@
 """The decision rule: from probabilities at the class frequencies to the class that is named."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.metrics import recall_score
 

@@ -1,7 +1,5 @@
 """Several networks that answer together: ensembles, and the networks of five folds."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize

@@ -1,7 +1,5 @@
 """Photographs of other clinics: sets that lack classes, beside the same network at home."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """predictions.csv: one row a photograph, as the network predicts it, before any correction."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ Labels are positions in `classes.CODES`; probabilities are float (n, 7) in that 
 summing to 1. Nothing here needs a model, an image or a GPU.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from sklearn import metrics as sklearn_metrics

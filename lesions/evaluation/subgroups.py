@@ -1,7 +1,5 @@
 """Groups of patients or photographs, evaluated apart."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """What metrics.json holds: one run's figures on validation and test."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -4,8 +4,6 @@ Agrees with scikit-learn's `sample_weight`, tied scores included, at a small par
 scores are sorted once for all weightings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

@@ -13,12 +13,3 @@ trained networks and photographs; it trains nothing, serves nothing and knows no
 from lesions.explanation.explainer import Explainer, require_tensorflow
 from lesions.explanation.methods import METHODS
 from lesions.explanation.pictures import overlay, save_example, three_panels
-
-__all__ = [
-    "METHODS",
-    "Explainer",
-    "overlay",
-    "require_tensorflow",
-    "save_example",
-    "three_panels",
-]

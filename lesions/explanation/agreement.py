@@ -4,8 +4,6 @@ Lesions stand in the middle of the photograph, so any map that is warm in the mi
 A score means something only next to those of `controls`, which know nothing about lesions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

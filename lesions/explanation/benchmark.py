@@ -1,7 +1,5 @@
 """The benchmark of explanations: every measurement of the maps, gathered in one table."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

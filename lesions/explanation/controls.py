@@ -3,8 +3,6 @@
 A heat map's score means something only next to theirs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import cv2

@@ -3,8 +3,6 @@
 Gradients need TensorFlow, which is imported inside the functions that need it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

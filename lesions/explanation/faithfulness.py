@@ -4,8 +4,6 @@ Every function takes `predict`, from uint8 images (n, size, size, 3) to float (n
 of the class that is explained, so that one image or any network behind it makes no difference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import cv2

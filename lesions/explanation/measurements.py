@@ -1,7 +1,5 @@
 """The table of the explanations' benchmark: what a row is, how it is written, read and quoted."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

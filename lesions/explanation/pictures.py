@@ -1,7 +1,5 @@
 """Pictures of heat maps: laid over the photograph, and in three panels with title and credit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

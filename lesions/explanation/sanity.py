@@ -1,7 +1,5 @@
 """Whether heat maps depend on what the network learned, and how steady they are."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import keras

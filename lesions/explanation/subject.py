@@ -1,7 +1,5 @@
 """The network whose explanations are measured, and its photographs in batches."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass

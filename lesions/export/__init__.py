@@ -7,5 +7,3 @@ photographs is `lesions.inference`.
 
 from lesions.export.comparison import compare
 from lesions.export.formats import FORMATS, PRECISIONS, export, open_model
-
-__all__ = ["FORMATS", "PRECISIONS", "compare", "export", "open_model"]

@@ -1,7 +1,5 @@
 """What exported files cost: size, time on one thread, and accuracy beside the original network."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Bring a trained network to other programs: TensorFlow Lite, SavedModel, ONNX."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """ONNX files: named outputs, class activation maps, and weights in 16 or 8 bits."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

@@ -12,5 +12,3 @@ from lesions.inference.classifier import (
     Classifier,
     find_images,
 )
-
-__all__ = ["BEST_MODEL", "COLUMNS", "COLUMNS_WITH_PATIENT", "Classifier", "find_images"]

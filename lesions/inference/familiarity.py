@@ -8,8 +8,6 @@ coffee cup for one of them. What is fitted lies in a small file in the model's f
 that model only.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json

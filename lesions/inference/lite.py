@@ -1,7 +1,5 @@
 """TensorFlow Lite files as networks, the form for phones, used as a Keras model is used."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from pathlib import Path

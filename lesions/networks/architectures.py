@@ -1,7 +1,5 @@
 """A registry of architectures, each one flat Keras graph with its preprocessing inside."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pandas as pd

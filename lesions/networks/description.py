@@ -1,7 +1,5 @@
 """What a model file says about itself: one checked reader for `.h5`, `.tflite` and `.onnx`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

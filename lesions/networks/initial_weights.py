@@ -1,7 +1,5 @@
 """ImageNet weights: from Keras' download or from `$PRETRAINED_DIR`, never silently random."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The `.h5` files of trained networks, which every Keras from 3.10 on reads."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -10,17 +10,3 @@ from lesions.networks.architectures import (
     summary_table,
 )
 from lesions.networks.model_file import DETAILS, load, rounded, save
-
-__all__ = [
-    "ARCHITECTURES",
-    "BRANCHES",
-    "DETAILS",
-    "MINIMUM_SIZE",
-    "build",
-    "gigaflops",
-    "last_convolutions",
-    "load",
-    "rounded",
-    "save",
-    "summary_table",
-]

@@ -1,7 +1,5 @@
 """Predict images, one view each or the mean over their eight flips and quarter turns."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 

@@ -6,5 +6,3 @@ and figures do not: they come before this room. Only the app, the commands and n
 """
 
 from lesions.serving.assessment import Assessment, Assessor, table
-
-__all__ = ["Assessment", "Assessor", "table"]

@@ -1,7 +1,5 @@
 """From an uploaded picture to its assessment: what the app and the service share."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ uvicorn's own `limit_concurrency` counts every connection, so clients that send 
 would fill it and lock everybody out; here only pictures that have arrived whole count as waiting.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from fastapi.responses import JSONResponse

@@ -1,7 +1,5 @@
 """One page about one picture, to keep or to print."""
 
-from __future__ import annotations
-
 import io
 import textwrap
 

@@ -4,8 +4,6 @@ One thread asks the network, one picture after the other, because a second one w
 same cores; a few others decode what waits. Pictures are held in memory only.
 """
 
-from __future__ import annotations
-
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager

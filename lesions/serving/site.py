@@ -4,8 +4,6 @@ The page is plain files; building it is copying them, exporting the network and 
 app says as JSON, so that both say the same. Nothing that is built is committed.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

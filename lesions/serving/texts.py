@@ -1,7 +1,5 @@
 """Texts that the app, the report and the page in the browser show alike, kept as data."""
 
-from __future__ import annotations
-
 import json
 
 from lesions import classes

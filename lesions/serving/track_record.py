@@ -1,7 +1,5 @@
 """What a network was right and wrong about in testing, in sentences for its answers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -5,8 +5,6 @@ validation set, and at home on validation photographs: both may guide a choice. 
 plays no part.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Write `models/best_model.h5`, the network that the repository ships."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

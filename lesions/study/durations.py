@@ -1,7 +1,5 @@
 """Estimate how long a training takes here, from the time that the recorded runs took."""
 
-from __future__ import annotations
-
 import json
 import statistics
 

@@ -1,7 +1,5 @@
 """What the best model answers to other clinics' photographs: measured once, then read."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pilot: which augmentation travels to other clinics without losing at home."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

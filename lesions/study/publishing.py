@@ -1,7 +1,5 @@
 """Copy what a study made into the repository: runs, tables, notebooks, and its own address."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """The tables of the README and of `docs/`, written from what is recorded in `models/`."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

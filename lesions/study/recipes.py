@@ -1,7 +1,5 @@
 """The recorded recipes: which config each architecture gets under each profile."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Keep the memory of large arrays in the process, instead of asking the system for it anew."""
 
-from __future__ import annotations
-
 import ctypes
 
 # From glibc's malloc.h.

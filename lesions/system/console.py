@@ -1,7 +1,5 @@
 """Keep a library's C++ code from writing to the terminal or a notebook."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """What must be true of Keras' surroundings before it is imported, and where this process runs."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """What this machine has, and how Keras is told to use it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform

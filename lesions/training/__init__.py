@@ -22,26 +22,3 @@ from lesions.training.runs import (
     train_or_load,
 )
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer
-
-__all__ = [
-    "BEST",
-    "Busy",
-    "CHECKPOINT",
-    "Config",
-    "HISTORY",
-    "LOCK",
-    "PARTIAL",
-    "RUN_FILES",
-    "Run",
-    "StartMissing",
-    "Trainer",
-    "find_run",
-    "from_record",
-    "model_details",
-    "open_store",
-    "read_run",
-    "read_settings",
-    "run_name",
-    "train",
-    "train_or_load",
-]

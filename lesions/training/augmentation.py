@@ -1,7 +1,5 @@
 """New views of a photograph, drawn at random in training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

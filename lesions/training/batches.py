@@ -1,7 +1,5 @@
 """Batches for Keras: class weights, oversampling and augmentation on training rows only."""
 
-from __future__ import annotations
-
 import threading
 
 import cv2

@@ -1,7 +1,5 @@
 """The state of a training on disk: a dictionary by variable path, restored strictly."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

@@ -1,7 +1,5 @@
 """What decides a training: its settings, checked when they are made."""
 
-from __future__ import annotations
-
 import math
 import re
 import types

@@ -1,7 +1,5 @@
 """Earlier runs: a network to go on from, or probabilities to learn from."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tell whether two folders under the same table hold the same photographs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

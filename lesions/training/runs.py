@@ -1,7 +1,5 @@
 """Run folders: how a run is named, found, trained and written."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -5,8 +5,6 @@ two memory layouts before a convolution. PyTorch has one kernel for each, in bfl
 takes a third off the training time of a DenseNet (see benchmarks/README.md).
 """
 
-from __future__ import annotations
-
 import functools
 
 import keras

@@ -1,7 +1,5 @@
 """The epochs of a training: schedule, moving average, validation and checkpoint."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from pathlib import Path

@@ -5,8 +5,6 @@ A photograph turns and lights the maps and adds what lies on top, so that two ph
 lesion share the lesion and not a pixel. Results on these images say nothing about patients.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -5,8 +5,6 @@ blood, blue-grey melanin deep down, and white (scar, keratin, cysts). All struct
 smooth noise, bent honeycombs (networks, dots, lacunae) and wandering lines (vessels).
 """
 
-from __future__ import annotations
-
 import math
 
 import cv2
