@@ -7,19 +7,8 @@ from pathlib import Path
 from lesions import classes
 from lesions.cli.arguments import add_command, importing_keras, positive
 from lesions.cli.outputs import refuse_inside
+from lesions.networks.names import ARCHITECTURES
 
-# The module that owns this list imports Keras, which takes seconds; a test compares them.
-ARCHITECTURES = (
-    "cnn",
-    "resnet18",
-    "resnet50",
-    "densenet121",
-    "densenet169",
-    "efficientnetb0",
-    "efficientnetb3",
-    "cnn_densenet121",
-    "densenet121_efficientnetb3",
-)
 SUMMARY = "Train one network and leave a run folder: model, history, predictions, metrics."
 EPILOG = f"""examples:
   python -m lesions train cnn --profile demo          synthetic images, minutes, no download

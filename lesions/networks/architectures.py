@@ -8,19 +8,8 @@ from keras import layers
 from lesions import classes, data
 from lesions.networks import initial_weights as initial
 from lesions.networks.description import MINIMUM_SIZE
+from lesions.networks.names import ARCHITECTURES, BRANCHES
 
-BRANCHES = {
-    "cnn": ("cnn",),
-    "resnet18": ("resnet18",),
-    "resnet50": ("resnet50",),
-    "densenet121": ("densenet121",),
-    "densenet169": ("densenet169",),
-    "efficientnetb0": ("efficientnetb0",),
-    "efficientnetb3": ("efficientnetb3",),
-    "cnn_densenet121": ("cnn", "densenet121"),
-    "densenet121_efficientnetb3": ("densenet121", "efficientnetb3"),
-}
-ARCHITECTURES = tuple(BRANCHES)
 # Keras' 0.99 lags hundreds of steps behind, which is many epochs of a small dataset.
 MOMENTUM = 0.9
 

@@ -97,9 +97,9 @@ class Config:
         kinds = typing.get_type_hints(type(self))
         for field in fields(self):
             value = getattr(self, field.name)
-            allowed = _allowed(field.name, kinds[field.name])
-            if not allowed.holds(value):
-                raise ValueError(f"{field.name} is {value!r}; it must be {allowed.words}.")
+            wanted = _wanted(field.name, value, kinds[field.name])
+            if wanted:
+                raise ValueError(f"{field.name} is {value!r}; it must be {wanted}.")
         if self.head_epochs + self.epochs == 0:
             raise ValueError("epochs is 0 and so is head_epochs; one of them must be at least 1.")
 
@@ -123,35 +123,19 @@ def from_record(stored: dict) -> Config:
     return Config(**{name: value for name, value in stored.items() if name in known})
 
 
-class _Allowed(typing.NamedTuple):
-    holds: typing.Callable[[object], bool]
-    words: str
-
-
-def _allowed(name: str, kind) -> _Allowed:
-    """Look up which values a field may have, and how a message says it."""
-    choices = {
-        "architecture": tuple(models.BRANCHES),
-        "weights": ("imagenet", "available", "random"),
-        "class_weighting": balance.WEIGHTINGS,
-        "loss": losses.LOSSES,
-        "augmentation": augmentation.AUGMENTATIONS,
-        "precision": hardware.PRECISIONS,
-        "colour_constancy": (*images.CONSTANCY, None),
-        "protocol": leaky_splits.PROTOCOLS,
-        "keep": ("best", "last"),
-        "fold": (*range(data.FOLDS), None),
-    }
-    if name in choices:
-        return _one_of(choices[name])
-    if kind is bool:
-        return _one_of((True, False))
-    if kind is str:
-        return _name(joined=name == "teacher")
-    least, most = _BOUNDS[name]
-    return _number(least, most, kind is int)
-
-
+_CHOICES = {
+    "architecture": models.BRANCHES,
+    "weights": ("imagenet", "available", "random"),
+    "class_weighting": balance.WEIGHTINGS,
+    "loss": losses.LOSSES,
+    "augmentation": augmentation.AUGMENTATIONS,
+    "precision": hardware.PRECISIONS,
+    "colour_constancy": (*images.CONSTANCY, None),
+    "protocol": leaky_splits.PROTOCOLS,
+    "keep": ("best", "last"),
+    "fold": (*range(data.FOLDS), None),
+}
+_ABOVE_ZERO = 1e-30
 # From the least value allowed to the first that is not.
 _BOUNDS = {
     "image_size": (models.MINIMUM_SIZE, 1025),
@@ -160,47 +144,36 @@ _BOUNDS = {
     "head_epochs": (0, math.inf),
     "epochs": (0, math.inf),
     "batch_size": (1, math.inf),
-    "learning_rate": (1e-30, math.inf),
+    "learning_rate": (_ABOVE_ZERO, math.inf),
     "weight_decay": (0, math.inf),
     "warmup_steps": (0, math.inf),
     "label_smoothing": (0, 1),
     "mixup": (0, math.inf),
     "ema": (0, 1),
-    "clip_norm": (1e-30, math.inf),
+    "clip_norm": (_ABOVE_ZERO, math.inf),
 }
 
 
-def _one_of(values: tuple) -> _Allowed:
-    def holds(value):  # True == 1, so the type counts, too
-        return any(type(value) is type(one) and value == one for one in values)
-
-    named = [str(value) for value in values]
-    return _Allowed(holds, f"{', '.join(named[:-1])} or {named[-1]}")
-
-
-def _number(least: float, end: float, whole: bool) -> _Allowed:
-    kinds = int if whole else (int, float)
-
-    def holds(value):
-        return isinstance(value, kinds) and not isinstance(value, bool) and least <= value < end
-
-    words = f"{'a whole number' if whole else 'a number'} "
-    if least == 1e-30:
-        return _Allowed(holds, words + "above 0")
+def _wanted(name: str, value, kind) -> str:
+    """Return what a field must be where a value is not that, else nothing."""
+    choices = (True, False) if kind is bool else _CHOICES.get(name)
+    if choices:
+        # True == 1, so the type counts, too.
+        right = any(type(value) is type(one) and value == one for one in choices)
+        *others, last = map(str, choices)
+        return "" if right else f"{', '.join(others)} or {last}"
+    if kind is str:  # it becomes a folder's name, or names one
+        pattern = r"[A-Za-z0-9_.-]*" if name != "teacher" else r"[A-Za-z0-9_.+-]*"
+        right = isinstance(value, str) and len(value) <= 1000 and re.fullmatch(pattern, value)
+        return "" if right else "letters, digits, dots, dashes and underscores alone"
+    least, end = _BOUNDS[name]
+    number = isinstance(value, int if kind is int else (int, float))
+    if number and not isinstance(value, bool) and least <= value < end:
+        return ""
+    bounds = f"from {least} to " + (f"{end - 1}" if kind is int else f"below {end}")
     if end == math.inf:
-        return _Allowed(holds, words + f"from {least} up")
-    limit = f"to {end - 1}" if whole else f"to below {end}"
-    return _Allowed(holds, words + f"from {least} {limit}")
-
-
-def _name(joined: bool) -> _Allowed:
-    # It becomes a folder's name, or names one.
-    pattern = re.compile(r"[A-Za-z0-9_.+-]*" if joined else r"[A-Za-z0-9_.-]*")
-
-    def holds(value):
-        return isinstance(value, str) and bool(pattern.fullmatch(value)) and len(value) <= 1000
-
-    return _Allowed(holds, "letters, digits, dots, dashes and underscores alone")
+        bounds = "above 0" if least == _ABOVE_ZERO else f"from {least} up"
+    return f"{'a whole number' if kind is int else 'a number'} {bounds}"
 
 
 def read_settings(settings: list[str]) -> dict:

@@ -12,7 +12,7 @@ import pytest
 
 from lesions import evaluation, explanation, export, inference
 from lesions.classes import CODES
-from lesions.cli import command_line, evaluate, explain, train
+from lesions.cli import command_line, evaluate, explain
 from lesions.cli import export as export_command
 from lesions.evaluation import answering, predictions
 from lesions.networks import models
@@ -194,7 +194,6 @@ def test_options_of_a_score_need_photographs(fails, runs):
 
 
 def test_lists_in_the_help_are_those_of_the_package():
-    assert train.ARCHITECTURES == tuple(models.ARCHITECTURES)
     assert explain.METHODS == tuple(explanation.METHODS)
     assert export_command.FORMATS == export.FORMATS
     assert export_command.PRECISIONS == export.PRECISIONS
