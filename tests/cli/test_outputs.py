@@ -91,8 +91,6 @@ def test_nothing_replaces_what_belongs_to_a_data_set(demo_folder, refused):
     table = next(demo_folder.glob("*etadata*"))
     for output in (photograph, table):
         refused("evaluate", "--data", demo_folder, "--output", output)
-        export = ["export", "--format", "tflite", "--precision", "int8", "--data", demo_folder]
-        refused(*export, "--output", output)
 
 
 @pytest.mark.parametrize("command", [["predict"], ["export", "--format", "tflite"]])
