@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from lesions import classes
+from lesions.system import hardware
 
 VIEWS = 8
 
@@ -27,7 +28,7 @@ def predict(
     images: np.ndarray,
     tta: bool = True,
     patient: np.ndarray | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> np.ndarray:
     """Predict class probabilities, averaged over eight views.
 
@@ -36,7 +37,7 @@ def predict(
         images: uint8 or float32, (n, size, size, 3), RGB 0-255.
         tta: Whether the mean over the eight views of `view` is taken.
         patient: float32, (n, data.PATIENT_FEATURES), where the model asks for it.
-        batch_size: Images a step.
+        batch_size: Images a step; None for `images_a_step()`.
 
     Returns:
         float32, (n, 7), rows sum to 1, before any correction.
@@ -54,6 +55,7 @@ def predict(
         model.compile(jit_compile=use_jit())
     result = np.zeros((len(images), len(classes.CODES)), dtype=np.float32)
     views = range(VIEWS if tta else 1)
+    batch_size = batch_size or images_a_step()
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
         for number in views:
@@ -62,6 +64,11 @@ def predict(
                 inputs = {"image": inputs, "patient": patient[part]}
             result[part] += np.asarray(model.predict_on_batch(inputs)) / len(views)
     return result
+
+
+def images_a_step() -> int:
+    """Return how many images a network predicts at once: a GPU waits for small steps."""
+    return 256 if hardware.gpus() else 64
 
 
 def use_jit() -> bool:

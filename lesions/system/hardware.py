@@ -65,6 +65,26 @@ def has_bfloat16() -> bool:
     return any(flag in _cpu_info() for flag in ("avx512_bf16", "amx_bf16"))
 
 
+def _gpus_have_bfloat16() -> bool:
+    """Check whether every GPU multiplies bfloat16 in hardware, as NVIDIA's do from 8.0 on."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+        found = [tf.config.experimental.get_device_details(device) for device in devices]
+        return all(one.get("compute_capability", (0, 0)) >= (8, 0) for one in found)
+    if backend == "jax":
+        import jax
+
+        found = [getattr(device, "compute_capability", "0") for device in jax.devices()]
+        return all(float(one) >= 8 for one in found)
+    import torch
+
+    count = torch.cuda.device_count()
+    return all(torch.cuda.get_device_capability(number) >= (8, 0) for number in range(count))
+
+
 def versions() -> dict[str, str]:
     """List the versions that decide a result: Python, Keras and its backend."""
     backend = keras.backend.backend()
@@ -85,8 +105,9 @@ def precision(name: str = "auto"):
     """Compute in mixed precision inside a `with` block.
 
     Args:
-        name: "float32", "bfloat16", "float16" or "auto": float16 on a GPU, bfloat16 on a
-            processor that multiplies it in hardware (not on JAX), else float32.
+        name: "float32", "bfloat16", "float16" or "auto": bfloat16 on a GPU or a processor that
+            multiplies it in hardware (on processors not on JAX), float16 on other GPUs, else
+            float32.
 
     Yields:
         The name of the precision in force.
@@ -97,9 +118,11 @@ def precision(name: str = "auto"):
     if name not in PRECISIONS:
         raise ValueError(f"Unknown precision {name!r}; use {', '.join(PRECISIONS)}.")
     if name == "auto":
-        pays = keras.backend.backend() in ("tensorflow", "torch") and has_bfloat16()
-        on_cpu = "bfloat16" if pays else "float32"
-        name = "float16" if gpus() else on_cpu
+        if gpus():
+            name = "bfloat16" if _gpus_have_bfloat16() else "float16"
+        else:
+            pays = keras.backend.backend() in ("tensorflow", "torch") and has_bfloat16()
+            name = "bfloat16" if pays else "float32"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32" if name == "float32" else f"mixed_{name}")
     try:

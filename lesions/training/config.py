@@ -60,6 +60,10 @@ class Config:
             none.
         fold: Number of the fold, 0 to 4, that is predicted out of fold by a network trained on
             the other four; None for the 70% split. See `data.hold_out`.
+        answers_from: Name of a run of the same recipe on one fold: this network then is trained
+            on all rows but the test split, and the run's out-of-fold rows, to which the
+            correction and the decision rule are fitted, stand in for its validation rows; empty
+            for none.
     """
 
     architecture: str
@@ -92,6 +96,7 @@ class Config:
     keep: str = "best"
     teacher: str = ""
     fold: int | None = None
+    answers_from: str = ""
 
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))
@@ -102,6 +107,11 @@ class Config:
                 raise ValueError(f"{field.name} is {value!r}; it must be {wanted}.")
         if self.head_epochs + self.epochs == 0:
             raise ValueError("epochs is 0 and so is head_epochs; one of them must be at least 1.")
+        if self.answers_from and (self.keep, self.fold) != ("last", None):
+            raise ValueError(
+                f"answers_from is {self.answers_from}, so no row is left to validate on; set keep "
+                "to last and fold to none."
+            )
 
 
 def from_record(stored: dict) -> Config:

@@ -122,14 +122,32 @@ def soft_labels(teacher: str, rows: pd.DataFrame, runs_folder: Path) -> np.ndarr
 
 def _out_of_fold(run: str, runs_folder: Path) -> pd.DataFrame:
     """Read a run's probabilities of its validation rows, at the frequencies, by image_id."""
+    rows = held_out_predictions(run, runs_folder)
+    _, probabilities = evaluation.labels_and_probabilities(rows)
+    path = _recorded(run, runs_folder) / "metrics.json"
+    correction = json.loads(path.read_text(encoding="utf-8"))["correction"]
+    found = evaluation.Correction.from_details(correction).apply(probabilities)
+    return pd.DataFrame(found, rows["image_id"].to_numpy(), list(classes.CODES))
+
+
+def held_out_predictions(run: str, runs_folder: Path) -> pd.DataFrame:
+    """Read the validation rows of a run's predictions.csv, as the network predicts.
+
+    Args:
+        run: Name of a run.
+        runs_folder: Folder of run folders; `models/` is looked at as well.
+
+    Raises:
+        StartMissing: If the run has no predictions here.
+    """
+    frame = predictions.read_predictions(_recorded(run, runs_folder) / "predictions.csv")
+    return evaluation.rows_of(frame, "validation")
+
+
+def _recorded(run: str, runs_folder: Path) -> Path:
     for folder in (runs_folder / run, data.REPOSITORY / "models" / run):
         if (folder / "predictions.csv").exists():
-            frame = predictions.read_predictions(folder / "predictions.csv")
-            rows = evaluation.rows_of(frame, "validation")
-            _, probabilities = evaluation.labels_and_probabilities(rows)
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-            found = evaluation.Correction.from_details(metrics["correction"]).apply(probabilities)
-            return pd.DataFrame(found, rows["image_id"].to_numpy(), list(classes.CODES))
+            return folder
     raise StartMissing(
         f"There are no predictions of the run {run!r} in {runs_folder} or models/; train that one "
         "here first."

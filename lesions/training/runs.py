@@ -18,11 +18,11 @@ from lesions.networks import models, views
 from lesions.networks.initial_weights import PRETRAINED
 from lesions.system import hardware
 from lesions.system.folders import REPOSITORY
-from lesions.training import checkpoint, photographs, torch_layers
+from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer
 
-LATER_FIELDS = ("start", "keep", "teacher", "fold")
+LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from")
 LOCK = "lock"
 PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
@@ -85,7 +85,7 @@ def run_name(config: Config, metadata: pd.DataFrame) -> str:
     for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields
         if fields[name] == getattr(Config, name):
             del fields[name]
-    rows = data.hold_out(metadata, config.fold)
+    rows = _rows_of(config, metadata)
     text = json.dumps([fields, data.data_fingerprint(rows)], sort_keys=True)
     parts = [config.architecture, f"{config.image_size}px", f"seed{config.seed}"]
     parts += [] if config.fold is None else [f"fold{config.fold}"]
@@ -220,7 +220,7 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
         OSError: If the disk is full; names the file.
     """
     final = Path(runs_folder) / run_name(config, metadata)
-    rows = data.hold_out(metadata, config.fold)
+    rows = _rows_of(config, metadata)
     _check_split(config, rows)
     work = final.with_name(final.name + PARTIAL)
     work.mkdir(parents=True, exist_ok=True)
@@ -274,8 +274,17 @@ def _replace_folder(work: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _rows_of(config: Config, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the split that a config is trained by."""
+    if not config.answers_from:
+        return data.hold_out(metadata, config.fold)
+    is_test = metadata["split"] == "test"
+    return metadata.assign(split=is_test.map({True: "test", False: "train"}))
+
+
 def _check_split(config: Config, metadata: pd.DataFrame) -> None:
-    data.check_classes_present(metadata)
+    if not config.answers_from:  # else the run that it names has passed this check
+        data.check_classes_present(metadata)
     absent = [code for code in classes.CODES if code not in set(metadata["dx"])]
     if absent:
         raise ValueError(
@@ -342,6 +351,9 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     probabilities = views.predict(twin, store.images[store.rows(once["image_id"])], patient=patient)
     places = pd.Index(once["image_id"]).get_indexer(rows["image_id"])
     frame = predictions.table(rows, probabilities[places])
+    if config.answers_from:
+        held_out = earlier.held_out_predictions(config.answers_from, work.parent)
+        frame = pd.concat([held_out, frame], ignore_index=True)
     predictions.write_predictions(frame, work / "predictions.csv")
     frame = predictions.read_predictions(work / "predictions.csv")
     metrics = evaluation.evaluate(frame, evaluation.class_frequencies(metadata))

@@ -72,7 +72,9 @@ class Trainer:
             earlier.start_from(self.model, config.start, work.parent)
         torch_layers.use_native(self.model)
         self.train_batches = self._training_batches(rows[rows["split"] == "train"], store)
-        self.validation_batches = self._batches(rows[rows["split"] == "validation"], store, 64)
+        self.validation_batches = self._batches(
+            rows[rows["split"] == "validation"], store, views.images_a_step()
+        )
 
     def _batches(self, rows: pd.DataFrame, store, batch_size: int, **options):
         return batches.LesionBatches(
@@ -194,6 +196,8 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         found = self.validation_batches
+        if not len(found.labels):  # all rows are trained on
+            return dict.fromkeys(("val_loss", "val_balanced_accuracy", "val_accuracy"), np.nan)
         probabilities = self.model.predict(found, verbose=0).astype(np.float64)
         if not np.isfinite(probabilities).all():
             # An epoch's last step may break the weights after a loss that was still a number.

@@ -44,6 +44,7 @@ FAULTS = {
     "keep": ["first"],
     "teacher": ["a/b"],
     "fold": [-1, 5, "0", True],
+    "answers_from": ["a/b", "one+two"],
 }
 
 
@@ -133,3 +134,11 @@ def test_every_fold_is_trained_in_two_stages_with_a_seed_of_its_own(demo_metadat
         "scale"
     }
     assert all(first.seed == second.seed for first, second in zip(firsts, seconds, strict=True))
+
+
+def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
+    with pytest.raises(ValueError) as error:
+        dataclasses.replace(config, answers_from="another", keep="best")
+    one_sentence(error, "answers_from", "last")
+    with pytest.raises(ValueError, match="fold to none"):
+        dataclasses.replace(config, answers_from="another", keep="last", fold=1)

@@ -189,6 +189,28 @@ def test_labels_are_half_of_what_teachers_predict_out_of_fold(run, runs, few, on
         one_sentence(error, run.folder.name, "out-of-fold")
 
 
+def test_a_network_of_all_rows_answers_by_what_another_held_out(
+    few, demo_store, tmp_path, one_step, one_sentence
+):
+    first = training.read_run(training.train(one_step, few, demo_store, tmp_path))
+    config = dataclasses.replace(one_step, keep="last", answers_from=first.folder.name)
+    run = training.read_run(training.train(config, few, demo_store, tmp_path))
+    assert run.record["images"] == {
+        "train": int((few["split"] != "test").sum()),
+        "test": int((few["split"] == "test").sum()),
+    }
+    assert run.history["val_loss"].isna().all()
+    mine, others = (evaluation.rows_of(one.predictions, "validation") for one in (run, first))
+    assert mine.reset_index(drop=True).equals(others.reset_index(drop=True))
+    assert run.metrics["correction"] == first.metrics["correction"]
+    tested, before = (evaluation.rows_of(one.predictions, "test") for one in (run, first))
+    assert not tested["mel"].equals(before["mel"])
+    with pytest.raises(training.StartMissing) as error:
+        config = dataclasses.replace(config, answers_from="nobody")
+        training.train(config, few, demo_store, tmp_path)
+    one_sentence(error, "'nobody'")
+
+
 def test_learning_from_a_teacher(few, demo_store, tmp_path, one_step, one_sentence):
     teacher = training.train(one_step, few, demo_store, tmp_path).name
     # The student is trained on what the teacher held out.
