@@ -37,22 +37,14 @@ def expected(tiny_model, paths):
 
 
 @pytest.fixture(scope="module")
-def lite_files(tiny_model, demo_metadata, tmp_path_factory):
+def lite_files(tiny_model, tmp_path_factory):
     """The tiny network as TensorFlow Lite, in three precisions."""
     folder = tmp_path_factory.mktemp("lite")
     classifier = inference.Classifier(tiny_model)
-    train = demo_metadata[demo_metadata["split"] == "train"]["image_path"].iloc[:40]
-    calibration = np.stack([classifier.prepare(path) for path in train])
-    files = {}
+    network, files = (classifier.model, classifier.details), {}
     for precision in export.PRECISIONS:
-        files[precision], checked = export.export(
-            classifier.model,
-            classifier.details,
-            "tflite",
-            folder / f"{precision}.tflite",
-            precision,
-            calibration,
-        )
+        path = folder / f"{precision}.tflite"
+        files[precision], checked = export.export(*network, "tflite", path, precision)
         assert checked.startswith("Checked")
     return files
 
@@ -140,18 +132,21 @@ def test_table_of_exports(tiny_model, lite_files, demo_metadata):
     assert (table["milliseconds"].iloc[1:] > 0).all()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--format", "savedmodel", "--precision", "int8"], ["int8", "savedmodel"]),
-        (["--format", "tflite", "--precision", "int8", "--data", "nowhere"], ["nowhere"]),
-    ],
-)
-def test_exports_that_make_no_sense_are_refused(tiny_model, tmp_path, capsys, options, words):
-    arguments = ["export", *options, "--output", str(tmp_path / "a"), "--model", str(tiny_model)]
+def test_a_saved_model_in_few_bits_is_refused(tiny_model, tmp_path, capsys):
+    arguments = [
+        "export",
+        "--format",
+        "savedmodel",
+        "--precision",
+        "int8",
+        "--output",
+        str(tmp_path / "a"),
+        "--model",
+        str(tiny_model),
+    ]
     assert command_line.main(arguments) == 2
     error = capsys.readouterr().err
-    assert all(word in error for word in words) and error.count("\n") == 1
+    assert "int8" in error and "savedmodel" in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,7 +161,7 @@ def test_lite_file_without_its_description_is_refused(lite_files, tmp_path, one_
     for wrong in ({"image_size": 96}, {"patient": True}):
         changed = {**json.loads(described), **wrong}
         lonely.with_name("lonely.tflite.json").write_text(json.dumps(changed))
-        with pytest.raises(ValueError, match="is not what lonely.tflite.json says"):
+        with pytest.raises(ValueError, match="is not what lonely.tflite.json records"):
             inference.Classifier(lonely)
     lonely.with_name("lonely.tflite.json").write_text(described)
     lonely.write_bytes(b"text")
