@@ -49,14 +49,14 @@ def model_name() -> str:
 def phone() -> None:
     st.subheader("On a phone")
     if os.environ.get("LESIONS_CONTAINER"):  # whose own address nobody outside can reach
-        st.markdown("In the same network, open the address of the computer that runs this.")
+        st.markdown("On the same network, open the address of the computer that runs this.")
         return
     address = f"http://{hardware.local_address()}:{st.get_option('server.port')}"
     picture = io.BytesIO()
     qrcode.make(address, box_size=6, border=2).save(picture)
     st.image(picture.getvalue(), width=190)
     st.markdown(
-        f"In the same network, scan this or open [{address}]({address}). "
+        f"On the same network, scan this or open [{address}]({address}). "
         "“Upload” on a phone offers its camera too."
     )
 
@@ -83,7 +83,7 @@ def uploads() -> list:
     )
     if where == "Camera":
         taken = st.camera_input("Take a picture of one lesion, filling the middle of the frame")
-        st.caption("Browsers give the camera to this page on this computer or over https only.")
+        st.caption("Browsers allow the camera only on this computer itself or over https.")
         return [taken] if taken else []
     return st.file_uploader(
         TEXTS["upload"],

@@ -16,7 +16,7 @@ BAR = 1.6
 
 
 def prepared(options):
-    """Builds the network, with random weights, and noise for photographs."""
+    """Build the network, with random weights, and noise for photographs."""
     from lesions.networks import models
 
     model = models.build(options.architecture, options.size, "random")
@@ -25,7 +25,7 @@ def prepared(options):
 
 
 def grad_cam(options):
-    """Makes Grad-CAM of the batch, by an explainer that is kept."""
+    """Make Grad-CAM of the batch, by an explainer that is kept."""
     from lesions import explanation
 
     model, images = prepared(options)
@@ -34,7 +34,7 @@ def grad_cam(options):
 
 
 def training_step(options):
-    """Makes the loss and its gradients for all weights, compiled, without the optimizer."""
+    """Make the loss and its gradients for all weights, compiled, without the optimizer."""
     import keras
     import tensorflow as tf
 
@@ -55,7 +55,7 @@ def training_step(options):
 
 
 def tf_keras_vis(options):
-    """Makes Grad-CAM of the batch by tf-keras-vis."""
+    """Make Grad-CAM of the batch by tf-keras-vis."""
     import keras
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.utils.scores import CategoricalScore
@@ -74,7 +74,7 @@ PARTS = {"Grad-CAM": grad_cam, "training step": training_step, "tf-keras-vis": t
 
 
 def measure(options) -> dict:
-    """Measures one part in this process.
+    """Measure one part in this process.
 
     Returns:
         Seconds by the clock and of processor time: the first call, then each repeat.

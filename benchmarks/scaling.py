@@ -22,7 +22,7 @@ MEMORY_BAR = 2.0
 
 
 def linked_photographs(number: int, folder: Path) -> pd.DataFrame:
-    """Give the photographs new names until there are enough, without copying them.
+    """Link the photographs under new names until there are enough, without copying them.
 
     Args:
         number: How many rows are wanted.

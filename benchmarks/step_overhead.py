@@ -48,7 +48,7 @@ def trainer_for(options, folder):
 
 
 def repeated_batch(trainer):
-    """Give one batch of the loader over and over, from memory, by tf.data."""
+    """Yield one batch of the loader over and over, from memory, by tf.data."""
     import tensorflow as tf
 
     options = tf.data.Options()

@@ -95,7 +95,7 @@ def _write_table(columns, rows: Iterable[list[str]], output: Path) -> int:
 
 
 def _digest(classifier: Classifier, columns) -> str:
-    """Tell networks, what they warn by, one view from eight, and columns apart."""
+    """Distinguish networks, what they warn by, one view from eight, and columns."""
     digest = hashlib.sha256(f"{classifier.tta} {columns}".encode())
     for path in (classifier.path, classifier.path.with_name(FILE)):
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:

@@ -78,7 +78,7 @@ def _sentence(error: Exception) -> str:
         return f"The package {missing} is not installed; `pip install -r requirements.txt`."
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return (
-            f"{error.filename} cannot be written ({error.strerror}); name another place by "
+            f"{error.filename} cannot be written ({error.strerror}); choose another place by "
             "--output, --runs or LESIONS_BUILD."
         )
     if isinstance(error, OSError) and error.filename is not None:

@@ -56,7 +56,7 @@ def run(arguments) -> int:
         return _run_score(arguments)
     for option, given in (("--output", arguments.output), ("--no-tta", arguments.no_tta)):
         if given:
-            raise ValueError(f"{option} is for --data; name the photographs by --data, too.")
+            raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
 
     from lesions.evaluation import comparison
 
@@ -104,7 +104,7 @@ def _run_score(arguments) -> int:
     if found.known:
         print(
             f"{found.known} of these photographs were used to train or choose the network, so "
-            "these numbers are no test of it."
+            "these numbers are not a test of it."
         )
     if arguments.output:
         from lesions.evaluation import predictions

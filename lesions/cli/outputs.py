@@ -83,7 +83,7 @@ def refuse_image_in(output, folders: Iterable) -> None:
         if os.path.isdir(folder) and _place(output).startswith(_place(folder) + os.sep):
             raise ValueError(
                 f"{output} has the suffix of a photograph and lies in {folder}, whose photographs "
-                "are read; give --output the suffix .csv."
+                "are read; let --output end in .csv."
             )
 
 

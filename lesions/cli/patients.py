@@ -43,7 +43,7 @@ def read(arguments, paths: list[str]):
         if len(paths) != 1:
             raise ValueError(
                 f"--age, --sex and --site describe one photograph, and there are {len(paths)}; "
-                "write a table and name it by --patients."
+                "write a table and pass it as --patients."
             )
         return {paths[0]: data.Patient.read(*single)}
     if single != (None, None, None):
@@ -69,7 +69,7 @@ def _from_table(table: str, paths: list[str]) -> dict:
         if other != path and not walking.same_content(Path(other), Path(path)):
             raise ValueError(
                 f"{table} has one row for {other} and {path}, which are different photographs; "
-                "rename one of them, or predict them apart."
+                "rename one of them, or predict them separately."
             )
     if not found:
         raise ValueError(

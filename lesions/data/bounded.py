@@ -146,7 +146,7 @@ class _Decoder:
                     f"takes longer than {seconds:g} s" if late.is_set() else "needs too much memory"
                 )
                 raise ValueError(
-                    f"{name} {why} to decode; save it anew as an ordinary .jpg file."
+                    f"{name} {why} to decode; save it again as an ordinary .jpg file."
                 ) from error
         self.failed = late.is_set()  # it may have been ended right after its answer
         for message in answer["warnings"]:
@@ -220,13 +220,13 @@ def _work() -> None:
 
 
 def _answer(data: bytes) -> tuple[dict, memoryview | bytes]:
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             image = decode_image(data, _PLACEHOLDER)
         except ValueError as error:
             return {"error": str(error), "warnings": []}, b""
-    ours = [str(warning.message) for warning in said if warning.category is UserWarning]
+    ours = [str(warning.message) for warning in caught if warning.category is UserWarning]
     return {"shape": image.shape, "warnings": ours}, image.data
 
 

@@ -73,7 +73,7 @@ def read_image(path) -> np.ndarray:
         _check_bytes(status.st_size, path)
         with open(path, "rb") as file:
             if status.st_size and _opener(file.peek(16)) is None:
-                raise ValueError(f"{path} is not an image; give a .jpg or .png file.")
+                raise ValueError(f"{path} is not an image; use a .jpg or .png file.")
             data = file.read()
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); check its name.") from error
@@ -92,7 +92,7 @@ def decode_image(data: bytes, name="the image") -> np.ndarray:
         picture = opener(io.BytesIO(data))
     except Exception as error:  # Pillow raises what it likes
         raise ValueError(
-            f"{name} is not an image or is damaged; give a whole .jpg or .png file."
+            f"{name} is not an image or is damaged; use an intact .jpg or .png file."
         ) from error
     with picture:
         _check_size(*picture.size, name)
@@ -136,7 +136,7 @@ def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
         try:
             jpeg.check_scans(data, picture.width * picture.height)
         except ValueError as error:
-            raise _Unsupported(f"is no ordinary photograph ({error})") from error
+            raise _Unsupported(f"is not an ordinary photograph ({error})") from error
         if any(0 in table for table in picture.quantization.values()):
             raise ValueError("steps of 0, which make everything grey")
         pixels = jpeg.decode(data, "CMYK" if picture.mode == "CMYK" else "RGB")

@@ -78,8 +78,8 @@ def find_photographs(location=None) -> Dataset:
     found = _find_real(location)
     if found is None:
         raise ValueError(
-            "There are no photographs of HAM10000 here, and drawn ones will not do; name their "
-            "folder by --data or HAM10000_DIR."
+            "There are no photographs of HAM10000 here, and the demo set will not do; set "
+            "--data or HAM10000_DIR to their folder."
         )
     return found
 
@@ -154,7 +154,7 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
     if not photographs:
         raise ValueError(
             f"{root} holds {table.name} but no .jpg or .png image; "
-            "unpack HAM10000_images_part_1 and HAM10000_images_part_2 beside it."
+            "unpack HAM10000_images_part_1 and HAM10000_images_part_2 next to it."
         )
     masks = next((path.parent for path in files if walking.is_mask(path)), None)
     is_demo = is_demo or (root / "demo.json").is_file()  # drawn earlier, and named or mounted now

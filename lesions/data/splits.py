@@ -156,7 +156,7 @@ def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
 def with_split(metadata: pd.DataFrame, path=REPOSITORY / "models" / "splits.csv") -> pd.DataFrame:
     """Add the recorded split where it covers these images, else make one by lesion.
 
-    Where it covers some of them only, a warning says that all are split anew.
+    Where it covers some of them only, a warning reports that all are split again.
 
     Args:
         metadata: Table from `read_metadata`.
@@ -173,7 +173,7 @@ def with_split(metadata: pd.DataFrame, path=REPOSITORY / "models" / "splits.csv"
         if known.any():
             warnings.warn(
                 f"{path} has a split for {int(known.sum())} of {len(metadata)} photographs only, "
-                "so all are split anew, and networks that came with the repository may have been "
+                "so all are split again, and networks that came with the repository may have been "
                 "trained on photographs that are now in the test split.",
                 stacklevel=2,
             )

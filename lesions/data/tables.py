@@ -88,7 +88,7 @@ def _from_archive(cells: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFr
         seen = cells["image_type"].map(values.text).str.lower()
         other = ~(seen.str.startswith("dermoscop") | seen.isin(values.MISSING))
         cells = _leave_out(
-            cells, other, seen.where(other), name, "is no dermatoscopic image", notes
+            cells, other, seen.where(other), name, "is not a dermatoscopic image", notes
         )
     levels = [column for column in diagnoses.ARCHIVE_COLUMNS if column in cells.columns]
     found = [
@@ -228,7 +228,7 @@ def _coded(table: pd.DataFrame, name: str, strict: bool) -> pd.Series:
 
 
 def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFrame:
-    """Give every photograph without a lesion id one of its own, and check the others."""
+    """Assign every photograph without a lesion id one of its own, and check the others."""
     alone = table["lesion_id"].str.lower().isin(values.MISSING)
     if alone.any():
         notes.append(

@@ -166,7 +166,7 @@ def read_entry(folder: Path) -> Entry:
     record = _read_record(folder / "config.json")
     record = {**record.get("config", {}), **record}
     if not {"architecture", "image_size"} <= set(record):
-        raise ValueError(f"{folder / 'config.json'} is not whole; train that run again.")
+        raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
     # How often the classes occur in training is all that predictions.csv cannot tell.
     stored = _read_record(folder / "metrics.json").get("correction")
     try:
@@ -194,7 +194,7 @@ def _read_record(path: Path) -> dict:
     """Read config.json or metrics.json of a run folder.
 
     Raises:
-        ValueError: If it is not whole; names it.
+        ValueError: If it is incomplete; names it.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -205,7 +205,7 @@ def _read_record(path: Path) -> dict:
         or not isinstance(record.get("config", {}), dict)
         or not isinstance(record.get("seconds", 0), int | float)
     ):
-        raise ValueError(f"{path} is not whole; remove its folder or train that run again.")
+        raise ValueError(f"{path} is incomplete; remove its folder or train that run again.")
     return record
 
 

@@ -176,7 +176,7 @@ class Fusion:
                 raise ValueError("class frequencies of 0")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                "The stored numbers for age, sex and site are not whole; save the model again."
+                "The stored numbers for age, sex and site are incomplete; save the model again."
             ) from error
         return fusion
 

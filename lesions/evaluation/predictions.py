@@ -43,7 +43,7 @@ def read_predictions(path) -> pd.DataFrame:
             path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
         )
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no whole table of predictions; {RESTORE}.") from error
+        raise ValueError(f"{path} is not a complete table of predictions; {RESTORE}.") from error
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         raise ValueError(f"{path} lacks the column {missing[0]!r}; {RESTORE}.")

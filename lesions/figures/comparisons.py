@@ -27,7 +27,7 @@ WHITE_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.
 def per_class_bars(
     tables: Mapping[str, pd.DataFrame], metric: str = "recall", ax: Axes | None = None
 ) -> Axes:
-    """Draws one metric of each class, for one run or several side by side.
+    """Draw one metric of each class, for one run or several side by side.
 
     Args:
         tables: Name of a run to its table from `evaluation.per_class`, indexed by class code.
@@ -56,7 +56,7 @@ def per_class_bars(
 
 
 def _with_interval(table: pd.DataFrame, metric: str, label: str, what: str) -> pd.DataFrame:
-    """Returns value, low and high (NaN where no interval is known), indexed by name."""
+    """Return value, low and high (NaN where no interval is known), indexed by name."""
     prefix = "" if metric == "value" else f"{metric}_"
     columns = [metric, f"{prefix}low", f"{prefix}high"]
     require_columns(table, columns, what)
@@ -71,7 +71,7 @@ def _margins(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _intervals(rows: pd.DataFrame, number_format: str, ax: Axes | None) -> Axes:
-    """Draws a dot with its interval for every row, the first on top, its numbers at the right."""
+    """Draw a dot with its interval for every row, the first on top, its numbers at the right."""
     ax = axes_or_new(ax, 9, 1.4 + 0.38 * len(rows))
     places = np.arange(len(rows))
     style = {"fmt": "o", "color": SERIES[0], "ecolor": SERIES[0], "capsize": 4, "markersize": 7}
@@ -96,7 +96,7 @@ def forest(
     name: str = "Balanced accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a score with its 95% interval for each run, best on top.
+    """Draw a score with its 95% interval for each run, best on top.
 
     Args:
         comparison: A row a run, with columns value, low and high; or, for a metric
@@ -123,7 +123,7 @@ def paired_differences(
     name: str = "balanced accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws paired differences with their 95% intervals against a line at zero.
+    """Draw paired differences with their 95% intervals against a line at zero.
 
     Args:
         differences: A row a comparison in the order to show, with columns value, low and high.
@@ -147,7 +147,7 @@ def paired_differences(
 def leakage_bars(
     scores: pd.DataFrame, name: str = "Balanced accuracy", ax: Axes | None = None
 ) -> Axes:
-    """Draws what each protocol reports about itself beside what holds on unseen lesions.
+    """Draw what each protocol reports about itself beside what holds on unseen lesions.
 
     Args:
         scores: A row a bar, with columns protocol, test_set ("own test set", "common clean
@@ -183,7 +183,7 @@ def slices_plot(
     overall: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one metric in each slice of the test images, with the number of images.
+    """Draw one metric in each slice of the test images, with the number of images.
 
     Args:
         slices: Table from `evaluation.slices`, indexed by slice, with a column images.
@@ -223,7 +223,7 @@ def size_against_score(
     label: str = "run",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the score of each run against the number of parameters of its network.
+    """Draw the score of each run against the number of parameters of its network.
 
     Args:
         comparison: A row a run, with the columns parameters, the metric and the label.
@@ -254,7 +254,7 @@ def size_against_score(
 
 
 def ensemble_weights_bar(weights: Mapping[str, float] | pd.Series, ax: Axes | None = None) -> Axes:
-    """Draws the weight of each run in the ensemble.
+    """Draw the weight of each run in the ensemble.
 
     Args:
         weights: Name of a run to its weight (0-1, sum 1).

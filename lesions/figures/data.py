@@ -38,7 +38,7 @@ def _class_counts(metadata: pd.DataFrame) -> pd.Series:
 
 
 def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None:
-    """Draws horizontal bars with "count (per cent of total)" after each."""
+    """Draw horizontal bars with "count (per cent of total)" after each."""
     bars = ax.barh(names, counts, color=colours)
     labels = [f"{count:,} ({count / total:.1%})" for count in counts]
     ax.bar_label(bars, labels, padding=4, fontsize=9)
@@ -49,7 +49,7 @@ def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None
 
 
 def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how many images each class has, most frequent first.
+    """Draw how many images each class has, most frequent first.
 
     Args:
         metadata: Table with a column dx (class codes), one row an image.
@@ -69,7 +69,7 @@ def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def class_counts_pie(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws the share of each class as a ring; counts and percentages stand in the legend.
+    """Draw the share of each class as a ring; counts and percentages stand in the legend.
 
     Args:
         metadata: Table with a column dx.
@@ -91,7 +91,7 @@ def class_counts_pie(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def age_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws the patients' ages in each class as boxes (median, quartiles, 1.5 ranges).
+    """Draw the patients' ages in each class as boxes (median, quartiles, 1.5 ranges).
 
     Args:
         metadata: Table with columns dx and age (years; NaN where unknown is left out).
@@ -112,7 +112,7 @@ def age_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _shares(metadata: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Returns the percentage of every value of a column within each class, (7, values)."""
+    """Return the percentage of every value of a column within each class, (7, values)."""
     require_columns(metadata, ["dx", column], "metadata")
     values = metadata[column].fillna("unknown")
     shares = pd.crosstab(metadata["dx"], values, normalize="index") * 100
@@ -136,7 +136,7 @@ def _stacked_shares(shares: pd.DataFrame, ax: Axes) -> None:
 
 
 def sex_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws the share of female, male and unknown patients in each class.
+    """Draw the share of female, male and unknown patients in each class.
 
     Args:
         metadata: Table with columns dx and sex.
@@ -153,7 +153,7 @@ def sex_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def dx_type_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how the diagnoses of each class were confirmed, as shares.
+    """Draw how the diagnoses of each class were confirmed, as shares.
 
     Args:
         metadata: Table with columns dx and dx_type.
@@ -170,7 +170,7 @@ def dx_type_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def localization_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws a heat map of where on the body the lesions of each class are.
+    """Draw a heat map of where on the body the lesions of each class are.
 
     Args:
         metadata: Table with columns dx and localization.
@@ -191,7 +191,7 @@ def localization_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axe
 
 
 def missing_values(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how many images lack a value, or say "unknown", in each recorded column.
+    """Draw how many images lack a value, or say "unknown", in each recorded column.
 
     Args:
         metadata: Table with any of the columns of HAM10000_metadata.csv.
@@ -214,7 +214,7 @@ def missing_values(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how many lesions were photographed once, twice, and so on.
+    """Draw how many lesions were photographed once, twice, and so on.
 
     Args:
         metadata: Table with a column lesion_id, one row an image.
@@ -236,7 +236,7 @@ def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Ax
 
 
 def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how many images of each class lie in each split, on a logarithmic scale.
+    """Draw how many images of each class lie in each split, on a logarithmic scale.
 
     Args:
         metadata: Table with columns dx and split ("train", "validation" or "test").
@@ -252,7 +252,7 @@ def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
-    """Draws the weight of each class by several methods; a bar starts at 1, which is no weight.
+    """Draw the weight of each class by several methods; a bar starts at 1, which is no weight.
 
     Args:
         weights: Method name to seven positive weights in the order of CODES.
@@ -266,7 +266,7 @@ def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = 
     """
     for method, values in weights.items():
         if len(values) != len(CODES) or not np.all(np.asarray(values) > 0):
-            raise ValueError(f"Method {method} has the weights {values}; give seven above zero.")
+            raise ValueError(f"Method {method} has the weights {values}; pass seven above zero.")
     ax = axes_or_new(ax, 9.5, 4.5)
     ax.set_yscale("log")
     table = pd.DataFrame({method.replace("_", " "): w for method, w in weights.items()}, CODES)
@@ -283,7 +283,7 @@ def resampling_bars(
     title: str = "Training images before and after resampling",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the class counts of several versions of a data set side by side.
+    """Draw the class counts of several versions of a data set side by side.
 
     Args:
         counts: A column (or key) for each version, seven counts in the order of CODES.

@@ -31,7 +31,7 @@ def metrics_by_clinic(
     home: str = "HAM10000",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws metrics of each external set beside the same metrics at home, with 95% intervals.
+    """Draw metrics of each external set beside the same metrics at home, with 95% intervals.
 
     Args:
         reports: Name of a set to its table from `evaluation.external_report`.
@@ -81,7 +81,7 @@ def roc_by_clinic(
     title: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the ROC curve of one class for each set, with one threshold marked on all.
+    """Draw the ROC curve of one class for each set, with one threshold marked on all.
 
     Args:
         scores: Name of a set to bool (n,), whether a photograph shows the class, and float (n,),
@@ -117,7 +117,7 @@ def roc_by_clinic(
 def reliability_by_clinic(
     tables: Mapping[str, pd.DataFrame], title: str, ax: Axes | None = None
 ) -> Axes:
-    """Draws how often predictions come true against how sure the network was, for each set.
+    """Draw how often predictions come true against how sure the network was, for each set.
 
     Args:
         tables: Name of a set to its table from `evaluation.reliability`.
@@ -156,7 +156,7 @@ def clinic_bars(
     label_format: str = "{:.0%}",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws bars side by side, a group per row and a colour per column.
+    """Draw bars side by side, a group per row and a colour per column.
 
     Args:
         table: Numbers, (groups, series).

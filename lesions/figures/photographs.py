@@ -15,17 +15,17 @@ from lesions.figures.style import GREY
 
 def _check_photographs(images: Sequence[np.ndarray], others: Mapping[str, Sequence | None]) -> None:
     if not len(images):
-        raise ValueError("There is no photograph to show; give one at least.")
+        raise ValueError("There is no photograph to show; pass at least one.")
     for number, image in enumerate(images):
         if np.ndim(image) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(
                 f"Photograph {number} is {getattr(image, 'dtype', type(image).__name__)} of shape "
-                f"{np.shape(image)}; give uint8 RGB of shape (height, width, 3)."
+                f"{np.shape(image)}; pass uint8 RGB of shape (height, width, 3)."
             )
     for name, values in others.items():
         if values is not None and len(values) != len(images):
             raise ValueError(
-                f"There are {len(images)} photographs and {len(values)} {name}; give one for each."
+                f"There are {len(images)} photographs and {len(values)} {name}; pass one for each."
             )
 
 
@@ -38,7 +38,7 @@ def photo_grid(
     colours: Sequence[str] | None = None,
     size: float = 1.5,
 ) -> Figure:
-    """Lays photographs out in a grid.
+    """Lay photographs out in a grid.
 
     Args:
         images: uint8, (height, width, 3) each, RGB 0-255.
@@ -83,7 +83,7 @@ def photo_grid(
 def augmentation_grid(
     original: np.ndarray, augmented: Sequence[np.ndarray], columns: int = 6, **options
 ) -> Figure:
-    """Shows one photograph and the many that augmentation makes of it.
+    """Show one photograph and the many that augmentation makes of it.
 
     Args:
         original: uint8, (height, width, 3), RGB 0-255.
@@ -100,7 +100,7 @@ def augmentation_grid(
 
 
 def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
-    """Shows one photograph after each kind of preprocessing, side by side.
+    """Show one photograph after each kind of preprocessing, side by side.
 
     Args:
         steps: Name ("original", "hair removed", "grey world", "shades of grey") to uint8,
@@ -115,7 +115,7 @@ def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
 
 
 def jpeg(figure: Figure, quality: int = 85):
-    """Turns a figure of photographs into a JPEG, a tenth of the PNG's size, and closes it.
+    """Turn a figure of photographs into a JPEG, a tenth of the PNG's size, and close it.
 
     Args:
         figure: The figure.

@@ -33,7 +33,7 @@ def _epochs(history: pd.DataFrame) -> np.ndarray:
 
 
 def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
-    """Draws a dashed line where a new phase of training starts and names the phases."""
+    """Draw a dashed line where a new phase of training starts and name the phases."""
     if "phase" not in history or history["phase"].nunique() < 2:
         return
     phases = history["phase"].astype(str).to_numpy()
@@ -54,7 +54,7 @@ def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
 def training_history(
     history: pd.DataFrame, title: str = "Training", axes: Sequence[Axes] | None = None
 ) -> Figure:
-    """Draws the losses and the validation scores of one run, epoch by epoch.
+    """Draw the losses and the validation scores of one run, epoch by epoch.
 
     Args:
         history: A row an epoch, with columns loss, val_loss and val_balanced_accuracy; where
@@ -98,7 +98,7 @@ def several_histories(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one metric of several runs, epoch by epoch.
+    """Draw one metric of several runs, epoch by epoch.
 
     Args:
         histories: Name of a run to its history.
@@ -136,7 +136,7 @@ def confusion_matrix(
     title: str = "Confusion matrix",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws which class was taken for which.
+    """Draw which class was taken for which.
 
     Args:
         counts: int, (7, 7), images by true class (rows) and predicted class (columns).
@@ -152,7 +152,7 @@ def confusion_matrix(
     """
     counts = np.asarray(counts)
     if counts.shape != (len(CODES), len(CODES)):
-        raise ValueError(f"The confusion matrix has shape {counts.shape}; give (7, 7) counts.")
+        raise ValueError(f"The confusion matrix has shape {counts.shape}; pass (7, 7) counts.")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     labels = [f"{count:,}" for count in counts.flat]
@@ -185,13 +185,13 @@ def confusion_matrix(
 def _check_probabilities(true_labels: np.ndarray, probabilities: np.ndarray) -> None:
     if np.shape(probabilities) != (len(true_labels), len(CODES)):
         raise ValueError(
-            f"The probabilities have shape {np.shape(probabilities)}; give "
+            f"The probabilities have shape {np.shape(probabilities)}; pass "
             f"({len(true_labels)}, {len(CODES)}), a row for each true label."
         )
 
 
 def _curve_of_each_class(true_labels, probabilities, curve, area, area_name, ax) -> None:
-    """Draws curve(is_class, score) -> x, y of every class against the rest."""
+    """Draw curve(is_class, score) -> x, y of every class against the rest."""
     true_labels, probabilities = np.asarray(true_labels), np.asarray(probabilities)
     _check_probabilities(true_labels, probabilities)
     for label, code in enumerate(CODES):
@@ -210,7 +210,7 @@ def roc_curves(
     true_labels: np.ndarray, probabilities: np.ndarray, title: str = "ROC curves",
     ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Draws the receiver operating characteristic (ROC) of each class against the rest.
+    """Draw the receiver operating characteristic (ROC) of each class against the rest.
 
     Args:
         true_labels: int, (n,), positions in CODES.
@@ -238,7 +238,7 @@ def precision_recall_curves(
     true_labels: np.ndarray, probabilities: np.ndarray, title: str = "Precision-recall curves",
     ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Draws precision against recall of each class against the rest.
+    """Draw precision against recall of each class against the rest.
 
     Args:
         true_labels: int, (n,), positions in CODES.
@@ -267,7 +267,7 @@ def reliability_diagram(
     before: pd.DataFrame, after: pd.DataFrame | None = None, title: str = "Reliability",
     ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Draws how often predictions come true against how sure the network was.
+    """Draw how often predictions come true against how sure the network was.
 
     Args:
         before: A row a bin, with columns confidence (0-1), accuracy (0-1) and images.
@@ -308,7 +308,7 @@ def probability_bars(
     true: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the seven probabilities of one image.
+    """Draw the seven probabilities of one image.
 
     Args:
         probabilities: float, (7,), 0-1, in the order of CODES.

@@ -33,7 +33,7 @@ GREY = "#666666"
 
 
 def use_style() -> None:
-    """Sets the one figure style of the study: white grid, 100 dpi, no top and right frame."""
+    """Set the one figure style of the study: white grid, 100 dpi, no top and right frame."""
     style = {
         "figure.dpi": 100,
         "savefig.dpi": 100,
@@ -55,14 +55,14 @@ def use_style() -> None:
 
 
 def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4.5) -> Axes:
-    """Returns the given axes, or those of a new figure of width by height inches."""
+    """Return the given axes, or those of a new figure of width by height inches."""
     if ax is not None:
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
-    """Raises ValueError when a table lacks columns that a plot needs.
+    """Raise ValueError when a table lacks columns that a plot needs.
 
     Args:
         table: Any table.
@@ -81,28 +81,28 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> N
 
 
 def finish(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:
-    """Sets title and axis labels, puts the grid behind the data and returns the axes."""
+    """Set title and axis labels, put the grid behind the data and return the axes."""
     ax.set(title=title, xlabel=x_label, ylabel=y_label)
     ax.set_axisbelow(True)
     return ax
 
 
 def legend_beside(ax: Axes, title: str | None = None) -> None:
-    """Puts the legend right of the axes, where it cannot cover data."""
+    """Put the legend right of the axes, where it cannot cover data."""
     ax.legend(
         title=title, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, title_fontsize=10
     )
 
 
 def plain_log_ticks(axis: Axis) -> None:
-    """Writes 1, 2, 5, 10 ... on a logarithmic axis instead of powers of ten alone."""
+    """Write 1, 2, 5, 10 ... on a logarithmic axis instead of powers of ten alone."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
 def series_colours(count: int) -> list[str]:
-    """Returns `count` colours of SERIES, from the start again after the ninth."""
+    """Return `count` colours of SERIES, from the start again after the ninth."""
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
@@ -113,7 +113,7 @@ def grouped_bars(
     base: float = 0,
     margins: Mapping[str, np.ndarray] | None = None,
 ) -> Axes:
-    """Draws bars side by side: a group per row, a colour of SERIES per column.
+    """Draw bars side by side: a group per row, a colour of SERIES per column.
 
     Args:
         table: Numbers, (groups, series).
@@ -150,6 +150,6 @@ def grouped_bars(
 
 
 def readable(metric: str) -> str:
-    """Writes a metric's name as people read it: "macro_auc" becomes "Macro AUC"."""
+    """Write a metric's name as people read it: "macro_auc" becomes "Macro AUC"."""
     words = " ".join(READABLE.get(word, word) for word in metric.split("_"))
     return words[:1].upper() + words[1:]

@@ -51,7 +51,7 @@ class Classifier:
         if not self.path.is_file():
             raise ValueError(
                 f"There is no model {self.path}; train one by `python -m lesions train cnn`, "
-                "which prints where it lies, and name it by --model."
+                "which prints its path, and pass that as --model."
             )
         load = lite.load if self.path.suffix == ".tflite" else models.load
         self.model, self.details = load(self.path)

@@ -105,7 +105,7 @@ def load(path) -> Familiarity:
         return Familiarity(**facts, **arrays)
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} is not a whole familiarity file; make it by `python -m lesions familiarity`."
+            f"{path} is not a valid familiarity file; make it by `python -m lesions familiarity`."
         ) from error
 
 

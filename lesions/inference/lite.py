@@ -59,8 +59,8 @@ def load(path) -> tuple[LiteModel, dict]:
     found = (model.inputs[0].shape[1], len(model.inputs) > 1, model.classes)
     if found != (details["image_size"], details["patient"], len(details["classes"])):
         raise ValueError(
-            f"{path} takes {found[0]} px and gives {found[2]} classes, which is not what "
-            f"{Path(path).name}.json says; export the network again."
+            f"{path} takes {found[0]} px and returns {found[2]} classes, which is not what "
+            f"{Path(path).name}.json records; export the network again."
         )
     return model, details
 

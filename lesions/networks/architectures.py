@@ -79,15 +79,15 @@ def assemble(name: str, image_size: int, patient: bool, dropout: float) -> keras
 
 
 def _load_initial_weights(model: keras.Model, name: str, weights: str) -> None:
-    said, copied = [], []
+    sources, copied = [], []
     for branch in BRANCHES[name]:
         if weights == "imagenet" and branch in ("cnn", "resnet18") and len(BRANCHES[name]) > 1:
             source, names = "random", []  # the from-scratch branch of a hybrid has none
         else:
             source, names = initial.load(model, branch, weights)
-        said.append(source if len(BRANCHES[name]) == 1 else f"{branch}: {source}")
+        sources.append(source if len(BRANCHES[name]) == 1 else f"{branch}: {source}")
         copied += names
-    model.initial_weights = ", ".join(said)
+    model.initial_weights = ", ".join(sources)
     model.pretrained_layers = copied
 
 
@@ -189,7 +189,7 @@ BUILDERS = {
 
 
 def _set_input_statistics(model: keras.Model) -> None:
-    """Give EfficientNet's normalisation ImageNet's statistics, which it gets from no file here."""
+    """Set ImageNet's statistics in EfficientNet's normalisation; no file here holds them."""
     for layer in model.layers:
         if isinstance(layer, layers.Normalization):
             layer.set_weights([initial.IMAGENET_MEAN, initial.IMAGENET_STD**2, np.array(1)])

@@ -106,7 +106,7 @@ def _local_folder() -> Path | None:
     named = named_by("PRETRAINED_DIR")
     folder = Path(named) if named else None
     if folder and not folder.is_dir():
-        raise ValueError(f"PRETRAINED_DIR names {named}, which is no folder; correct or unset it.")
+        raise ValueError(f"PRETRAINED_DIR is {named}, which is not a folder; correct or unset it.")
     return folder
 
 

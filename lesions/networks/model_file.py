@@ -174,7 +174,7 @@ def load(path) -> tuple[keras.Model, dict]:
         )
     if not all(np.isfinite(one).all() for values in weights.values() for one in values):
         raise ValueError(
-            f"{path} holds weights that are no numbers, as a training that diverged leaves them; "
+            f"{path} holds weights that are not numbers, as a training that diverged leaves them; "
             "train the network again."
         )
     if details["architecture"] not in architectures.BRANCHES:

@@ -72,5 +72,5 @@ def images_a_step() -> int:
 
 
 def use_jit() -> bool:
-    """Say whether XLA pays: on JAX always, on TensorFlow only where compiling is soon repaid."""
+    """Decide whether XLA pays: on JAX always, on TensorFlow only where compiling is soon repaid."""
     return keras.backend.backend() == "jax"

@@ -24,8 +24,8 @@ BODY_SECONDS = 60
 FULL = "Too many pictures wait for the network; send this one again in a few seconds."
 TOO_LARGE = f"The picture is over the limit of {MAXIMUM_BYTES // 1_000_000} MB; reduce it first."
 TOO_SLOW = (
-    f"The picture did not arrive whole: nothing came for {SILENT_SECONDS} s, or it took longer "
-    f"than {BODY_SECONDS} s; send it again."
+    f"The picture did not arrive completely: nothing came for {SILENT_SECONDS} s, or it took "
+    f"longer than {BODY_SECONDS} s; send it again."
 )
 
 

@@ -72,7 +72,7 @@ class Problem(BaseModel):
 
 PROBLEMS = {
     400: {"model": Problem, "description": "The form cannot be read."},
-    408: {"model": Problem, "description": "The picture did not arrive whole in time."},
+    408: {"model": Problem, "description": "The picture did not arrive completely in time."},
     413: {"model": Problem, "description": "The picture has too many bytes."},
     415: {"model": Problem, "description": "The file is not a picture that can be read."},
     422: {"model": Problem, "description": "A field is missing or makes no sense."},
@@ -172,13 +172,13 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
 
 
 async def _refuse_fields(_, error: RequestValidationError) -> JSONResponse:
-    """Say which field of a request is wrong, with its value."""
+    """Name the field of a request that is wrong, with its value."""
     first = error.errors()[0]
     name, why = first["loc"][-1], first["msg"]
     if first["type"] == "missing":
         sentence = f"The field {name} is missing; send it with the form."
     elif name == "file":
-        sentence = "The field file is no file; send the picture as a file of the form."
+        sentence = "The field file is not a file; send the picture as a file of the form."
     else:
         value = str(first["input"])[:40]
         sentence = f"The field {name} is {value!r}; {why[0].lower()}{why[1:]}."

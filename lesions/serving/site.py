@@ -57,7 +57,7 @@ def write(output, model_path=inference.BEST_MODEL, runtime=RUNTIME) -> Path:
     """
     output, runtime = Path(output), Path(runtime)
     if output.exists() and not (output / "data" / "site.json").is_file():
-        raise ValueError(f"{output} is there already and no page; name another --output.")
+        raise ValueError(f"{output} exists already and is not a page; choose another --output.")
     missing = [name for name in RUNTIME_FILES if not (runtime / "dist" / name).is_file()]
     if missing:
         raise ValueError(

@@ -32,7 +32,7 @@ TEXTS = {
 
 
 def basis(patient: Patient) -> str:
-    """Say what an answer was made from."""
+    """Describe what an answer was made from."""
     return TEXTS["given"].format(patient=patient.describe()) if patient.is_known else TEXTS["alone"]
 
 

@@ -82,14 +82,14 @@ class TrackRecord:
         Returns:
             Two to five sentences.
         """
-        said = [
+        described = [
             self.when_given(is_known),
             self.when_named(code),
             self.when_true(code),
             self.when_as_sure(probability),
             self.headline,
         ]
-        return [sentence for sentence in said if sentence]
+        return [sentence for sentence in described if sentence]
 
     def elsewhere(self, code: str) -> list[str]:
         """Describe what it was right and wrong about for a class in other clinics.
@@ -101,19 +101,19 @@ class TrackRecord:
             One or two sentences a set, and one on melanoma in all of them; none where the network
             was not tried there.
         """
-        said = []
+        found = []
         for name, rows in self.other_clinics.items():
             number = (rows["dx"] == code).sum()
             place = f"In {name}, {len(rows):,} photographs taken elsewhere,"
             if (rows["predicted"] == code).any():
-                said.append(_when_named(rows, code, place))
+                found.append(_when_named(rows, code, place))
             else:
                 shown = "" if number else ", which none of them shows"
-                said.append(f"{place} it never predicted {_short(code)}{shown}.")
+                found.append(f"{place} it never predicted {_short(code)}{shown}.")
             if number:
                 subject = f"Of the {number:,} photographs of {_short(code)} in {name}"
-                said.append(_when_true(rows, code, subject))
-        return [*said, self._melanomas_elsewhere()] if said else []
+                found.append(_when_true(rows, code, subject))
+        return [*found, self._melanomas_elsewhere()] if found else []
 
     def _melanomas_elsewhere(self) -> str:
         """Compare the AUC for melanoma with that of the same diagnoses at home."""

@@ -224,7 +224,7 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
     """
     found = {name: find_set(name, folder) for name in external.SETS}
     if None in found.values():
-        raise ValueError("No external photographs are named; name their folder by EXTERNAL_DIR.")
+        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
     external.RECORDED.mkdir(parents=True, exist_ok=True)
     known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
     written = []

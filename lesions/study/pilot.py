@@ -35,7 +35,7 @@ def predict_elsewhere(folder: Path, name: str = SET) -> Path:
     """
     dataset = other_clinics.find_set(name)
     if dataset is None:
-        raise ValueError("No external photographs are named; name their folder by EXTERNAL_DIR.")
+        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
     model, details = models.load(folder / "model.h5")
     rows = data.read_metadata(dataset).assign(split="test")
     store = images.ImageStore(rows, details["image_size"], data.build_folder() / "stores")

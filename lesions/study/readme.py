@@ -138,7 +138,7 @@ def _network(row) -> str:
 
 
 def _seed_lines(table: pd.DataFrame) -> list[str]:
-    """Say how far apart the runs of one recipe are that differ in their seed alone."""
+    """Describe how far apart the runs of one recipe are that differ in their seed alone."""
     lines = []
     recipe = ["architecture", "image_size", "patient", "class_balance", "epochs"]
     for (architecture, size, *_), runs in table[table["networks"] == 1].groupby(recipe):

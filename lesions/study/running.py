@@ -207,7 +207,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
 
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
-        raise ValueError("The queue trains on real photographs; name their folder by HAM10000_DIR.")
+        raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
     queues = {
         "comparison": lambda: recipes.queue(profile, metadata),
@@ -249,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
         "what",
         choices=("notebooks", "runs", "pilot", "metrics", "table", "external", "model"),
         help="which of the results; pilot: the runs of the pilot, with what they predict for "
-        "ISIC 2017; model: write models/best_model.h5 anew from its metrics.json",
+        "ISIC 2017; model: write models/best_model.h5 again from its metrics.json",
     )
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")

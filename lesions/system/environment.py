@@ -37,7 +37,7 @@ def check_keras() -> None:
             )
     if not isinstance(settings.get("epsilon", 1e-7), float):
         raise ValueError(
-            f"{path} sets epsilon to {settings['epsilon']!r}, which is no number with a point; "
+            f"{path} sets epsilon to {settings['epsilon']!r}, which is not a number with a point; "
             "write 1e-07 there."
         )
     for name in SHORTENING:

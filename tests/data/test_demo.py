@@ -15,7 +15,7 @@ IMAGES = 60
 
 
 def digests(folder):
-    """Maps each file's path inside the folder to a digest of its bytes."""
+    """Map each file's path inside the folder to a digest of its bytes."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

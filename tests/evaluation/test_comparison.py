@@ -125,7 +125,7 @@ def test_entries_name_the_faulty_folder(tmp_path):
     with pytest.raises(ValueError, match="broken.*diagnosis 'wart'"):
         comparison.entries([run])
     (run / "config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match="config.json is not whole"):
+    with pytest.raises(ValueError, match="config.json is incomplete"):
         comparison.entries([run])
     (run / "predictions.csv").unlink()
     with pytest.raises(ValueError, match="broken has no predictions.csv"):

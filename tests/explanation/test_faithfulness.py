@@ -41,7 +41,7 @@ def test_road_orders_the_same_maps():
 
 
 def exactly_imputed(image, removed):
-    """Solves the paper's equations by a sparse solver."""
+    """Solve the paper's equations by a sparse solver."""
     places = np.argwhere(removed)
     number = {tuple(place): row for row, place in enumerate(places)}
     left, right = lil_matrix((len(places), len(places))), np.zeros((len(places), 3))

@@ -20,8 +20,8 @@ def classifier(tiny_model):
 
 @pytest.fixture(scope="module")
 def fitted(classifier):
-    found, unjudged = familiarity.find_for(classifier)
-    assert unjudged == ""
+    found, problem = familiarity.find_for(classifier)
+    assert problem == ""
     return found
 
 
@@ -73,15 +73,15 @@ def test_a_file_of_another_network_is_named_not_used(fitted, tiny_model, tmp_pat
     weights = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([weights[0] + 1, weights[1]])
     retrained = inference.Classifier(models.save(model, tmp_path / "model.h5", details))
-    found, unjudged = familiarity.find_for(retrained)
-    assert found is None and "no familiarity.npz" in unjudged
+    found, problem = familiarity.find_for(retrained)
+    assert found is None and "no familiarity.npz" in problem
     fitted.save(tmp_path / familiarity.FILE)
-    found, unjudged = familiarity.find_for(retrained)
+    found, problem = familiarity.find_for(retrained)
     assert found is None
-    one_sentence(unjudged.replace("familiarity.npz", ""), fitted.model, "lesions familiarity")
+    one_sentence(problem.replace("familiarity.npz", ""), fitted.model, "lesions familiarity")
     (tmp_path / familiarity.FILE).write_bytes(b"PK torn")
-    found, unjudged = familiarity.find_for(retrained)
-    assert found is None and "not a whole" in unjudged
+    found, problem = familiarity.find_for(retrained)
+    assert found is None and "not a valid" in problem
 
 
 def test_features_come_from_three_resolutions_of_any_network(tmp_path):
@@ -98,8 +98,8 @@ COMMITTED = inference.BEST_MODEL.with_name(familiarity.FILE)
 
 def test_committed_file_belongs_to_the_best_model_and_works():
     classifier = inference.Classifier()
-    found, unjudged = familiarity.find_for(classifier)
-    assert unjudged == ""
+    found, problem = familiarity.find_for(classifier)
+    assert problem == ""
     assert COMMITTED.stat().st_size < 2_000_000
     assert found.measured["unlike_auc"] > 0.95 and found.measured["other_images"] > 20
     assert found.measured["blurred_auc"] > 0.95

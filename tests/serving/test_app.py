@@ -93,7 +93,7 @@ def test_several_pictures_give_a_table_and_a_broken_one_a_sentence(page, photogr
     china = cv2.imencode(".png", familiarity.everyday_pictures()["china"][..., ::-1])[1].tobytes()
     upload(page, photo=photographs[0], text=b"not an image", cup=china)
     assert [error.value for error in page.error] == [
-        "text.jpg is not an image or is damaged; give a whole .jpg or .png file."
+        "text.jpg is not an image or is damaged; use an intact .jpg or .png file."
     ]
     rows = page.dataframe[0].value
     assert rows["image"].tolist() == ["photo.jpg", "cup.png"]

@@ -130,7 +130,7 @@ class Page:
         return self.browser.execute_script("return document.body.innerText")
 
     def says(self, *words):
-        """Waits until the page says all these words and is at rest; returns its text."""
+        """Wait until the page says all these words and is at rest, and return its text."""
         self.until(lambda: all(word in self.text for word in words) and not self.is_busy())
         assert "Traceback" not in self.text
         return self.text
@@ -146,7 +146,7 @@ class Page:
         return self.find("[data-testid=stMain] [data-testid=stImage] img").screenshot_as_png
 
     def download(self, label, name):
-        """Presses a download button; returns the whole file."""
+        """Press a download button, and return the whole file."""
         buttons = self.browser.find_elements(By.CSS_SELECTOR, "[data-testid=stDownloadButton]")
         chosen = next(button for button in buttons if label in button.text)
         chosen.find_element(By.TAG_NAME, "button").click()

@@ -40,7 +40,7 @@ def content(demo_metadata):
 
 
 def post(app, address, content, name="photo.jpg", **options):
-    """Sends one picture to the application in this process."""
+    """Send one picture to the application in this process."""
 
     async def send():
         transport = httpx.ASGITransport(app)
@@ -264,7 +264,7 @@ def test_its_own_schema_finds_no_fault(address, tmp_path):
 
 
 async def load(address, content, clients, requests):
-    """Lets clients send pictures one after the other; returns all status codes."""
+    """Let clients send pictures one after the other, and return all status codes."""
     left, codes = iter(range(requests)), []
 
     async def work(client):

@@ -323,8 +323,8 @@ def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(
     name = classes.NAMES[answer["code"]]
     page.says(f"{name} ({answer['code']})", "dropped.png", "Malignant", texts.TEXTS["record"])
     record = track_record.read(classifier)
-    told = record.sentences(answer["code"], answer["probabilities"][answer["label"]])
-    page.says(*told[:2], texts.TEXTS["record_elsewhere"], *record.elsewhere(answer["code"]))
+    tested = record.sentences(answer["code"], answer["probabilities"][answer["label"]])
+    page.says(*tested[:2], texts.TEXTS["record_elsewhere"], *record.elsewhere(answer["code"]))
     picture = "return document.getElementById('shown').toDataURL()"
     before = page.run(picture)
     other = "vasc" if answer["code"] != "vasc" else "nv"

@@ -30,7 +30,7 @@ def test_a_run_predicts_an_external_set(demo_folder, tiny_model, tmp_path, monke
 
 def test_without_external_photographs_it_says_how_to_name_them(tmp_path, monkeypatch):
     monkeypatch.delenv("EXTERNAL_DIR", raising=False)
-    with pytest.raises(ValueError, match="name their folder by EXTERNAL_DIR"):
+    with pytest.raises(ValueError, match="set EXTERNAL_DIR to their folder"):
         pilot.predict_elsewhere(tmp_path)
 
 

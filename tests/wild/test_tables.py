@@ -477,13 +477,13 @@ def test_isic_2019_leaves_out_what_has_no_class(tmp_path):
     people["anatom_site_general"], people["lesion_id"] = "posterior torso", table["lesion_id"]
     people.loc[0, "lesion_id"] = None
     write(people, tmp_path, "ISIC_2019_Training_Metadata.csv")
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning) as caught:
         found = data.read_metadata(data.open_dataset(tmp_path, "test"))
     kept = table.drop([4, 5]).reset_index(drop=True)
     assert found["dx"].tolist() == kept["dx"].tolist()
     assert found["lesion_id"].tolist()[1:] == kept["lesion_id"].tolist()[1:]
     assert set(found["age"]) == {45.0} and set(found["localization"]) == {"back"}
-    text = " ".join(str(warning.message) for warning in said)
+    text = " ".join(str(warning.message) for warning in caught)
     assert "2 of 28 rows" in text and "1 squamous cell carcinoma" in text and "1 unknown" in text
     assert "1 of 26 photographs" in text
 
@@ -498,11 +498,11 @@ def test_metadata_of_another_clinic(tmp_path):
     table = pd.concat([table, pd.DataFrame({"image_id": ["x"], "dx": ["lentigo"]})])
     write_photographs(tmp_path / "images", table["image_id"])
     write(table, tmp_path, "metadata.csv")
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning) as caught:
         found = data.read_metadata(data.open_dataset(tmp_path, "test"))
     assert found["dx"].tolist() == ["mel", "mel", "nv", "nv"] and found["age"].isna().all()
     assert found["lesion_id"].tolist() == found["image_id"].tolist()
-    text = " ".join(str(warning.message) for warning in said)
+    text = " ".join(str(warning.message) for warning in caught)
     assert "1 lentigo" in text and "4 of 4 photographs" in text
 
 
