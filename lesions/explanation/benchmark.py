@@ -10,7 +10,7 @@ from lesions import classes, data
 from lesions.data import artefacts, images
 from lesions.explanation import agreement, controls, faithfulness, sanity
 from lesions.explanation.explainer import Explainer
-from lesions.explanation.measurements import Recorder, sample
+from lesions.explanation.measurements import AGAINST_GAUSSIAN, PAIRED, Recorder, sample
 from lesions.explanation.methods import METHODS
 from lesions.explanation.subject import BATCH, Batch, Subject
 from lesions.inference import Classifier
@@ -150,6 +150,9 @@ def _agreement(subject, rows, recorder) -> None:
     for name, found in scores.items():
         options = {"seconds": seconds[name], "by_class": True}
         recorder.add("agreement", name, found, about, agreement.RATIOS, **options)
+    paired = ["energy_inside", "pointing_game", "intersection_over_union"]
+    gaps = scores["grad_cam"][paired] - scores["centred Gaussian"][paired]
+    recorder.add(PAIRED, AGAINST_GAUSSIAN, gaps, about, by_class=True)
 
 
 def _faithfulness(subject, rows, recorder) -> None:
@@ -188,6 +191,7 @@ def _lesion(subject, rows, recorder) -> None:
         "lesion inpainted": lambda i, m, seed: faithfulness.without_lesion(i, m, "inpainted"),
         "lesion filled with skin": lambda i, m, seed: faithfulness.without_lesion(i, m, "skin"),
         "lesion only": lambda i, m, seed: faithfulness.only_lesion(i, m),
+        "as much skin inpainted": lambda i, m, seed: faithfulness.without_skin(i, m),
     }
     _changed(subject, rows["test"], recorder, "lesion", changes, maps_of=0)
 

@@ -151,6 +151,27 @@ def only_lesion(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(_widened(mask, RING / 2)[..., np.newaxis], image, _skin_colour(image, mask))
 
 
+def without_skin(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Inpaint as many pixels as the lesion has, as far from it as can be.
+
+    It is the control of `without_lesion`: what changes an answer there, too, is the paint.
+
+    Args:
+        image: uint8, (height, width, 3), RGB.
+        mask: bool, (height, width), True on the lesion. Where it covers more than half of the
+            photograph, fewer pixels are left to paint over.
+
+    Returns:
+        uint8, the same shape.
+    """
+    wide = _widened(mask, RING / 2)
+    number = min(np.count_nonzero(wide), np.count_nonzero(~wide))
+    distance = cv2.distanceTransform((~wide).astype(np.uint8), cv2.DIST_L2, 5)
+    patch = np.zeros(mask.size, np.uint8)
+    patch[np.argsort(-distance, axis=None, kind="stable")[:number]] = 1
+    return cv2.inpaint(image, patch.reshape(mask.shape), 3, cv2.INPAINT_TELEA)
+
+
 def _widened(mask: np.ndarray, share: float) -> np.ndarray:
     reach = 2 * max(1, round(share * mask.shape[0])) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))

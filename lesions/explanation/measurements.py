@@ -9,6 +9,8 @@ from lesions import classes, data, evaluation
 
 TABLE = data.REPOSITORY / "models" / "explanations.csv"
 COLUMNS = "run part method class group metric step value low high images seconds_per_image".split()
+PAIRED = "agreement, paired"  # the part with differences photograph by photograph
+AGAINST_GAUSSIAN = "grad_cam minus centred Gaussian"
 # Mean Grad-CAM activation outside the lesion over inside (Tschandl et al. 2020, Nature Medicine).
 PUBLISHED = {"akiec": 0.48, "not akiec": 0.32}
 
@@ -123,15 +125,15 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, **which) -> 
     return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
 
 
-def better_classes(table: pd.DataFrame) -> list[str]:
-    """List the classes in which Grad-CAM overlaps with the lesion clearly more than a Gaussian.
+def compared_classes(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Sort the classes by whether Grad-CAM overlaps with the lesion more than a Gaussian does.
 
-    There the 95% intervals of intersection over union lie apart.
+    By the 95% interval of the paired difference in intersection over union. Returns "better",
+    "worse" and "unclear", where the interval includes zero, to codes of classes.
     """
-    score = "intersection_over_union"
-    return [
-        code
-        for code in classes.CODES
-        if look_up(table, "agreement", "grad_cam", score, code)["low"]
-        > look_up(table, "agreement", "centred Gaussian", score, code)["high"]
-    ]
+    found = {"better": [], "worse": [], "unclear": []}
+    for code in classes.CODES:
+        row = look_up(table, PAIRED, AGAINST_GAUSSIAN, "intersection_over_union", code)
+        verdict = "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "unclear"
+        found[verdict].append(code)
+    return found

@@ -64,6 +64,15 @@ def test_controls_score_as_what_they_are(table):
     assert inside["centred Gaussian"] > inside["uniform"]
 
 
+def test_paired_differences_are_those_of_the_means(table):
+    found = values(table, part="agreement", metric="intersection_over_union")
+    gaps = table[(table["part"] == "agreement, paired") & (table["class"] == "all")]
+    gaps = gaps[gaps["group"] == "all"].set_index("metric")
+    gap = gaps.loc["intersection_over_union"]
+    assert gap["value"] == pytest.approx(found["grad_cam"] - found["centred Gaussian"], abs=1e-6)
+    assert gap["low"] <= gap["value"] <= gap["high"]
+
+
 def test_right_and_wrong_answers_add_up(table):
     rows = table[(table["part"] == "agreement") & (table["metric"] == "empty_map")]
     rows = rows[(rows["method"] == "grad_cam") & (rows["class"] == "all")]
@@ -97,9 +106,9 @@ def test_the_plots_show_the_table(table):
     assert [ax.get_xlabel() for ax in figure.axes] == ["Energy inside", "Pointing game"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()][0] == "Grad-CAM"
     assert len(figures.faithfulness_curves(table).axes[0].lines) == 5
-    assert figures.map_score_by_class(table).get_title().startswith("Intersection over union")
+    assert figures.paired_scores_by_class(table).get_title().startswith("Grad-CAM against")
     assert "randomised" in figures.cascade_curve(table).get_xlabel()
-    for part, changes in (("perturbations", 7), ("lesion", 3)):
+    for part, changes in (("perturbations", 7), ("lesion", 4)):
         assert len(figures.flip_rates(table, part).get_yticklabels()) == changes
     with pytest.raises(ValueError, match="no rows of the part 'sanity'"):
         figures.cascade_curve(table[table["part"] != "sanity"])
@@ -159,13 +168,15 @@ def test_the_measured_artefacts_are_drawn_anew_on_every_photograph():
         assert (first != second).any() and (first != skin).any()
 
 
-def test_better_classes_are_those_whose_intervals_lie_apart():
-    def row(method, code, low, high):
-        known = {"part": "agreement", "method": method, "class": code, "group": "all"}
-        return known | {"metric": "intersection_over_union", "low": low, "high": high}
-
-    rows = [row("grad_cam", "nv", 0.56, 0.58), row("centred Gaussian", "nv", 0.45, 0.48)]
-    rows += [row("grad_cam", "mel", 0.55, 0.61), row("centred Gaussian", "mel", 0.50, 0.56)]
-    rows += [row("grad_cam", "bcc", 0.40, 0.44), row("centred Gaussian", "bcc", 0.50, 0.56)]
-    table = pd.DataFrame(rows, columns=measurements.COLUMNS)
-    assert measurements.better_classes(table) == ["nv"]
+def test_classes_are_sorted_by_the_interval_of_their_paired_difference():
+    known = {"part": measurements.PAIRED, "method": measurements.AGAINST_GAUSSIAN, "group": "all"}
+    known["metric"] = "intersection_over_union"
+    bounds = {"nv": (0.02, 0.05), "bcc": (-0.06, -0.01)}
+    rows = [
+        known | {"class": code, "low": low, "high": high}
+        for code in CODES
+        for low, high in [bounds.get(code, (-0.02, 0.03))]
+    ]
+    found = measurements.compared_classes(pd.DataFrame(rows, columns=measurements.COLUMNS))
+    assert found["better"] == ["nv"] and found["worse"] == ["bcc"]
+    assert found["unclear"] == [code for code in CODES if code not in bounds]

@@ -87,5 +87,10 @@ def test_the_lesion_can_be_taken_out_or_left_alone():
     image[:4] = 90  # something dark far from the lesion
     alone = faithfulness.only_lesion(image, SPOT)
     assert (alone[SPOT] == 10).all() and alone[:4].min() == 220
+    beside = faithfulness.without_skin(image, SPOT)
+    assert (beside[SPOT] == image[SPOT]).all()
+    changed = (beside != image).any(axis=2)
+    assert changed.any() and changed.sum() <= 2 * SPOT.sum()
     everywhere = np.ones_like(SPOT)
+    assert (faithfulness.without_skin(image, everywhere) == image).all()
     assert faithfulness.without_lesion(image, everywhere, "skin").std() == 0
