@@ -24,7 +24,7 @@ from lesions.evaluation.predictions import (
     rows_of,
     write_predictions,
 )
-from lesions.evaluation.scores import confusion, metrics, per_class, reliability
-from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slices
+from lesions.evaluation.scores import confusion, metrics, per_class, reliability, screening
+from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slice_intervals, slices
 from lesions.evaluation.summary import evaluate
 from lesions.evaluation.weighted import CODES, HEADLINES, MALIGNANT

@@ -15,6 +15,19 @@ from lesions.evaluation.predictions import read_predictions, rows_of
 from lesions.evaluation.summary import evaluate
 from lesions.system.files import write_csv
 
+# Architectures as people write them.
+NETWORKS = {
+    "cnn": "CNN",
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "densenet121": "DenseNet121",
+    "densenet169": "DenseNet169",
+    "efficientnetb0": "EfficientNet-B0",
+    "efficientnetb3": "EfficientNet-B3",
+    "cnn_densenet121": "CNN + DenseNet121",
+    "densenet121_efficientnetb3": "DenseNet121 + EfficientNet-B3",
+    "ensemble": "ensemble",
+}
 WITH_INTERVAL = ("balanced_accuracy", "macro_auc")
 # What the networks of all folds have in common.
 SHARED = (
@@ -128,6 +141,34 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
 def write_comparison(table: pd.DataFrame, path) -> Path:
     """Write the table of `compare` as CSV with six digits, and return the path."""
     return write_csv(table, path)
+
+
+def plain_names(table: pd.DataFrame) -> list[str]:
+    """Name the rows of a comparison as people do, as short as they stay apart.
+
+    Args:
+        table: Columns run, architecture, image_size, seed, patient and class_balance, as from
+            `compare`.
+
+    Returns:
+        Names such as "DenseNet121, 192 px"; of namesakes with what they differ in: age, sex and
+        site as input, the class balance or the seed; else the names of the runs.
+    """
+    names = [
+        row.architecture
+        if row.architecture == "ensemble"
+        else f"{NETWORKS.get(row.architecture, row.architecture)}, {row.image_size:.0f} px"
+        + (", given age, sex and site" if row.patient else "")
+        for row in table.itertuples()
+    ]
+    named = table.reset_index(drop=True).assign(name=names)
+    for column, text in (("class_balance", ", {}"), ("seed", ", seed {:.0f}")):
+        for _, namesakes in named.groupby("name"):
+            if namesakes[column].nunique() > 1:
+                longer = namesakes["name"] + namesakes[column].map(text.format)
+                named.loc[namesakes.index, "name"] = longer
+    again = named["name"].duplicated(keep=False)
+    return named["name"].where(~again, named["run"]).to_list()
 
 
 def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:

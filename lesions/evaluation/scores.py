@@ -10,7 +10,14 @@ from sklearn import metrics as sklearn_metrics
 
 from lesions.evaluation import weighted
 from lesions.evaluation.predictions import checked
-from lesions.evaluation.weighted import ALL_CLASSES, BINS, CODES, HEADLINES
+from lesions.evaluation.weighted import (
+    ALL_CLASSES,
+    BINS,
+    CODES,
+    HEADLINES,
+    MELANOMA,
+    SPECIFICITIES,
+)
 
 
 def metrics(
@@ -116,3 +123,31 @@ def reliability(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFr
     found = bins.agg({"confidence": "mean", "accuracy": "mean", "images": "sum"})
     found = found.reindex(pd.RangeIndex(BINS, name="bin"))
     return found.assign(images=found["images"].fillna(0).astype(int))
+
+
+def screening(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Count what thresholds on the probability of melanoma do to a thousand lesions.
+
+    Args:
+        true_labels: int, (n,), 0 to 6.
+        probabilities: float, (n, 7), rows sum to 1.
+
+    Returns:
+        One row a specificity of `weighted.SPECIFICITIES`, the share of other lesions that stay
+        below the threshold: sensitivity and precision (0 to 1), and of 1,000 lesions like these
+        melanomas found, melanomas missed and others sent on.
+    """
+    labels, scores = checked(true_labels, probabilities)
+    melanomas = 1000 * (labels == MELANOMA).mean()
+    rows = {}
+    for name, sensitivity in weighted.once(labels, scores, SPECIFICITIES).items():
+        specificity = SPECIFICITIES[name]
+        found, others = sensitivity * melanomas, (1 - specificity) * (1000 - melanomas)
+        rows[specificity] = {
+            "sensitivity": sensitivity,
+            "precision": found / (found + others),
+            "melanomas found": found,
+            "melanomas missed": melanomas - found,
+            "others sent on": others,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("specificity")

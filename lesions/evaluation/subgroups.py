@@ -1,9 +1,13 @@
 """Groups of patients or photographs, evaluated apart."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
+from lesions import classes
 from lesions.evaluation import weighted
+from lesions.evaluation.bootstrap import intervals
 from lesions.evaluation.predictions import arrays, one_split
 
 SLICES = ("sex", "age_band", "localization", "dx_type")
@@ -30,6 +34,52 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     Raises:
         ValueError: If `by` is unknown or the metadata lacks an image.
     """
+    rows = {}
+    for group, part in _groups(predictions, metadata, by):
+        labels, probabilities, named = arrays(part)
+        rows[group] = {
+            "images": len(part),
+            "lesions": part["lesion_id"].nunique(),
+            "melanomas": int((part["dx"] == "mel").sum()),
+            **weighted.once(labels, probabilities, METRICS, named),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+
+
+def slice_intervals(
+    predictions: pd.DataFrame,
+    metadata: pd.DataFrame,
+    by: Iterable[str] = SLICES,
+    least: int = 10,
+    resamples: int = 1000,
+) -> pd.DataFrame:
+    """Compute `malignant_auc` with its interval in the groups that are large enough.
+
+    Args:
+        predictions: Predictions of one split.
+        metadata: As in `slices`.
+        by: As in `slices`, any number of them.
+        least: Malignant lesions, and benign ones, that a group needs; a score of fewer is mostly
+            chance.
+        resamples: How many resamples of lesions to draw.
+
+    Returns:
+        Indexed by `by` and group: value, low, high, images and malignant (lesions).
+    """
+    rows = {}
+    for kind in by:
+        for group, part in _groups(predictions, metadata, kind):
+            lesions = part.drop_duplicates("lesion_id")["dx"].isin(classes.MALIGNANT)
+            if min(lesions.sum(), (~lesions).sum()) >= least:
+                found = intervals(part, resamples, ("malignant_auc",)).loc["malignant_auc"]
+                rows[kind, group] = {**found, "images": len(part), "malignant": lesions.sum()}
+    columns = ["value", "low", "high", "images", "malignant"]
+    index = pd.MultiIndex.from_tuples(list(rows), names=("by", "group"))
+    return pd.DataFrame(list(rows.values()), index, columns)
+
+
+def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
+    """Yield the groups of a column with their predictions: bands in order, others by size."""
     if by not in (*SLICES, *MEASURED):
         known = ", ".join((*SLICES, *MEASURED))
         raise ValueError(f"There are no slices by '{by}'; choose one of {known}.")
@@ -43,20 +93,13 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
         )
     values = known.loc[predictions["image_id"]].to_numpy()
     groups = _age_bands(values) if by == "age_band" else pd.Series(values).fillna("missing")
-    rows = {}
-    for group, positions in groups.groupby(groups).indices.items():
-        part = predictions.iloc[positions]
-        labels, probabilities, named = arrays(part)
-        rows[group] = {
-            "images": len(part),
-            "lesions": part["lesion_id"].nunique(),
-            "melanomas": int((part["dx"] == "mel").sum()),
-            **weighted.once(labels, probabilities, METRICS, named),
-        }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+    rows = groups.groupby(groups).indices
     if by == "age_band":
-        return table.loc[[band for band in AGE_BANDS if band in table.index]]
-    return table.sort_values("images", ascending=False, kind="stable")
+        order = [band for band in AGE_BANDS if band in rows]
+    else:
+        order = sorted(rows, key=lambda group: -len(rows[group]))
+    for group in order:
+        yield group, predictions.iloc[rows[group]]
 
 
 def _age_bands(ages: np.ndarray) -> pd.Series:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from lesions import classes, data, evaluation
@@ -173,6 +174,22 @@ class Classifier:
         if self.fusion is not None:
             found = self.fusion.apply(found, known["age"], known["sex"], known["localization"])
         return found
+
+    def features(self, images: np.ndarray, patient: np.ndarray | None = None) -> np.ndarray:
+        """Compute what the network's last layer reads, from one view of each photograph.
+
+        Args:
+            images: uint8, (n, image_size, image_size, 3), RGB 0-255, from `prepare`.
+            patient: float32, (n, data.PATIENT_FEATURES); None where nothing is known.
+
+        Returns:
+            float32, (n, features).
+        """
+        self.require_keras("Features")
+        reads = keras.Model(self.model.inputs, self.model.get_layer("logits").input)
+        patient = self.patient_input(len(images), patient)
+        inputs = images if patient is None else {"image": images, "patient": patient}
+        return np.asarray(reads.predict(inputs, batch_size=32, verbose=0), np.float32)
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
         """Choose a class for each row of probabilities.

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from drawn import CODES, FREQUENCIES, both_splits
 
@@ -97,24 +98,36 @@ def test_an_entry_answers_by_photograph_and_by_lesion(tmp_path):
     assert sorted(entry.answers(by_lesion=True)["lesion_id"]) == sorted(rows["lesion_id"])
 
 
-def test_labels_are_as_short_as_they_stay_apart(tmp_path):
-    treated = {"oversampling": True, "class_weighting": "none"}
-    names = [
-        f"cnn-64px-seed{seed}-0000000{digit}" for digit, seed in enumerate((42, 43, 43, 44, 44))
-    ]
-    configs = [{}, treated, {"class_weighting": "square_root"}, treated, treated]
-    balances = [comparison.class_balance(config) for config in configs]
-    assert comparison.labels(names, balances) == [
-        "cnn-64px-seed42",
-        "cnn-64px-seed43, oversampled",
-        "cnn-64px-seed43, square-root weights",
-        *names[3:],
-    ]
+def test_class_balance_is_named(tmp_path):
     run = write_run(tmp_path / "one", both_splits(), oversampling=True, class_weighting="balanced")
     assert (
         comparison.compare(comparison.entries([run]))["class_balance"][0]
         == "oversampled and balanced weights"
     )
+
+
+def test_names_are_plain_and_as_short_as_they_stay_apart():
+    rows = [
+        ("a", "cnn", 64, 42, False, "oversampled"),
+        ("b", "cnn", 64, 43, False, "oversampled"),
+        ("c", "densenet121", 192, 42, False, "oversampled"),
+        ("d", "densenet121", 192, 42, False, "square-root weights"),
+        ("e", "densenet121", 64, 42, True, "square-root weights"),
+        ("f", "densenet121", 64, 42, False, "square-root weights"),
+        ("ensemble", "ensemble", np.nan, np.nan, False, ""),
+    ]
+    columns = ["run", "architecture", "image_size", "seed", "patient", "class_balance"]
+    assert comparison.plain_names(pd.DataFrame(rows, columns=columns)) == [
+        "CNN, 64 px, seed 42",
+        "CNN, 64 px, seed 43",
+        "DenseNet121, 192 px, oversampled",
+        "DenseNet121, 192 px, square-root weights",
+        "DenseNet121, 64 px, given age, sex and site",
+        "DenseNet121, 64 px",
+        "ensemble",
+    ]
+    twins = pd.DataFrame([rows[0], ("z", *rows[0][1:])], columns=columns)
+    assert comparison.plain_names(twins) == ["a", "z"]
 
 
 def test_entries_name_the_faulty_folder(tmp_path):

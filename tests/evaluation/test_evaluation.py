@@ -9,7 +9,7 @@ from drawn import CODES, FREQUENCIES, MEL, NV, both_splits, certain, draw, frame
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
 
-from lesions import evaluation
+from lesions import classes, evaluation
 from lesions.evaluation import weighted
 
 
@@ -372,3 +372,39 @@ def test_malformed_input_is_named():
         evaluation.intervals(frame(labels, scores).drop(columns="mel"))
     with pytest.raises(ValueError, match="mix the splits validation, test"):
         evaluation.intervals(both_splits())
+
+
+def test_only_groups_with_enough_malignant_lesions_get_an_interval():
+    labels, scores = draw(images=400)
+    predictions = frame(labels, scores, photographs=2)
+    malignant = predictions["dx"].isin(classes.MALIGNANT)
+    few = np.flatnonzero(malignant)[:6]
+    sex = pd.Series("male", predictions.index)
+    sex.iloc[[*few, *np.flatnonzero(~malignant)[:60]]] = "female"
+    metadata = predictions[["image_id"]].assign(sex=sex)
+    table = evaluation.slice_intervals(predictions, metadata, ["sex"], least=10, resamples=100)
+    assert list(table.index) == [("sex", "male")]
+    row = table.iloc[0]
+    males = predictions[(sex == "male").to_numpy()]
+    direct = evaluation.metrics(*evaluation.arrays(males))
+    assert row["value"] == pytest.approx(direct["malignant_auc"])
+    assert row["low"] < row["value"] < row["high"] and row["images"] == len(males)
+    lesions = males.drop_duplicates("lesion_id")["dx"].isin(classes.MALIGNANT).sum()
+    assert row["malignant"] == lesions
+    assert evaluation.slice_intervals(predictions, metadata, ["sex"], least=999).empty
+
+
+def test_a_thousand_lesions_are_counted_as_the_threshold_leaves_them():
+    scores = np.full((1000, 7), 0.9 / 6)
+    labels = np.zeros(1000, int)
+    labels[:100] = MEL
+    scores[:, MEL] = 0.1
+    scores[:70, MEL] = 0.8  # 70 of 100 melanomas are certain, and so is one other lesion in ten
+    scores[100:190, MEL] = 0.8
+    scores /= scores.sum(axis=1, keepdims=True)
+    table = evaluation.screening(labels, scores)
+    assert list(table.index) == [0.9, 0.95]
+    row = next(table.itertuples(index=False))
+    assert row.sensitivity == pytest.approx(0.7)
+    assert row.precision == pytest.approx(70 / 160)
+    assert list(row[2:]) == pytest.approx([70, 30, 90])

@@ -10,7 +10,7 @@ from lesions import data, evaluation, inference
 from lesions.classes import CODES
 from lesions.data import Patient
 from lesions.inference import familiarity
-from lesions.networks import models
+from lesions.networks import models, views
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,15 @@ def test_views_change_the_answer(tiny_model, classifier, demo_metadata):
     prepared = classifier.prepare(demo_metadata["image_path"].iloc[0])[np.newaxis]
     whole = inference.Classifier(tiny_model, tta=True).probabilities(prepared)
     assert np.abs(whole - classifier.probabilities(prepared)).max() > 1e-6
+
+
+def test_features_are_what_the_last_layer_reads(classifier, demo_metadata):
+    paths = demo_metadata["image_path"].iloc[:3]
+    prepared = np.stack([classifier.prepare(path) for path in paths])
+    kernel, bias = classifier.model.get_layer("logits").get_weights()
+    scores = np.exp(classifier.features(prepared) @ kernel + bias)
+    direct = views.predict(classifier.model, prepared, tta=False)
+    assert np.abs(scores / scores.sum(axis=1, keepdims=True) - direct).max() < 1e-4
 
 
 def write(folder, *names):
