@@ -1,7 +1,7 @@
 """Every plot of the study, one function each: `from lesions import figures`.
 
 A plot takes data and `ax=None`, draws, and returns the axes (a figure where it holds photographs
-or several panels); none calls `show()`. The seven classes wear the colours of `lesions.classes`
+or several panels); none calls `show()`. The seven classes have the colours of `lesions.classes`
 everywhere; whatever is not a class (a split, a run, a sex) takes its colour from `SERIES`.
 """
 
@@ -10,20 +10,20 @@ from lesions.figures.comparisons import (
     forest,
     leakage_bars,
     paired_differences,
+    paired_panels,
     per_class_bars,
+    per_class_heat_map,
     size_against_score,
-    slices_plot,
 )
 from lesions.figures.data import (
     age_by_class,
     class_counts_bar,
-    class_counts_pie,
     class_weights_bar,
     dx_type_by_class,
     localization_by_class,
     missing_values,
+    original_and_augmented,
     photographs_per_lesion,
-    resampling_bars,
     sex_by_class,
     split_counts,
 )
@@ -31,14 +31,18 @@ from lesions.figures.explanations import (
     cascade_curve,
     faithfulness_curves,
     flip_rates,
-    map_score_by_class,
     map_scores,
+    paired_scores_by_class,
 )
 from lesions.figures.external import (
     clinic_bars,
     metrics_by_clinic,
     reliability_by_clinic,
     roc_by_clinic,
+)
+from lesions.figures.networks import (
+    feature_map,
+    network_diagram,
 )
 from lesions.figures.photographs import (
     augmentation_grid,
@@ -47,17 +51,26 @@ from lesions.figures.photographs import (
     preprocessing_row,
 )
 from lesions.figures.results import (
+    confusion_matrices,
     confusion_matrix,
+    melanoma_curve,
     precision_recall_curves,
     probability_bars,
     reliability_diagram,
     roc_curves,
-    several_histories,
-    training_history,
+)
+from lesions.figures.slices import (
+    slices_plot,
+    slices_with_intervals,
 )
 from lesions.figures.style import (
     SERIES,
     use_style,
+)
+from lesions.figures.training import (
+    several_histories,
+    stages_plot,
+    training_history,
 )
 
 __all__ = [
@@ -66,24 +79,30 @@ __all__ = [
     "augmentation_grid",
     "cascade_curve",
     "class_counts_bar",
-    "class_counts_pie",
     "class_weights_bar",
     "clinic_bars",
+    "confusion_matrices",
     "confusion_matrix",
     "dx_type_by_class",
     "ensemble_weights_bar",
     "faithfulness_curves",
+    "feature_map",
     "flip_rates",
     "forest",
     "jpeg",
     "leakage_bars",
     "localization_by_class",
-    "map_score_by_class",
     "map_scores",
+    "melanoma_curve",
     "metrics_by_clinic",
     "missing_values",
+    "network_diagram",
+    "original_and_augmented",
     "paired_differences",
+    "paired_panels",
+    "paired_scores_by_class",
     "per_class_bars",
+    "per_class_heat_map",
     "photo_grid",
     "photographs_per_lesion",
     "precision_recall_curves",
@@ -91,14 +110,15 @@ __all__ = [
     "probability_bars",
     "reliability_by_clinic",
     "reliability_diagram",
-    "resampling_bars",
     "roc_by_clinic",
     "roc_curves",
     "several_histories",
     "sex_by_class",
     "size_against_score",
     "slices_plot",
+    "slices_with_intervals",
     "split_counts",
+    "stages_plot",
     "training_history",
     "use_style",
 ]

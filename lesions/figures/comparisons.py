@@ -1,15 +1,20 @@
-"""Plots that compare runs, protocols and slices."""
+"""Plots that compare runs and protocols."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lesions.classes import CODES, COLOURS
 from lesions.figures.style import (
+    GREY,
+    HEAT_MAP,
     MARKERS,
     SERIES,
     axes_or_new,
@@ -43,7 +48,7 @@ def per_class_bars(
     for name, table in tables.items():
         require_columns(table, [metric], f"per-class scores of {name}")
     values = pd.DataFrame({name: table[metric] for name, table in tables.items()}).reindex(CODES)
-    ax = axes_or_new(ax, 9.5 if len(tables) > 1 else 7, 4.5)
+    ax = axes_or_new(ax, 9 if len(tables) > 1 else 7, 4.5)
     grouped_bars(values, ax, "{:.2f}" if len(tables) <= 4 else None)
     if len(tables) == 1:
         for bar, code in zip(ax.patches, CODES, strict=True):
@@ -53,6 +58,37 @@ def per_class_bars(
     ax.set_ylim(0, 1.15)
     ax.set_yticks(np.arange(0, 1.01, 0.2))
     return finish(ax, f"{readable(metric)} by class", "Diagnosis", readable(metric))
+
+
+def per_class_heat_map(
+    tables: Mapping[str, pd.DataFrame], title: str, metric: str = "recall", ax: Axes | None = None
+) -> Axes:
+    """Draws one metric of each class and run as a heat map, in which a zero is seen as well.
+
+    Args:
+        tables: As in `per_class_bars`.
+        title: Title.
+        metric: As in `per_class_bars`.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes: a row a run, a column a class.
+
+    Raises:
+        ValueError: If a table lacks the metric.
+    """
+    for name, table in tables.items():
+        require_columns(table, [metric, "images"], f"per-class scores of {name}")
+    values = pd.DataFrame({name: table[metric] for name, table in tables.items()}).reindex(CODES).T
+    images = next(iter(tables.values()))["images"].reindex(CODES)
+    ax = axes_or_new(ax, 9, 1.3 + 0.42 * len(values))
+    options = {"annot": True, "fmt": ".2f", "cmap": HEAT_MAP, "vmin": 0, "vmax": 1}
+    bar = {"label": readable(metric)}
+    sns.heatmap(values, linewidths=1, cbar_kws=bar, annot_kws={"fontsize": 10}, ax=ax, **options)
+    labels = [f"{code}\nn = {count:,.0f}" for code, count in images.items()]
+    ax.set_xticks(np.arange(len(CODES)) + 0.5, labels, rotation=0)
+    ax.tick_params(axis="y", rotation=0)
+    return finish(ax, title, "Diagnosis", "")
 
 
 def _with_interval(table: pd.DataFrame, metric: str, label: str, what: str) -> pd.DataFrame:
@@ -94,6 +130,7 @@ def forest(
     metric: str = "value",
     label: str = "run",
     name: str = "Balanced accuracy",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a score with its 95% interval for each run, best on top.
@@ -103,7 +140,8 @@ def forest(
             "test_balanced_accuracy", that column with "_low" and "_high" beside it.
         metric: The score's column.
         label: Column with the runs' names; the index where there is no such column.
-        name: The score's name, for title and axis.
+        name: The score's name, for the axis.
+        title: Title, or None for one made of the name.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -114,13 +152,14 @@ def forest(
     """
     rows = _with_interval(comparison, metric, label, "comparison")
     ax = _intervals(rows.sort_values("value", ascending=False), "{:.3f}", ax)
-    return finish(ax, f"{name} with 95% intervals", name, "Run")
+    return finish(ax, title or f"{name} with 95% intervals", name, "")
 
 
 def paired_differences(
     differences: pd.DataFrame,
     label: str = "change",
     name: str = "balanced accuracy",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw paired differences with their 95% intervals against a line at zero.
@@ -128,7 +167,8 @@ def paired_differences(
     Args:
         differences: A row a comparison in the order to show, with columns value, low and high.
         label: Column with the comparisons' names; the index where there is no such column.
-        name: The score's name, for title and axis.
+        name: The score's name, for the axis.
+        title: Title, or None for one made of the name.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -140,19 +180,59 @@ def paired_differences(
     ax = _intervals(_with_interval(differences, "value", label, "differences"), "{:+.3f}", ax)
     ax.axvline(0, color="black", linewidth=1)
     ax.locator_params(axis="x", nbins=5)  # signed labels are long
-    title = f"Difference in {name} with 95% intervals"
-    return finish(ax, title, f"Difference in {name} (right of zero: better)", "Comparison")
+    title = title or f"Difference in {name} with 95% intervals"
+    return finish(ax, title, f"Difference in {name} (right of zero: better)", "")
+
+
+def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Draws paired differences in several scores side by side, a panel a score.
+
+    Args:
+        tables: Name of a score to its table, the same rows in each, with columns value, low and
+            high.
+        title: Title of the figure.
+
+    Returns:
+        The figure; an interval that includes zero is grey.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    first = next(iter(tables.values()))
+    figure, axes = plt.subplots(
+        1, len(tables), figsize=(9, 1.5 + 0.3 * len(first)), sharey=True, layout="constrained"
+    )
+    for ax, (name, table) in zip(np.atleast_1d(axes), tables.items(), strict=True):
+        rows = _with_interval(table, "value", "", "differences")
+        for place, (value, low, high) in enumerate(rows.to_numpy()):
+            colour = GREY if low <= 0 <= high else SERIES[0]
+            reach = np.clip([[value - low], [high - value]], 0, None)
+            ax.errorbar([value], [place], xerr=reach, fmt="o", color=colour, capsize=3)
+        ax.axvline(0, color="black", linewidth=1)
+        ax.set_yticks(range(len(rows)), rows.index)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.locator_params(axis="x", nbins=5)
+        ax.grid(axis="y", visible=False)
+        finish(ax, name, "Difference (right of zero: better)", "")
+        ax.title.set_fontsize(11)
+    figure.get_layout_engine().set(w_pad=0.1)
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
 
 
 def leakage_bars(
-    scores: pd.DataFrame, name: str = "Balanced accuracy", ax: Axes | None = None
+    scores: pd.DataFrame,
+    name: str = "Balanced accuracy",
+    title: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw what each protocol reports about itself beside what holds on unseen lesions.
 
     Args:
         scores: A row a bar, with columns protocol, test_set ("own test set", "common clean
             set"), value, low and high.
-        name: The score's name, for title and axis.
+        name: The score's name, for the axis.
+        title: Title, or None for one made of the name.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -167,68 +247,31 @@ def leakage_bars(
     for test_set in test_sets:
         rows = scores[scores["test_set"] == test_set].set_index("protocol").reindex(protocols)
         values[test_set], margins[test_set] = rows["value"], _margins(rows)
-    ax = axes_or_new(ax, 9.5, 4.5)
+    ax = axes_or_new(ax, 9, 4.5)
     grouped_bars(values, ax, margins=margins)
     for bars in ax.containers:
         if hasattr(bars, "patches"):
             ax.bar_label(bars, fmt="{:.3f}", label_type="center", fontsize=10, bbox=WHITE_BOX)
     ax.set_ylim(0, 1)
     legend_beside(ax, "Scored on")
-    return finish(ax, f"{name} by protocol, with 95% intervals", "Protocol", name)
-
-
-def slices_plot(
-    slices: pd.DataFrame,
-    metric: str = "balanced_accuracy",
-    overall: float | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw one metric in each slice of the test images, with the number of images.
-
-    Args:
-        slices: Table from `evaluation.slices`, indexed by slice, with a column images.
-        metric: A column; NaN reads "not defined".
-        overall: The metric over all images, drawn as a dashed line, or None.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If a column is missing.
-    """
-    require_columns(slices, [metric, "images"], "slices")
-    ax = axes_or_new(ax, 8, 1.4 + 0.34 * len(slices))
-    names = [f"{name} (n = {count:,})" for name, count in slices["images"].items()]
-    values = slices[metric].to_numpy(float)
-    ax.barh(names, np.nan_to_num(values), 0.7, color=SERIES[3])
-    for place, value in enumerate(values):
-        # At the foot of the bar, where the dashed line cannot cross the number.
-        text = "not defined" if np.isnan(value) else f"{value:.2f}"
-        ax.text(0.01, place, text, va="center", fontsize=9)
-    if overall is not None:
-        label = f"all images ({overall:.2f})"
-        ax.axvline(overall, color="black", linestyle="--", linewidth=1, label=label)
-        legend_beside(ax)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    ax.grid(axis="y", visible=False)
-    by = readable(str(slices.index.name or "slice"))
-    return finish(ax, f"{readable(metric)} by {by.lower()}", readable(metric), by)
+    title = title or f"{name} by protocol, with 95% intervals"
+    return finish(ax, title, "Protocol", name)
 
 
 def size_against_score(
     comparison: pd.DataFrame,
     metric: str = "balanced_accuracy",
-    label: str = "run",
+    group: str = "architecture",
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the score of each run against the number of parameters of its network.
 
     Args:
-        comparison: A row a run, with the columns parameters, the metric and the label.
+        comparison: A row a run, with the columns parameters, the metric and the group.
         metric: The score's column.
-        label: Column with the runs' names.
+        group: Column whose values have a colour each, best first.
+        title: Title, or None for one made of the metric's name.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -237,36 +280,45 @@ def size_against_score(
     Raises:
         ValueError: If a column is missing.
     """
-    require_columns(comparison, ["parameters", metric, label], "comparison")
-    ax = axes_or_new(ax, 9, 4.5)
+    require_columns(comparison, ["parameters", metric, group], "comparison")
+    ax = axes_or_new(ax, 9, 4.2)
     ranked = comparison.sort_values(metric, ascending=False)
-    for number, (_, run) in enumerate(ranked.iterrows()):
+    for number, (name, runs) in enumerate(ranked.groupby(group, sort=False)):
         lap, place = divmod(number, len(SERIES))  # the second lap shifts the markers
         marker, colour = MARKERS[(place + lap) % len(MARKERS)], SERIES[place]
-        style = {"marker": marker, "color": colour, "edgecolor": "black", "s": 90}
-        text = f"{run[label]} ({run[metric]:.3f})"
-        ax.scatter(run["parameters"] / 1e6, run[metric], label=text, **style)
+        style = {"marker": marker, "color": colour, "edgecolor": "black", "s": 80, "alpha": 0.85}
+        text = f"{name} ({runs[metric].max():.3f})"
+        ax.scatter(runs["parameters"] / 1e6, runs[metric], label=text, **style)
     ax.set_xscale("log")
     plain_log_ticks(ax.xaxis)
-    legend_beside(ax, "Run, best first")
-    title = f"{readable(metric)} against size"
+    legend_beside(ax, "Network (best run)")
+    title = title or f"{readable(metric)} against size"
     return finish(ax, title, "Parameters (millions, log scale)", readable(metric))
 
 
-def ensemble_weights_bar(weights: Mapping[str, float] | pd.Series, ax: Axes | None = None) -> Axes:
-    """Draw the weight of each run in the ensemble.
+def ensemble_weights_bar(
+    weights: Mapping[str, float] | pd.Series, least: float = 0.02, ax: Axes | None = None
+) -> Axes:
+    """Draws the weight of each run in the ensemble.
 
     Args:
         weights: Name of a run to its weight (0-1, sum 1).
+        least: Runs with less are one bar together.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
         The axes, heaviest run on top.
     """
     weights = pd.Series(weights, dtype=float).sort_values()
-    ax = axes_or_new(ax, 8, 1.4 + 0.36 * len(weights))
-    bars = ax.barh(list(map(str, weights.index)), weights, 0.7, color=SERIES[0])
+    small = weights[weights < least]
+    shown = weights[weights >= least]
+    if len(small):
+        rest = pd.Series({f"{len(small)} others together": small.sum()})
+        shown = pd.concat([rest, shown])
+    ax = axes_or_new(ax, 9, 1.4 + 0.36 * len(shown))
+    bars = ax.barh(list(map(str, shown.index)), shown, 0.7, color=SERIES[0])
     ax.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=9)
     ax.margins(x=0.1)
     ax.grid(axis="y", visible=False)
-    return finish(ax, "Weight of each run in the ensemble", "Weight (sum 1)", "Run")
+    title = f"Largest weight in the ensemble: {shown.iloc[-1]:.2f}"
+    return finish(ax, title, "Weight (sum 1)", "")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from lesions.classes import CODES, COLOURS, NAMES
+from lesions.classes import CODES, COLOURS, MALIGNANT, NAMES
 from lesions.figures.style import (
     HEAT_MAP,
     SERIES,
@@ -49,45 +51,33 @@ def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None
 
 
 def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how many images each class has, most frequent first.
+    """Draws how many photographs each class has, most frequent first, and the shares as a ring.
 
     Args:
-        metadata: Table with a column dx (class codes), one row an image.
+        metadata: Table with a column dx (class codes), one row a photograph.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes.
+        The axes; the ring is an inset of theirs.
 
     Raises:
         ValueError: If dx is missing.
     """
     counts = _class_counts(metadata).sort_values()
-    ax = axes_or_new(ax, 8.5, 4)
-    names = [f"{NAMES[code]} ({code})" for code in counts.index]
-    _count_bars(names, counts, len(metadata), [COLOURS[code] for code in counts.index], ax)
-    return finish(ax, f"{counts.sum():,} images in seven classes", "Images", "Diagnosis")
-
-
-def class_counts_pie(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the share of each class as a ring; counts and percentages stand in the legend.
-
-    Args:
-        metadata: Table with a column dx.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-    """
-    counts = _class_counts(metadata).sort_values(ascending=False)
-    ax = axes_or_new(ax, 8, 4.2)
+    ax = axes_or_new(ax, 9, 4)
+    names = [f"{NAMES[code]} ({code})".replace(" or ", "\nor ") for code in counts.index]
     colours = [COLOURS[code] for code in counts.index]
+    _count_bars(names, counts, len(metadata), colours, ax)
     ring = {"width": 0.42, "edgecolor": "white", "linewidth": 1}
-    wedges, *_ = ax.pie(counts, colors=colours, startangle=90, counterclock=False, wedgeprops=ring)
-    labels = [f"{code}: {count:,} ({count / counts.sum():.1%})" for code, count in counts.items()]
-    ax.legend(wedges, labels, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    ax.text(0, 0, f"{counts.sum():,}\nimages", ha="center", va="center", fontsize=12)
-    ax.set_title("Share of each diagnosis")
-    return ax
+    inset = ax.inset_axes([0.6, 0.04, 0.4, 0.68])
+    inset.pie(
+        counts[::-1], colors=colours[::-1], startangle=90, counterclock=False, wedgeprops=ring
+    )
+    common = counts.index[-1]
+    title = (
+        f"{counts.max() / max(1, len(metadata)):.0%} of {len(metadata):,} photographs show {common}"
+    )
+    return finish(ax, title, "Photographs", "Diagnosis")
 
 
 def age_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -107,7 +97,11 @@ def age_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
         known, x="dx", y="age", order=CODES, hue="dx", hue_order=CODES, palette=COLOURS,
         fill=False, linewidth=2, width=0.6, gap=0, fliersize=3, legend=False, ax=ax,
     )  # fmt: skip
-    title = f"Age by diagnosis ({len(metadata) - len(known):,} images without age left out)"
+    medians = known.groupby("dx")["age"].median()
+    title = "Age by diagnosis"
+    if len(medians):
+        young, old = medians.idxmin(), medians.idxmax()
+        title = f"Median age: {medians[young]:.0f} years in {young}, {medians[old]:.0f} in {old}"
     return finish(ax, title, "Diagnosis", "Age (years)")
 
 
@@ -149,7 +143,13 @@ def sex_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     _stacked_shares(shares, ax)
     legend_beside(ax, "Sex")
-    return finish(ax, "Sex by diagnosis", "Diagnosis", "Share of the images (%)")
+    title = "Sex by diagnosis"
+    if "male" in shares:
+        men = shares["male"].sort_values()
+        title = (
+            f"Men: {men.iloc[0]:.0f}% of {men.index[0]} to {men.iloc[-1]:.0f}% of {men.index[-1]}"
+        )
+    return finish(ax, title, "Diagnosis", "Share of the photographs (%)")
 
 
 def dx_type_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -166,7 +166,11 @@ def dx_type_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     _stacked_shares(shares, ax)
     legend_beside(ax, "Confirmed by")
-    return finish(ax, "How diagnoses were confirmed", "Diagnosis", "Share of the images (%)")
+    malignant = metadata["dx"].isin(MALIGNANT)
+    by_tissue = (metadata["dx_type"] == "histo").groupby(malignant).mean()
+    shares = [f"{by_tissue[side]:.0%}" if side in by_tissue else "none" for side in (True, False)]
+    title = f"By histopathology: {shares[0]} of the malignant, {shares[1]} of the benign"
+    return finish(ax, title, "Diagnosis", "Share of the photographs (%)")
 
 
 def localization_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -187,7 +191,9 @@ def localization_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axe
     )
     ax.tick_params(axis="y", rotation=0)
     ax.tick_params(axis="x", rotation=0)
-    return finish(ax, "Body site by diagnosis (columns sum to 100%)", "Diagnosis", "Body site")
+    site, code = shares.stack().idxmax()
+    title = f"Most concentrated: {shares.loc[site, code]:.0f}% of {code} on the {site}"
+    return finish(ax, title, "Diagnosis (columns sum to 100%)", "Body site")
 
 
 def missing_values(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -210,7 +216,9 @@ def missing_values(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     missing = (recorded.isna() | recorded.eq("unknown")).sum()[::-1]
     ax = axes_or_new(ax, 8, 3.5)
     _count_bars(missing.index, missing, len(metadata), SERIES[0], ax)
-    return finish(ax, "Missing and unknown values", "Images", "Column")
+    worst = missing.idxmax()
+    title = f"Missing or unknown: at most {missing[worst] / max(1, len(metadata)):.1%} of a column"
+    return finish(ax, title, "Photographs", "Column")
 
 
 def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -248,7 +256,16 @@ def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     require_columns(metadata, ["dx", "split"], "metadata")
     counts = pd.crosstab(metadata["dx"], metadata["split"])
     counts = counts.reindex(index=CODES, columns=SPLITS, fill_value=0)
-    return resampling_bars(counts, "Images of each class in each split", ax=ax)
+    rarest = counts["test"].idxmin()
+    title = f"The test split has {counts['test'].min():,} photographs of {rarest}, its rarest class"
+    ax = axes_or_new(ax, 9, 4.5)
+    ax.set_yscale("log")
+    # Bars start at one half so that a single photograph still shows.
+    grouped_bars(counts.where(counts > 0), ax, "{:,.0f}", base=0.5)
+    ax.set_ylim(0.5, max(10, counts.max().max() * 4))
+    ax.yaxis.set_major_formatter("{x:,g}")
+    legend_beside(ax)
+    return finish(ax, title, "Diagnosis", "Photographs (log scale)")
 
 
 def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
@@ -266,8 +283,8 @@ def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = 
     """
     for method, values in weights.items():
         if len(values) != len(CODES) or not np.all(np.asarray(values) > 0):
-            raise ValueError(f"Method {method} has the weights {values}; pass seven above zero.")
-    ax = axes_or_new(ax, 9.5, 4.5)
+            raise ValueError(f"Method {method} has the weights {values}; give seven above zero.")
+    ax = axes_or_new(ax, 9, 4.5)
     ax.set_yscale("log")
     table = pd.DataFrame({method.replace("_", " "): w for method, w in weights.items()}, CODES)
     grouped_bars(table, ax, "{:.2g}", base=1)
@@ -275,30 +292,31 @@ def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = 
     plain_log_ticks(ax.yaxis)
     ax.margins(y=0.15)
     legend_beside(ax, "Method")
-    return finish(ax, "Weight of one image in the loss", "Diagnosis", "Class weight (log scale)")
+    title = "Weight of one photograph in the loss"
+    return finish(ax, title, "Diagnosis", "Class weight (log scale)")
 
 
-def resampling_bars(
-    counts: pd.DataFrame | Mapping[str, Sequence[int]],
-    title: str = "Training images before and after resampling",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the class counts of several versions of a data set side by side.
+def original_and_augmented(
+    original: Sequence[int], augmented: Sequence[int], names: tuple[str, str], title: str
+) -> Figure:
+    """Draws the class counts of a data set and of what is made of it, side by side.
 
     Args:
-        counts: A column (or key) for each version, seven counts in the order of CODES.
-        title: Title of the plot.
-        ax: Axes to draw on, or None for a new figure.
+        original: Seven counts in the order of CODES.
+        augmented: The same for the other panel.
+        names: Titles of the two panels.
+        title: Title of the figure.
 
     Returns:
-        The axes, with a logarithmic scale, on which the rarest class stays visible.
+        The figure; both panels have one scale.
     """
-    table = pd.DataFrame(counts, index=CODES)
-    ax = axes_or_new(ax, 9.5, 4.5)
-    ax.set_yscale("log")
-    # Bars start at one half so that a single image still shows.
-    grouped_bars(table.where(table > 0), ax, "{:,.0f}", base=0.5)
-    ax.set_ylim(0.5, max(10, table.max().max() * 4))
-    ax.yaxis.set_major_formatter("{x:,g}")
-    legend_beside(ax)
-    return finish(ax, title, "Diagnosis", "Images (log scale)")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    for ax, counts, name in zip(axes, (original, augmented), names, strict=True):
+        bars = ax.bar(CODES, counts, 0.75, color=[COLOURS[code] for code in CODES])
+        ax.bar_label(bars, [f"{count:,}" for count in counts], padding=2, fontsize=9)
+        ax.yaxis.set_major_formatter("{x:,.0f}")
+        ax.margins(y=0.1)
+        ax.grid(axis="x", visible=False)
+        finish(ax, name, "Diagnosis", "Photographs" if ax is axes[0] else "")
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure

@@ -78,7 +78,7 @@ def map_scores(
     """
     whole = {metric: _rows(table, part, metric=metric) for metric in metrics}
     methods = list(dict.fromkeys(whole[metrics[0]]["method"]))
-    size = (2.1 + 2.4 * len(metrics), 1.5 + 0.34 * len(methods))
+    size = (9, 1.5 + 0.34 * len(methods))
     figure, grid = plt.subplots(
         1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained"
     )
@@ -103,45 +103,42 @@ def map_scores(
     return figure
 
 
-def map_score_by_class(
-    table: pd.DataFrame,
-    metric: str = "intersection_over_union",
-    method: str = "grad_cam",
-    control: str = "centred Gaussian",
-    ax: Axes | None = None,
+def paired_scores_by_class(
+    table: pd.DataFrame, metric: str = "intersection_over_union", ax: Axes | None = None
 ) -> Axes:
-    """Draw one score of a map in every class, and for right and wrong answers, beside a control.
+    """Draw how much more a map agrees with the lesion than a Gaussian, photograph by photograph.
 
     Args:
-        table: From `benchmark.measure`, with the part "agreement".
+        table: From `benchmark.measure`, with the part "agreement, paired".
         metric: The score.
-        method: The map, in the class colours.
-        control: The control, in grey.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes.
+        The axes: a dot a class, hollow where the interval includes zero.
 
     Raises:
-        ValueError: If the table lacks one of them.
+        ValueError: If the table lacks the part.
     """
-    ax = axes_or_new(ax, 8.5, 4)
-    order = [(code, "all") for code in CODES] + [("all", "right"), ("all", "wrong")]
-    labels = [*CODES, "right\nanswers", "wrong\nanswers"]
-    for name, shift, marker in ((method, -0.13, "o"), (control, 0.13, "s")):
-        rows = _rows(table, "agreement", metric=metric, method=name)
-        rows = rows.set_index(["class", "group"])[["value", "low", "high"]].reindex(order)
-        for place, key in enumerate(order):
-            colour = GREY if name == control else COLOURS.get(key[0], SERIES[0])
-            style = {"fmt": marker, "color": colour, "capsize": 3, "markersize": 7}
-            row = rows.iloc[[place]]
-            ax.errorbar([place + shift], row["value"], yerr=_reach(row), **style)
-        style = {"color": GREY if name == control else SERIES[0], "linestyle": "none"}
-        ax.plot([], [], marker=marker, label=_named(name), **style)
-    ax.set_xticks(range(len(order)), labels)
+    ax = axes_or_new(ax, 9, 4)
+    order = [("all", "all"), *((code, "all") for code in CODES), ("all", "right"), ("all", "wrong")]
+    rows = _rows(table, "agreement, paired", metric=metric)
+    rows = rows.set_index(["class", "group"])[["value", "low", "high"]].reindex(order)
+    for place, key in enumerate(order):
+        row, colour = rows.iloc[[place]], COLOURS.get(key[0], SERIES[0])
+        clear = not row["low"].iloc[0] <= 0 <= row["high"].iloc[0]
+        style = {"fmt": "o", "color": colour, "capsize": 4, "markersize": 8}
+        style["markerfacecolor"] = colour if clear else "white"
+        ax.errorbar([place], row["value"], yerr=_reach(row), **style)
+    ax.axhline(0, color="black", linewidth=1)
+    ax.set_xticks(range(len(order)), ["all", *CODES, "right\nanswers", "wrong\nanswers"])
     ax.grid(axis="x", visible=False)
-    legend_beside(ax)
-    return finish(ax, f"{_named(metric)} by class, with 95% intervals", "Class", _named(metric))
+    worse = [code for code in CODES if rows.loc[(code, "all"), "high"] < 0]
+    better = [code for code in CODES if rows.loc[(code, "all"), "low"] > 0]
+    title = f"Grad-CAM against the blob: better in {', '.join(better) or 'no class'}, "
+    title += f"worse in {', '.join(worse) or 'no class'}"
+    return finish(
+        ax, title, "Class (hollow: the interval includes zero)", f"Gain in {plain(metric).lower()}"
+    )
 
 
 def faithfulness_curves(table: pd.DataFrame) -> Figure:
@@ -157,7 +154,7 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
         ValueError: If the table lacks them.
     """
     metrics = ("most_relevant_first", "least_relevant_first")
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for ax, metric in zip(axes, metrics, strict=True):
         rows = _rows(table, "faithfulness", metric=metric)
         for number, (method, curve) in enumerate(rows.groupby("method", sort=False)):
@@ -168,9 +165,10 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
         finish(ax, _named(metric), "Share of pixels removed", "Probability")
         ax.title.set_fontsize(10)
     legend_beside(axes[1])
-    figure.suptitle(
-        "Probability of the explained class while pixels go", fontsize=12, fontweight="bold"
-    )
+    gaps = _rows(table, "faithfulness", metric="road_gap")
+    gaps = gaps.drop_duplicates("method").set_index("method")["value"]
+    named = [f"{_named(name)} {gaps[name]:.2f}" for name in gaps.index[:2]]
+    figure.suptitle(f"ROAD gap: {', '.join(named)}", fontsize=12, fontweight="bold")
     return figure
 
 
@@ -196,12 +194,12 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     labels = ["last layer" if share == 0 else f"{share:.0%}" for share in shares]
     ax.set_xticks(range(len(values)), ["none", *labels])
     ax.axhline(0, color="black", linewidth=1)
-    title = "Grad-CAM of a network that forgets, against the trained one"
+    title = f"With all layers shuffled, the rank correlation is {values[-1]:.2f}"
     return finish(ax, title, "Layers randomised, from the last", "Rank correlation")
 
 
 def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None = None) -> Axes:
-    """Draw how often each change of the photograph flips the predicted class, by true class.
+    """Draw how often each change of the photograph changes the predicted class, by true class.
 
     Args:
         table: From `benchmark.measure`.
@@ -231,10 +229,11 @@ def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None
         ax=ax,
         linewidths=1,
         annot_kws={"fontsize": 10},
-        cbar_kws={"label": "Predictions that flip (%)"},
+        cbar_kws={"label": "Answers that change (%)"},
     )
     labels = [f"{code}\nn = {0 if np.isnan(n) else int(n)}" for code, n in counts.items()]
     ax.set_xticks(np.arange(len(order)) + 0.5, labels)
     ax.set_yticks(np.arange(len(changes)) + 0.5, list(map(_named, changes)), rotation=0)
-    title = "How often the predicted class changes"
+    most = shares["all"].idxmax()
+    title = f"{_named(most)}: {shares.loc[most, 'all']:.0%} of the answers change"
     return finish(ax, title, "True class", "Change of the photograph")

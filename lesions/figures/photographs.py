@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from lesions.classes import CREDIT
 from lesions.figures.style import GREY
 
+PAGE = 9  # inches, the widest figure that GitHub shows without reducing it
+
 
 def _check_photographs(images: Sequence[np.ndarray], others: Mapping[str, Sequence | None]) -> None:
     if not len(images):
@@ -47,7 +49,7 @@ def photo_grid(
         suptitle: Title of the whole grid, or None.
         credit: Small line under the grid, or None (for synthetic pictures).
         colours: A frame colour for each photograph, such as `COLOURS[code]`, or None.
-        size: Width of one photograph in inches.
+        size: Width of one photograph in inches; less where a row would be wider than a page.
 
     Returns:
         The figure; `jpeg(figure)` turns it into a small picture for a notebook.
@@ -57,6 +59,7 @@ def photo_grid(
     """
     _check_photographs(images, {"titles": titles, "colours": colours})
     columns = min(columns, len(images))
+    size = min(size, PAGE / columns)
     rows = -(-len(images) // columns)
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
     height = rows * (size + 0.17 * lines) + 0.4 * bool(suptitle) + 0.3 * bool(credit)
@@ -95,7 +98,7 @@ def augmentation_grid(
         The figure.
     """
     titles = ["original", *(f"version {number + 1}" for number in range(len(augmented)))]
-    options = {"suptitle": "One training image as the network meets it", **options}
+    options = {"suptitle": "One training photograph as the network meets it", **options}
     return photo_grid([original, *augmented], titles, columns, **options)
 
 
@@ -114,12 +117,13 @@ def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
     return photo_grid(list(steps.values()), list(steps), **options)
 
 
-def jpeg(figure: Figure, quality: int = 85):
-    """Turn a figure of photographs into a JPEG, a tenth of the PNG's size, and close it.
+def jpeg(figure: Figure, quality: int = 60, sharpness: float = 1.6):
+    """Turns a figure of photographs into a JPEG, a tenth of the PNG's size, and closes it.
 
     Args:
         figure: The figure.
         quality: JPEG quality, 1 to 95.
+        sharpness: Pixels of the file for each pixel of the screen, so that captions stay sharp.
 
     Returns:
         `IPython.display.Image`, which a notebook shows when it ends a cell.
@@ -128,7 +132,8 @@ def jpeg(figure: Figure, quality: int = 85):
 
     with io.BytesIO() as buffer:
         options = {"quality": quality, "optimize": True}
-        figure.savefig(buffer, format="jpeg", dpi=100, pil_kwargs=options)
+        figure.savefig(buffer, format="jpeg", dpi=100 * sharpness, pil_kwargs=options)
         # Closed, so that the notebook does not show the same figure as PNG too.
         plt.close(figure)
-        return Image(data=buffer.getvalue(), format="jpeg")
+        width = round(100 * figure.get_figwidth())
+        return Image(data=buffer.getvalue(), format="jpeg", width=width)

@@ -1,4 +1,4 @@
-"""Plots of training and of predictions."""
+"""Plots of predictions: confusions, curves, calibration, single answers."""
 
 from __future__ import annotations
 
@@ -22,125 +22,19 @@ from lesions.figures.style import (
     axes_or_new,
     finish,
     legend_beside,
-    readable,
     require_columns,
 )
 
-
-def _epochs(history: pd.DataFrame) -> np.ndarray:
-    # Rows are counted, because the epochs of the second phase may start at 1 again.
-    return np.arange(1, len(history) + 1)
-
-
-def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
-    """Draw a dashed line where a new phase of training starts and name the phases."""
-    if "phase" not in history or history["phase"].nunique() < 2:
-        return
-    phases = history["phase"].astype(str).to_numpy()
-    starts = [row for row in range(len(phases)) if row == 0 or phases[row] != phases[row - 1]]
-    for start in starts[1:]:
-        ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
-        name = phases[start].replace("_", " ")
-        ax.text(
-            start + 0.6,
-            0.02,
-            f"{name} →",
-            color=GREY,
-            fontsize=9,
-            transform=ax.get_xaxis_transform(),
-        )
-
-
-def training_history(
-    history: pd.DataFrame, title: str = "Training", axes: Sequence[Axes] | None = None
-) -> Figure:
-    """Draw the losses and the validation scores of one run, epoch by epoch.
-
-    Args:
-        history: A row an epoch, with columns loss, val_loss and val_balanced_accuracy; where
-            val_accuracy and phase are there, they are drawn too.
-        title: Title over both panels.
-        axes: Two axes to draw on, or None for a new figure.
-
-    Returns:
-        The figure: losses left, balanced accuracy right with its best epoch marked.
-
-    Raises:
-        ValueError: If a column is missing.
-    """
-    require_columns(history, ["loss", "val_loss", "val_balanced_accuracy"], "history")
-    if axes is None:
-        axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")[1]
-    epochs, (left, right) = _epochs(history), axes
-    left.plot(epochs, history["loss"], "o-", ms=4, color=SERIES[0], label="training")
-    left.plot(epochs, history["val_loss"], "s--", ms=4, color=SERIES[2], label="validation")
-    score = history["val_balanced_accuracy"].to_numpy(float)
-    right.plot(epochs, score, "s-", ms=4, color=SERIES[2], label="balanced accuracy")
-    if "val_accuracy" in history:
-        right.plot(epochs, history["val_accuracy"], ":", color=GREY, label="plain accuracy")
-    if np.isfinite(score).any():
-        best = int(np.nanargmax(score))
-        label = f"best: {score[best]:.3f} in epoch {epochs[best]}"
-        right.plot(epochs[best], score[best], "*", ms=15, color=SERIES[1], mec="black", label=label)
-    for ax in axes:
-        _mark_phases(history, ax)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend()
-    finish(left, "Loss", "Epoch", "Loss")
-    finish(right, "Validation score", "Epoch", "Score")
-    left.figure.suptitle(title, fontsize=13, fontweight="bold")
-    return left.figure
-
-
-def several_histories(
-    histories: Mapping[str, pd.DataFrame],
-    metric: str = "val_balanced_accuracy",
-    title: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw one metric of several runs, epoch by epoch.
-
-    Args:
-        histories: Name of a run to its history.
-        metric: Column of the histories.
-        title: Title, or None for one made of the metric's name.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; the legend gives each run's best value (lowest for a loss).
-
-    Raises:
-        ValueError: If a history lacks the column.
-    """
-    ax = axes_or_new(ax, 9.5, 4.5)
-    best = pd.Series.min if "loss" in metric else pd.Series.max
-    for number, (name, history) in enumerate(histories.items()):
-        require_columns(history, [metric], f"history of {name}")
-        ax.plot(
-            _epochs(history),
-            history[metric],
-            LINE_STYLES[number % len(LINE_STYLES)],
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=4,
-            color=SERIES[number % len(SERIES)],
-            label=f"{name} ({best(history[metric]):.3f})",
-        )
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    legend_beside(ax, "Run (best value)")
-    return finish(ax, title or f"{readable(metric)} by epoch", "Epoch", readable(metric))
+SHOWN_SHARE = 0.005
 
 
 def confusion_matrix(
-    counts: np.ndarray,
-    normalise: bool = True,
-    title: str = "Confusion matrix",
-    ax: Axes | None = None,
+    counts: np.ndarray, title: str = "Confusion matrix", ax: Axes | None = None
 ) -> Axes:
-    """Draw which class was taken for which.
+    """Draws which class was classified as which.
 
     Args:
         counts: int, (7, 7), images by true class (rows) and predicted class (columns).
-        normalise: True colours by the share of the true class, and writes it over the count.
         title: Title.
         ax: Axes to draw on, or None for a new figure.
 
@@ -155,31 +49,51 @@ def confusion_matrix(
         raise ValueError(f"The confusion matrix has shape {counts.shape}; pass (7, 7) counts.")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    labels = [f"{count:,}" for count in counts.flat]
-    if normalise:
-        # An empty row has no shares to write.
-        labels = [
-            "–" if np.isnan(share) else f"{share:.0%}\n{label}"
-            for share, label in zip(shares.flat, labels, strict=True)
-        ]
+    # An empty row has no shares to write.
+    labels = [
+        "–" if np.isnan(share) else f"{share:.0%}\n{count:,}"
+        for share, count in zip(shares.flat, counts.flat, strict=True)
+    ]
+    whole = ax is None
     ax = axes_or_new(ax, 7.5, 6)
     rows = [f"{code} ({total:,})" for code, total in zip(CODES, totals.flat, strict=True)]
     sns.heatmap(
-        np.nan_to_num(shares) if normalise else counts,
+        np.nan_to_num(shares),
         annot=np.reshape(labels, counts.shape),
         fmt="",
-        annot_kws={"fontsize": 9},
+        annot_kws={"fontsize": 9 if whole else 8},
         cmap=HEAT_MAP,
         vmin=0,
-        vmax=1 if normalise else None,
+        vmax=1,
         linewidths=0.5,
         xticklabels=CODES,
         yticklabels=rows,
-        cbar_kws={"label": "Share of the true class" if normalise else "Images"},
+        cbar=whole,
+        cbar_kws={"label": "Share of the true class"},
         ax=ax,
     )
     ax.tick_params(axis="both", rotation=0)
-    return finish(ax, title, "Predicted diagnosis", "True diagnosis (images)")
+    return finish(ax, title, "Predicted diagnosis", "True diagnosis (photographs)")
+
+
+def confusion_matrices(counts: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Draws two confusion matrices of the same photographs side by side.
+
+    Args:
+        counts: Name of a rule to int (7, 7), as in `confusion_matrix`.
+        title: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(1, len(counts), figsize=(9, 4.9), sharey=True, layout="constrained")
+    for ax, (name, table) in zip(np.atleast_1d(axes), counts.items(), strict=True):
+        confusion_matrix(table, title=name, ax=ax)
+        ax.title.set_fontsize(11)
+    for ax in np.atleast_1d(axes)[1:]:
+        ax.set_ylabel("")
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
 
 
 def _check_probabilities(true_labels: np.ndarray, probabilities: np.ndarray) -> None:
@@ -263,6 +177,47 @@ def precision_recall_curves(
     return finish(ax, title, "Recall (sensitivity)", "Precision")
 
 
+def melanoma_curve(
+    true_labels: np.ndarray,
+    probabilities: np.ndarray,
+    points: pd.DataFrame,
+    title: str = "Precision and recall for melanoma",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws precision against recall for melanoma, with thresholds marked.
+
+    Args:
+        true_labels: int, (n,), positions in CODES.
+        probabilities: float, (n, 7), 0-1.
+        points: A row a threshold, indexed by specificity (0-1), with columns sensitivity and
+            precision.
+        title: Title.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If the shapes do not fit or a column is missing.
+    """
+    _check_probabilities(np.asarray(true_labels), probabilities)
+    require_columns(points, ["sensitivity", "precision"], "thresholds")
+    label = CODES.index("mel")
+    is_melanoma = np.asarray(true_labels) == label
+    precision, recall, _ = metrics.precision_recall_curve(is_melanoma, probabilities[:, label])
+    ax = axes_or_new(ax, 7, 4.2)
+    ax.plot(recall, precision, color=COLOURS["mel"], linewidth=2)
+    share = is_melanoma.mean()
+    ax.axhline(share, color=GREY, linestyle=":", label=f"share of melanomas ({share:.0%})")
+    for number, (specificity, row) in enumerate(points.iterrows()):
+        style = {"color": SERIES[2 * number], "marker": MARKERS[number], "linestyle": "none"}
+        text = f"{specificity:.0%} specificity: {row['sensitivity']:.0%} found"
+        ax.plot(row["sensitivity"], row["precision"], markersize=11, label=text, **style)
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.legend(loc="upper right")
+    return finish(ax, title, "Recall (melanomas found)", "Precision (calls that are right)")
+
+
 def reliability_diagram(
     before: pd.DataFrame, after: pd.DataFrame | None = None, title: str = "Reliability",
     ax: Axes | None = None,
@@ -277,22 +232,23 @@ def reliability_diagram(
 
     Returns:
         The axes; a dot's area grows with its images, and the legend gives the expected
-        calibration error (ECE): the mean gap to the diagonal, weighted by images.
+        calibration error (ECE): the mean gap to the diagonal, weighted by images. Bins with less
+        than half a per cent of the images count, but are not drawn: chance places them.
 
     Raises:
         ValueError: If a column is missing.
     """
     ax = axes_or_new(ax, 8, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
-    tables = {"as trained": before, "at the class frequencies": after}
+    tables = {"before correction": before, "after correction": after}
     colours = dict(zip(tables, (SERIES[2], SERIES[0]), strict=True))
     for name, table in tables.items():
         if table is None:
             continue
         require_columns(table, ["confidence", "accuracy", "images"], "reliability")
-        bins = table[table["images"] > 0]
-        share = bins["images"] / bins["images"].sum()
-        error = (share * (bins["accuracy"] - bins["confidence"]).abs()).sum()
+        share = table["images"] / table["images"].sum()
+        error = (share * (table["accuracy"] - table["confidence"]).abs()).sum()
+        bins, share = table[share >= SHOWN_SHARE], share[share >= SHOWN_SHARE]
         style = {"color": colours[name], "marker": "s" if table is before else "o"}
         label = f"{name}\n(ECE {error:.3f})"
         ax.plot(bins["confidence"], bins["accuracy"], markersize=4, label=label, **style)

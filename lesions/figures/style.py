@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
@@ -33,7 +34,11 @@ GREY = "#666666"
 
 
 def use_style() -> None:
-    """Set the one figure style of the study: white grid, 100 dpi, no top and right frame."""
+    """Sets the one figure style of the study: white grid, no top and right frame.
+
+    In a notebook, figures get 200 dots per inch and are shown at 100, which is sharp on every
+    screen.
+    """
     style = {
         "figure.dpi": 100,
         "savefig.dpi": 100,
@@ -52,6 +57,10 @@ def use_style() -> None:
         "axes.edgecolor": "#AAAAAA",
     }
     sns.set_theme(context="notebook", style="whitegrid", palette=list(SERIES), rc=style)
+    if "ipykernel" in sys.modules:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("retina")
 
 
 def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4.5) -> Axes:

@@ -79,10 +79,16 @@ RELIABILITY = pd.DataFrame(
         "images": [9, 20, 0, 60],
     }
 )
-PER_CLASS = pd.DataFrame({"recall": np.linspace(0.4, 0.9, 7)}, index=list(CODES))
+PER_CLASS = pd.DataFrame(
+    {"recall": np.linspace(0.0, 0.9, 7), "images": range(20, 27)}, index=list(CODES)
+)
 SLICES = pd.DataFrame(
     {"images": [50, 3], "balanced_accuracy": [0.7, np.nan]},
     index=pd.Index(["female", "unknown"], name="sex"),
+)
+SLICES_WITH_INTERVALS = pd.DataFrame(
+    {"value": [0.9, 0.8], "low": [0.8, 0.6], "high": [0.95, 0.9], "images": 50, "malignant": 12},
+    index=pd.MultiIndex.from_tuples([("sex", "female"), ("age_band", "75+")]),
 )
 LEAKAGE = pd.DataFrame(
     [
@@ -96,7 +102,12 @@ EXPLANATIONS = pd.DataFrame(
     [
         (part, method, code, group, metric, step, 0.6, 0.5, 0.7, 20)
         for part, methods, metric, steps in (
-            ("agreement", ("grad_cam", "centred Gaussian"), "intersection_over_union", [np.nan]),
+            (
+                "agreement, paired",
+                ("grad_cam minus Gaussian",),
+                "intersection_over_union",
+                [np.nan],
+            ),
             ("sanity", ("grad_cam",), "rank_correlation", [0.0, 0.5, 1.0]),
             ("perturbations", ("hairs removed", "dark corners"), "flipped", [np.nan]),
         )
@@ -108,6 +119,7 @@ EXPLANATIONS = pd.DataFrame(
     ],
     columns="part method class group metric step value low high images".split(),
 )
+SCREENING = pd.DataFrame({"sensitivity": [0.7], "precision": [0.4]}, index=[0.9])
 WEIGHTS = {"none": np.ones(7), "balanced": np.linspace(0.2, 12, 7)}
 EXPLORATION = (
     "class_counts_bar",
@@ -130,27 +142,38 @@ CLINICS = {
 PLOTS = {
     **{name: (METADATA,) for name in EXPLORATION},
     "class_weights_bar": (WEIGHTS,),
-    "resampling_bars": ({"original": range(7), "oversampled": [6] * 7},),
     "several_histories": ({"a": make_history(), "b": make_history(9)},),
     "confusion_matrix": (COUNTS,),
     "roc_curves": (TRUE_LABELS, PROBABILITIES),
     "precision_recall_curves": (TRUE_LABELS, PROBABILITIES),
     "reliability_diagram": (RELIABILITY, RELIABILITY),
     "probability_bars": (PROBABILITIES[0],),
+    "per_class_heat_map": ({"cnn": PER_CLASS, "resnet50": PER_CLASS}, "Recall"),
+    "melanoma_curve": (TRUE_LABELS, PROBABILITIES, SCREENING),
     "per_class_bars": ({"cnn": PER_CLASS, "resnet50": PER_CLASS},),
     "forest": (make_comparison(),),
-    "paired_differences": (make_comparison(),),
+    "paired_differences": (make_comparison(), "run"),
     "leakage_bars": (LEAKAGE,),
     "slices_plot": (SLICES,),
-    "size_against_score": (make_comparison(), "value"),
+    "slices_with_intervals": (SLICES_WITH_INTERVALS, 0.85, "Malignant AUC"),
+    "size_against_score": (make_comparison(), "value", "run"),
     "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),
     "metrics_by_clinic": (CLINICS, ["melanoma_auc"], "Worse elsewhere"),
     "roc_by_clinic": ({"home": (TRUE_LABELS == 4, PROBABILITIES[:, 4])}, 0.2, "Curves"),
     "reliability_by_clinic": ({"home": RELIABILITY, "there": RELIABILITY}, "Surer than right"),
     "clinic_bars": (pd.DataFrame({"a": [0.1, -0.2]}, ["ink", "ruler"]), "Bars", "Change"),
-    "map_score_by_class": (EXPLANATIONS,),
+    "paired_scores_by_class": (EXPLANATIONS,),
     "cascade_curve": (EXPLANATIONS,),
     "flip_rates": (EXPLANATIONS,),
+}
+
+
+HISTORIES = {"stage 1, 128 px": make_history(), "stage 2, 192 px": make_history(4)}
+PANELS = {
+    "original_and_augmented": (range(7), [6] * 7, ("original", "oversampled"), "Equal after it"),
+    "confusion_matrices": ({"by the rule": COUNTS, "most probable": COUNTS}, "Side by side"),
+    "paired_panels": ({"AUC": make_comparison(), "accuracy": make_comparison()}, "Better"),
+    "stages_plot": (HISTORIES, make_comparison()[:2].set_index(pd.Index(HISTORIES)), "Stages"),
 }
 
 
@@ -178,10 +201,10 @@ def colours_of(patches):
 
 
 def test_every_public_plot_is_tested():
-    apart = {"SERIES", "use_style", "jpeg", "class_counts_pie", "training_history"}
-    grids = {"photo_grid", "augmentation_grid", "preprocessing_row"}
-    panels = {"map_scores", "faithfulness_curves"}  # tested with the table that they show
-    assert set(figures.__all__) == set(PLOTS) | apart | grids | panels
+    apart = {"SERIES", "use_style", "jpeg", "training_history", "network_diagram"}
+    grids = {"photo_grid", "augmentation_grid", "preprocessing_row", "feature_map"}
+    tables = {"map_scores", "faithfulness_curves"}  # tested with the table that they show
+    assert set(figures.__all__) == set(PLOTS) | apart | grids | tables | set(PANELS)
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -190,7 +213,9 @@ def test_draws_on_the_given_axes_and_names_everything(name, ax):
     returned = getattr(figures, name)(*PLOTS[name], ax=ax)
     assert returned is ax
     assert len(plt.get_fignums()) == others
-    assert ax.get_title() and ax.get_xlabel() and ax.get_ylabel()
+    assert ax.get_title() and ax.get_xlabel()
+    # Where a name stands at every tick, the axis needs no other.
+    assert ax.get_ylabel() or re.search("[a-z]", ax.get_yticklabels()[0].get_text())
     assert ax.patches or ax.lines or ax.collections
     ax.figure.canvas.draw()
 
@@ -205,6 +230,57 @@ def test_makes_its_own_figure_without_axes_and_cuts_nothing_off(name):
     assert drawn.x1 <= width and drawn.y1 <= height
 
 
+@pytest.mark.parametrize("name", PANELS)
+def test_panels_have_titles_and_cut_nothing_off(name):
+    figure = getattr(figures, name)(*PANELS[name])
+    assert figure.get_suptitle() == PANELS[name][-1]
+    assert len(figure.axes) == 2 and all(ax.get_title() for ax in figure.axes)
+    figure.canvas.draw()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert drawn.x0 >= 0 and drawn.y0 >= 0 and width <= 9
+    assert drawn.x1 <= width and drawn.y1 <= height
+
+
+def test_a_stage_starts_where_the_one_before_ends():
+    left = figures.stages_plot(*PANELS["stages_plot"]).axes[0]
+    first, second = [line.get_xdata() for line in left.lines if len(line.get_xdata()) > 2]
+    assert list(first) == [1, 2, 3, 4, 5, 6] and list(second) == [7, 8, 9, 10]
+
+
+def test_a_difference_that_may_be_chance_is_grey():
+    table = make_comparison().set_index("run") - 0.7
+    (ax,) = figures.paired_panels({"AUC": table}, "Against zero").axes
+    colours = [to_hex(container.lines[0].get_color()) for container in ax.containers]
+    # 0.55 to 0.64, 0.70 to 0.79 and 0.65 to 0.74, less 0.7: only the first is clear of chance.
+    assert colours[2] == "#666666" and colours[0] == figures.SERIES[0].lower()
+
+
+def test_runs_of_little_weight_are_one_bar(ax):
+    figures.ensemble_weights_bar({"a": 0.9, "b": 0.01, "c": 0.01, "d": 0.08}, ax=ax)
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert labels == ["2 others together", "d", "a"]
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.02, 0.08, 0.9])
+
+
+def test_a_diagram_has_a_box_for_every_part(ax):
+    figures.network_diagram({"a": ["one", "two"], "b": ["three"]}, ["end"], "Two branches", ax=ax)
+    texts = [text.get_text() for text in ax.texts if text.get_text()]
+    assert sorted(texts) == sorted(["photograph", "one", "two", "three", "end", "a", "b"])
+    assert len(ax.patches) == 5 and ax.get_title() == "Two branches"
+
+
+def test_a_feature_map_shows_every_class_and_the_chosen_pictures():
+    codes = [CODES[number % 7] for number in range(21)]
+    places = np.random.default_rng(0).normal(size=(21, 2))
+    figure = figures.feature_map(places, codes, {3: photograph(), 9: photograph()}, "Map", "By us")
+    (ax,) = figure.axes
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [3] * 7
+    assert [to_hex(dots.get_facecolor()[0]).upper() for dots in ax.collections] == [
+        COLOURS[code].upper() for code in CODES
+    ]
+    assert len(ax.artists) == 2 and figure.get_supxlabel() == "By us"
+
+
 def test_a_threshold_is_marked_where_its_curve_passes(ax):
     positive = np.array([True, True, False, False, False])
     score = np.array([0.9, 0.2, 0.7, 0.1, 0.1])
@@ -214,7 +290,7 @@ def test_a_threshold_is_marked_where_its_curve_passes(ax):
     assert point.get_ydata()[0] == 0.5
 
 
-def test_class_bars_wear_the_class_colours(ax):
+def test_class_bars_have_the_class_colours(ax):
     figures.probability_bars(PROBABILITIES[0], ax=ax)
     assert colours_of(ax.patches) == [COLOURS[code].upper() for code in CODES]
     ax.clear()
@@ -227,7 +303,7 @@ def test_class_bars_wear_the_class_colours(ax):
 
 
 @pytest.mark.parametrize("name", ["roc_curves", "precision_recall_curves"])
-def test_curves_wear_the_class_colours_and_skip_absent_classes(name, ax):
+def test_curves_have_the_class_colours_and_skip_absent_classes(name, ax):
     present = TRUE_LABELS != 3
     getattr(figures, name)(TRUE_LABELS[present], PROBABILITIES[present], ax=ax)
     drawn = {}
@@ -244,14 +320,10 @@ def test_series_colours_are_not_class_colours():
     assert not lower & {colour.lower() for colour in COLOURS.values()}
 
 
-def test_pie_writes_its_counts_in_the_legend(ax):
-    assert figures.class_counts_pie(METADATA, ax=ax) is ax
-    assert ax.get_title()
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert len(labels) == 7
-    assert all(re.fullmatch(r"\w+: [\d,]+ \(\d+\.\d%\)", label) for label in labels)
-    order = [label.split(":")[0] for label in labels]
-    assert colours_of(ax.patches) == [COLOURS[code].upper() for code in order]
+def test_class_bars_have_a_ring_of_the_same_colours(ax):
+    figures.class_counts_bar(METADATA, ax=ax)
+    (ring,) = ax.child_axes
+    assert sorted(colours_of(ring.patches)) == sorted(colours_of(ax.patches))
 
 
 def test_missing_values_count_the_word_unknown(ax):

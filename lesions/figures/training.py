@@ -1,0 +1,172 @@
+"""Plots of trainings, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lesions.figures.style import (
+    GREY,
+    LINE_STYLES,
+    MARKERS,
+    SERIES,
+    axes_or_new,
+    finish,
+    legend_beside,
+    readable,
+    require_columns,
+)
+
+
+def _epochs(history: pd.DataFrame) -> np.ndarray:
+    # Rows are counted, because the epochs of the second phase may start at 1 again.
+    return np.arange(1, len(history) + 1)
+
+
+def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
+    """Draws a dashed line where a new phase of training starts and names the phases."""
+    if "phase" not in history or history["phase"].nunique() < 2:
+        return
+    phases = history["phase"].astype(str).to_numpy()
+    starts = [row for row in range(len(phases)) if row == 0 or phases[row] != phases[row - 1]]
+    for start in starts[1:]:
+        ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
+        name = phases[start].replace("_", " ")
+        ax.text(
+            start + 0.6,
+            0.02,
+            f"{name} →",
+            color=GREY,
+            fontsize=9,
+            transform=ax.get_xaxis_transform(),
+        )
+
+
+def training_history(
+    history: pd.DataFrame, title: str = "Training", axes: Sequence[Axes] | None = None
+) -> Figure:
+    """Draws the losses and the validation scores of one run, epoch by epoch.
+
+    Args:
+        history: A row an epoch, with columns loss, val_loss and val_balanced_accuracy; where
+            val_accuracy and phase are there, they are drawn too.
+        title: Title over both panels.
+        axes: Two axes to draw on, or None for a new figure.
+
+    Returns:
+        The figure: losses left, balanced accuracy right with its best epoch marked.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    require_columns(history, ["loss", "val_loss", "val_balanced_accuracy"], "history")
+    if axes is None:
+        axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")[1]
+    epochs, (left, right) = _epochs(history), axes
+    left.plot(epochs, history["loss"], "o-", ms=4, color=SERIES[0], label="training")
+    left.plot(epochs, history["val_loss"], "s--", ms=4, color=SERIES[2], label="validation")
+    score = history["val_balanced_accuracy"].to_numpy(float)
+    right.plot(epochs, score, "s-", ms=4, color=SERIES[2], label="balanced accuracy")
+    if "val_accuracy" in history:
+        right.plot(epochs, history["val_accuracy"], ":", color=GREY, label="plain accuracy")
+    if np.isfinite(score).any():
+        best = int(np.nanargmax(score))
+        label = f"best: {score[best]:.3f} in epoch {epochs[best]}"
+        right.plot(epochs[best], score[best], "*", ms=15, color=SERIES[1], mec="black", label=label)
+    for ax in axes:
+        _mark_phases(history, ax)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+    finish(left, "Loss", "Epoch", "Loss")
+    finish(right, "Validation score", "Epoch", "Score")
+    left.figure.suptitle(title, fontsize=13, fontweight="bold")
+    return left.figure
+
+
+def several_histories(
+    histories: Mapping[str, pd.DataFrame],
+    metric: str = "val_balanced_accuracy",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws one metric of several runs, epoch by epoch.
+
+    Args:
+        histories: Name of a run to its history.
+        metric: Column of the histories.
+        title: Title, or None for one made of the metric's name.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes; the legend gives each run's best value (lowest for a loss).
+
+    Raises:
+        ValueError: If a history lacks the column.
+    """
+    ax = axes_or_new(ax, 9, 4.5)
+    best = pd.Series.min if "loss" in metric else pd.Series.max
+    for number, (name, history) in enumerate(histories.items()):
+        require_columns(history, [metric], f"history of {name}")
+        ax.plot(
+            _epochs(history),
+            history[metric],
+            LINE_STYLES[number % len(LINE_STYLES)],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=4,
+            color=SERIES[number % len(SERIES)],
+            label=f"{name} ({best(history[metric]):.3f})",
+        )
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    legend_beside(ax, "Run (best value)")
+    return finish(ax, title or f"{readable(metric)} by epoch", "Epoch", readable(metric))
+
+
+def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, title: str) -> Figure:
+    """Draws stages of one network on one axis of epochs, and the AUC that each ends with.
+
+    Args:
+        histories: Name of a stage to its history, in order.
+        scores: A row a stage, with columns value, low and high: the macro AUC of its kept epoch.
+        title: Title of the figure.
+
+    Returns:
+        The figure: validation balanced accuracy left, AUC right.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    require_columns(scores, ["value", "low", "high"], "scores")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 3.8), width_ratios=(2.2, 1), layout="constrained"
+    )
+    start = 0
+    for number, (name, history) in enumerate(histories.items()):
+        require_columns(history, ["val_balanced_accuracy"], f"history of {name}")
+        style = {"color": SERIES[2 * number], "marker": MARKERS[number]}
+        epochs = start + _epochs(history)
+        left.plot(epochs, history["val_balanced_accuracy"], label=name, markersize=5, **style)
+        start += len(history)
+        left.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
+        row = scores.loc[name]
+        reach = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+        right.errorbar([number], row["value"], yerr=reach, capsize=4, markersize=7, **style)
+        right.annotate(
+            f"{row['value']:.3f}", (number, row["value"]), (8, 0), textcoords="offset points",
+            va="center", fontsize=9,
+        )  # fmt: skip
+    left.lines[-1].remove()  # nothing follows the last stage
+    left.legend(loc="lower right")
+    right.set_xticks(range(len(histories)), [name.replace(", ", "\n") for name in histories])
+    right.set_xlim(-0.5, len(histories) - 0.2)
+    right.locator_params(axis="y", nbins=5)
+    right.yaxis.set_major_formatter("{x:.3f}")
+    right.grid(axis="x", visible=False)
+    finish(left, "Balanced accuracy, one view", "Epoch, all stages", "Balanced accuracy")
+    finish(right, "Macro AUC, eight views", "", "Macro AUC")
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
