@@ -326,6 +326,8 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         _show_demo_box()
     print(f"Data: {_short(dataset.source)}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
+    if (quick or retrain) and not dataset.is_demo:
+        print("Tables and figures show this run; the text is about the recorded study.")
     print(classes.NOTICE)
     return Study(dataset, metadata, profile, quick, retrain, build, scratch)
 
@@ -359,7 +361,10 @@ def _show_demo_box() -> None:
     """Show a box that nobody overlooks: these pictures are drawn."""
     from IPython.display import display
 
-    text = "These are drawn pictures, not photographs of skin. Every number below is about them."
+    text = (
+        "These are drawn pictures, not photographs of skin. Tables and figures below show them; "
+        "the text is about the recorded study of HAM10000."
+    )
     way_out = f"For the real study, {WAYS_OUT[environment.platform_name()]}."
     box = (
         '<div style="border:4px solid #d55e00;background:#fff3e6;color:#222;padding:12px 16px;'

@@ -14,7 +14,7 @@ from PIL import Image
 from lesions import data, evaluation
 from lesions.data import leaky_splits
 from lesions.evaluation import comparison
-from lesions.study import best_model, elsewhere, pilot, readme
+from lesions.study import best_model, elsewhere, facts, numbers, pilot, readme, thumbnails
 from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
@@ -37,22 +37,49 @@ def latest_runs(build: Path) -> Path:
     return made[max(made, key=lambda path: path.stat().st_mtime)]
 
 
-def publish_notebooks(build: Path) -> list[Path]:
+def publish_notebooks(build: Path, chosen: list[Path] | None = None) -> list[Path]:
     """Copy the notebooks that the last study executed over the recorded ones.
+
+    Args:
+        build: Folder of the study.
+        chosen: Notebooks to publish; None for all.
+
+    Returns:
+        The paths written: the notebooks, and a thumbnail of each.
 
     Raises:
         ValueError: If a notebook has not been executed.
     """
     written = []
-    for path in notebooks():
+    for path in chosen or notebooks():
         executed = build / "study" / path.name
         if not executed.exists():
             raise ValueError(f"{executed} does not exist; run `make study` first.")
         notebook = nbformat.read(executed, 4)
         _strip(notebook)
         nbformat.write(notebook, path)
-        written.append(path)
-    return written
+        written += [path, thumbnails.write(notebook, path.stem)]
+    return [*written, *publish_numbers(chosen)]
+
+
+def publish_numbers(chosen: list[Path] | None = None) -> list[Path]:
+    """Write the numbers that the notebooks' Markdown quotes anew, see `numbers`.
+
+    Numbers of the data set need HAM10000; where it is not at hand, they stay as they are.
+
+    Args:
+        chosen: Notebooks; None for all.
+
+    Returns:
+        The notebooks.
+    """
+    try:
+        metadata = data.with_split(data.read_metadata(data.find_photographs()))
+    except ValueError:
+        metadata = None
+    return [
+        numbers.update(path, facts.of(path.stem[:2], metadata)) for path in chosen or notebooks()
+    ]
 
 
 def publish_runs(build: Path) -> list[Path]:
@@ -108,7 +135,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "elsewhere": elsewhere.card_block(),
         "pilot": pilot.block(pilot.compare()),
     }
-    return [*written, *readme.update(blocks)]
+    return [*written, *readme.update(blocks), *publish_numbers()]
 
 
 def publish_metrics() -> list[Path]:

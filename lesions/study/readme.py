@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import evaluation
+from lesions import evaluation, training
 from lesions.data import leaky_splits
 from lesions.evaluation import external
 from lesions.study import other_clinics
@@ -162,6 +162,22 @@ def _interval(value: float, low: float, high: float) -> str:
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
+def leakage_run(protocol: str) -> training.Run:
+    """Read the recorded run of a protocol of notebook 07; of several, the one trained last.
+
+    Args:
+        protocol: "oversampled", "image" or "lesion".
+
+    Raises:
+        ValueError: If no run of the protocol is recorded.
+    """
+    folders = list((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*/config.json"))
+    if not folders:
+        raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
+    newest = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path))
+    return training.read_run(newest.parent)
+
+
 def leakage_scores(protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score the recorded run of a protocol of notebook 07: "oversampled", "image" or "lesion".
 
@@ -172,14 +188,8 @@ def leakage_scores(protocol: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         ValueError: If no run of the protocol is recorded.
     """
-    folders = list((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*/config.json"))
-    if not folders:
-        raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
-    # Of several profiles, the one that was trained last.
-    folder = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path)).parent
-    details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    found = evaluation.read_predictions(folder / "predictions.csv")
-    found = evaluation.answer(found, details)
+    run = leakage_run(protocol)
+    found = evaluation.answer(run.predictions, run.metrics)
     own, clean = (
         evaluation.intervals(found[found["split"] == split], names=LEAKAGE_METRICS)
         for split in ("test", leaky_splits.CLEAN)
@@ -255,12 +265,30 @@ def _findings(table: pd.DataFrame) -> list[str]:
         "map without information has 0.",
         "- **Does it rest on the lesion?** With the lesion painted over, "
         f"{share('lesion', 'lesion inpainted', 'flipped')} of the answers change; with all but "
-        f"the lesion taken away, {share('lesion', 'lesion only', 'flipped')}.",
+        f"the lesion taken away, {share('lesion', 'lesion only', 'flipped')}; with as much skin "
+        "painted over, away from the lesion, "
+        f"{share('lesion', 'as much skin inpainted', 'flipped')}.",
         "- **Does the map depend on what was learned?** With the weights of all layers shuffled, "
         "its rank correlation with the real map is "
         f"{measurements.quote(table, 'sanity', 'grad_cam', 'rank_correlation', step=1.0)}.",
         f"- **What else flips an answer?** {'; '.join(flips)}.",
     ]
+
+
+def _shape(table: pd.DataFrame) -> str:
+    """Say how much more than a Gaussian the map overlaps with the lesion, and in which classes."""
+    from lesions.explanation import measurements
+
+    which = measurements.PAIRED, measurements.AGAINST_GAUSSIAN, "intersection_over_union"
+    found = {
+        verdict: ", ".join(codes) or "no class"
+        for verdict, codes in measurements.compared_classes(table).items()
+    }
+    return (
+        "Photograph by photograph, its intersection over union exceeds the Gaussian's by "
+        f"{measurements.quote(table, *which)}; by class it is better in {found['better']}, worse "
+        f"in {found['worse']}, and the interval includes zero in {found['unclear']}."
+    )
 
 
 def pages() -> list[Path]:

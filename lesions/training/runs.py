@@ -20,7 +20,7 @@ from lesions.system import hardware
 from lesions.system.folders import REPOSITORY
 from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config
-from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer
+from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_line
 
 LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from")
 LOCK = "lock"
@@ -171,7 +171,7 @@ def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> imag
 def train_or_load(
     config: Config, metadata: pd.DataFrame, store, runs_folder, recorded, retrain=False
 ) -> Run:
-    """Load the recorded run of a config, or train it, and print which.
+    """Load the recorded run of a config, or train it, and print which and every epoch.
 
     Args:
         config: What to train.
@@ -196,6 +196,8 @@ def train_or_load(
         f"initial weights {run.record['initial_weights']}"
         f"{', trained on other copies of these photographs' if copies else ''}."
     )
+    for row in run.history.to_dict("records"):
+        print(epoch_line(row, len(run.history)))
     return run
 
 

@@ -180,13 +180,7 @@ class Trainer:
         self.seconds += row["seconds"]
         self.history.append(row)
         left = np.mean([one["seconds"] for one in self.history]) * (epochs - epoch - 1)
-        print(
-            f"  epoch {epoch + 1}/{epochs} {self.phase:4s} loss {loss:.3f}, validation loss "
-            f"{row['val_loss']:.3f}, balanced accuracy {row['val_balanced_accuracy']:.3f} "
-            f"({self.config.keep} {self.best_score:.3f}), {row['images_per_second']:.0f} images/s, "
-            f"{left / 60:.1f} min left",
-            flush=True,
-        )
+        print(f"{epoch_line(row, epochs)}, {left / 60:.1f} min left", flush=True)
 
     def _diverged(self, what: str) -> ValueError:
         return ValueError(
@@ -287,6 +281,20 @@ class Trainer:
         checkpoint.restore(variables, arrays, self.work / CHECKPOINT)
         if same:  # on another number of devices, an epoch has another number of steps
             self._optimizer.iterations.assign(epochs_done * len(self.train_batches))
+
+
+def epoch_line(row, epochs: int) -> str:
+    """Describe an epoch in one line.
+
+    Args:
+        row: A row of history.csv, or a dict with its columns.
+        epochs: How many epochs the training has.
+    """
+    return (
+        f"  epoch {row['epoch']}/{epochs} {row['phase']:4s} loss {row['loss']:.3f}, validation "
+        f"loss {row['val_loss']:.3f}, balanced accuracy {row['val_balanced_accuracy']:.3f}, "
+        f"{row['images_per_second']:.0f} images/s"
+    )
 
 
 def _environment() -> dict:

@@ -1,0 +1,48 @@
+"""What the notebooks' sentences quote, by name: computed from the data set and the recorded runs.
+
+`numbers` writes them into the Markdown.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lesions.study.facts import dataset, explanations, results, trainings
+from lesions.study.facts.common import Interval
+
+__all__ = ["OF_THE_DATA", "OF_THE_RUNS", "Interval", "of"]
+
+OF_THE_DATA = {
+    "01": dataset.notebook_01,
+    "02": dataset.notebook_02,
+    "03": dataset.notebook_03,
+    "06": results.notebook_06_of_patients,
+    "07": dataset.notebook_07,
+}
+OF_THE_RUNS = {
+    "02": trainings.notebook_02,
+    "03": trainings.notebook_03,
+    "04": trainings.notebook_04,
+    "05": trainings.notebook_05,
+    "06": results.notebook_06,
+    "07": results.notebook_07,
+    "08": explanations.notebook_08,
+    "09": results.notebook_09,
+}
+
+
+def of(number: str, metadata: pd.DataFrame | None = None) -> dict:
+    """Compute the facts that a notebook quotes.
+
+    Args:
+        number: The first two digits of its name.
+        metadata: HAM10000's table, with columns `split` and `label`; None where it is not at
+            hand, which leaves out the facts that need it.
+
+    Returns:
+        Name to value.
+    """
+    found = OF_THE_RUNS[number]() if number in OF_THE_RUNS else {}
+    if metadata is not None and number in OF_THE_DATA:
+        found |= OF_THE_DATA[number](metadata)
+    return found

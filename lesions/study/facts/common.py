@@ -1,0 +1,81 @@
+"""What the facts of several notebooks are made of."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from lesions import evaluation
+from lesions.evaluation import comparison
+from lesions.system.folders import REPOSITORY
+from lesions.training import Config, Run, from_record, read_run
+
+MODELS = REPOSITORY / "models"
+PROFILE = "cpu"  # under which the recorded runs were trained
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 95% interval; `{:.3f}` writes "0.771 (0.724 to 0.816)".
+
+    Attributes:
+        value: The number.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __format__(self, how: str) -> str:
+        return f"{self.value:{how}} ({self.low:{how}} to {self.high:{how}})"
+
+    @property
+    def zero(self) -> str:
+        """Say whether the interval of a difference includes zero, as a verb and its object."""
+        return "includes zero" if self.low <= 0 <= self.high else "excludes zero"
+
+
+def recorded_run(config: Config) -> Run:
+    """Read the recorded run of a config, whichever run it started from.
+
+    Raises:
+        ValueError: If none is recorded.
+    """
+    for path in sorted(MODELS.glob("*/config.json")):
+        stored = from_record(json.loads(path.read_text(encoding="utf-8"))["config"])
+        if replace(stored, start="") == replace(config, start=""):
+            return read_run(path.parent)
+    raise ValueError(f"models/ holds no run of {config}; train it and publish it.")
+
+
+def answers(run: Run, split: str = "validation") -> pd.DataFrame:
+    """Return what a run answers to a split, see `evaluation.answer`."""
+    return evaluation.rows_of(evaluation.answer(run.predictions, run.metrics), split)
+
+
+def difference(one: pd.DataFrame, other: pd.DataFrame, metric: str, **options) -> Interval:
+    """Return the paired difference of two answers."""
+    return Interval(**evaluation.paired_difference(one, other, metric, **options))
+
+
+def score(rows: pd.DataFrame, metric: str) -> Interval:
+    """Return a metric of answers with its interval."""
+    return Interval(**evaluation.intervals(rows, names=(metric,)).loc[metric])
+
+
+@functools.cache
+def comparison_table() -> pd.DataFrame:
+    """Read comparison.csv, with plain names in the column `name`."""
+    table = pd.read_csv(MODELS / "comparison.csv")
+    return table.assign(name=comparison.plain_names(table.fillna({"class_balance": ""})))
+
+
+@functools.cache
+def recorded_entries() -> dict[str, comparison.Entry]:
+    """Read every recorded run of the comparison, and their ensemble."""
+    return comparison.entries(comparison.run_folders(MODELS))

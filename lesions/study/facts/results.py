@@ -1,0 +1,178 @@
+"""Facts of what the recorded networks answer to the test split, notebooks 06, 07 and 09."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from lesions import classes, evaluation
+from lesions.data import leaky_splits
+from lesions.evaluation import CODES
+from lesions.inference import familiarity
+from lesions.study import readme
+from lesions.study.facts.common import (
+    MODELS,
+    Interval,
+    answers,
+    comparison_table,
+    difference,
+    recorded_entries,
+)
+
+
+def _best() -> tuple[pd.Series, pd.DataFrame]:
+    """Return the best network's row of the comparison, and its answers to the test split."""
+    table = comparison_table()
+    best = table[table["networks"] == 1].iloc[0]
+    return best, recorded_entries()[best["run"]].answers("test")
+
+
+@functools.cache
+def notebook_06() -> dict:
+    """Return the facts of notebook 06: every recorded network on the test split."""
+    table, (best, test) = comparison_table(), _best()
+    together = table[table["run"] == "ensemble"].iloc[0]
+    return {
+        "best": best["name"],
+        "images": len(test),
+        "runs": (table["run"] != "ensemble").sum(),
+        "others": len(table) - 1,
+        "accuracy": _interval(best, "test_balanced_accuracy"),
+        "auc": _interval(best, "test_macro_auc"),
+        "lesion_accuracy": best["test_lesion_balanced_accuracy"],
+        "found_90": best["test_melanoma_sensitivity_at_90_specificity"],
+        "malignant_auc": best["test_malignant_auc"],
+        "power": best["power"],
+        "offset": best["offset"],
+        "best_parameters": best["parameters"] / 1e6,
+        "ensemble_parameters": together["parameters"] / 1e6,
+        "ensemble_accuracy": together["test_balanced_accuracy"],
+        "ensemble_auc": together["test_macro_auc"],
+        "hours": together["minutes"] / 60,
+        **_differences(best, test),
+        **_by_class(test),
+        **_screening(best),
+        **_calibration(best, test),
+    }
+
+
+def _interval(row: pd.Series, name: str) -> Interval:
+    return Interval(*(row[name + end] for end in ("", "_low", "_high")))
+
+
+def _differences(best: pd.Series, test: pd.DataFrame) -> dict[str, int]:
+    """Count the models whose difference to the best one excludes zero."""
+    others = [name for name in recorded_entries() if name != best["run"]]
+    found = {}
+    for short, metric in (("accuracy", "balanced_accuracy"), ("auc", "macro_auc")):
+        gaps = [
+            difference(recorded_entries()[name].answers("test"), test, metric) for name in others
+        ]
+        found[f"better_{short}"] = sum(gap.low > 0 for gap in gaps)
+        found[f"worse_{short}"] = sum(gap.high < 0 for gap in gaps)
+    return found
+
+
+def _by_class(test: pd.DataFrame) -> dict:
+    """Return what is found of each diagnosis, and what is called benign or malignant wrongly."""
+    labels, probabilities, named = evaluation.arrays(test)
+    table = evaluation.per_class(labels, probabilities, named)
+    malignant = np.isin(np.array(CODES), classes.MALIGNANT)
+    found = {
+        "df_images": table.loc["df", "images"],
+        "df_step": 100 / table.loc["df", "images"],
+        "malignant": malignant[labels].sum(),
+        "benign": (~malignant[labels]).sum(),
+    }
+    for metric in ("recall", "auc"):
+        for place, row in (("lowest", table[metric].idxmin()), ("highest", table[metric].idxmax())):
+            found[f"{place}_{metric}"] = table.loc[row, metric]
+            found[f"{place}_{metric}_class"] = f"`{row}`"
+    for end, answer in (("", named), ("_plainly", probabilities.argmax(axis=1))):
+        found[f"missed{end}"] = (malignant[labels] & ~malignant[answer]).sum()
+        found[f"alarms{end}"] = (~malignant[labels] & malignant[answer]).sum()
+    return found
+
+
+def _screening(best: pd.Series) -> dict[str, float]:
+    """Return what thresholds for melanoma do to a thousand lesions."""
+    rows = recorded_entries()[best["run"]].answers("test", by_lesion=True)
+    labels, probabilities, _ = evaluation.arrays(rows)
+    found = {"thousand_melanomas": 1000 * (labels == CODES.index("mel")).mean()}
+    for end, row in zip(("", "_95"), evaluation.screening(labels, probabilities).iloc, strict=True):
+        found[f"thousand_found{end}"] = row["melanomas found"]
+        found[f"thousand_missed{end}"] = row["melanomas missed"]
+        found[f"thousand_sent{end}"] = row["others sent on"]
+    return found
+
+
+def _calibration(best: pd.Series, test: pd.DataFrame) -> dict[str, float]:
+    """Return what the correction to the class frequencies does on test."""
+    raw = evaluation.rows_of(recorded_entries()[best["run"]].predictions, "test")
+    sides = {"before": raw, "after": test}
+    found = {}
+    for name, rows in sides.items():
+        metrics = evaluation.metrics(*evaluation.labels_and_probabilities(rows))
+        found[f"error_{name}"] = metrics["expected_calibration_error"]
+        found[f"loss_{name}"] = metrics["log_loss"]
+    return found
+
+
+def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
+    """Return the facts of notebook 06 that need the patients' age, sex and site.
+
+    Args:
+        metadata: HAM10000's table, with a column `split`.
+    """
+    best, test = _best()
+    predictions = recorded_entries()[best["run"]].predictions
+    details = evaluation.answers_details(predictions, metadata)
+    raw = evaluation.rows_of(predictions, "test")
+    fused = evaluation.answer(raw, details, metadata=metadata)
+    kinds = ("sex", "age_band", "localization")
+    slices = evaluation.slice_intervals(test, metadata, kinds)
+    kind, name = slices["value"].idxmin()
+    return {
+        "patient_auc": difference(fused, test, "macro_auc"),
+        "patient_loss": difference(fused, test, "log_loss"),
+        "lowest_slice": Interval(*slices.loc[(kind, name), ["value", "low", "high"]]),
+        "lowest_slice_name": f"{kind.replace('_', ' ')} {name}",
+    }
+
+
+@functools.cache
+def notebook_07() -> dict:
+    """Return the facts of notebook 07: three protocols, on two test sets each."""
+    found, reported = {}, []
+    for protocol in leaky_splits.PROTOCOLS:
+        own, clean = readme.leakage_scores(protocol)
+        reported.append(own.loc["accuracy", "value"])
+        for name, table in (("own", own), ("clean", clean)):
+            found[f"{name}_{protocol}"] = Interval(**table.loc["balanced_accuracy"])
+        found[f"gap_{protocol}"] = 100 * (
+            found[f"own_{protocol}"].value - found[f"clean_{protocol}"].value
+        )
+    found["highest"] = max(reported)
+    run = readme.leakage_run("oversampled")
+    for name, split in (("own", "test"), ("clean", leaky_splits.CLEAN)):
+        table = evaluation.per_class(*evaluation.arrays(answers(run, split)))
+        found[f"{name}_recall"] = table["recall"]
+    found["fewest"] = table["images"].min()
+    grouped = readme.leakage_run("lesion").record
+    steps = grouped["images"]["train"] * grouped["epochs_trained"] / grouped["config"]["batch_size"]
+    return found | {"steps": int(round(steps, -2))}
+
+
+@functools.cache
+def notebook_09() -> dict:
+    """Return the facts of notebook 09: how far the best network's answers can be believed."""
+    measured = familiarity.load(MODELS / familiarity.FILE).measured
+    best = _best()[0]
+    shown = ("unlike_found", "unlike_false", "blurred_found")
+    return {
+        **{name: measured[name] for name in shown},
+        "others": measured["other_images"],
+        "error": best["test_expected_calibration_error"],
+    }

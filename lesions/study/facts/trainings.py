@@ -1,0 +1,196 @@
+"""Facts of the recorded trainings, notebooks 02 to 05."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from lesions import evaluation
+from lesions.evaluation import CODES
+from lesions.evaluation.answering import fit
+from lesions.networks import models
+from lesions.study import recipes
+from lesions.study.facts.common import (
+    PROFILE,
+    answers,
+    comparison_table,
+    difference,
+    recorded_entries,
+    recorded_run,
+    score,
+)
+from lesions.training import Run
+
+
+@functools.cache
+def notebook_02() -> dict:
+    """Return the facts of notebook 02: six treatments of the imbalance, on validation."""
+    runs = {
+        name: recorded_run(config) for name, config in recipes.balance_experiments(PROFILE).items()
+    }
+    rows = {name: answers(run) for name, run in runs.items()}
+    scores = {name: evaluation.metrics(*evaluation.arrays(one)) for name, one in rows.items()}
+    recall = {
+        name: evaluation.per_class(*evaluation.arrays(r))["recall"] for name, r in rows.items()
+    }
+    gaps = {
+        f"gap_{name}": difference(one, rows["none"], "balanced_accuracy", resamples=500)
+        for name, one in rows.items()
+        if name != "none"
+    }
+    moved = recall["weights"] - recall["none"]
+    return {
+        **gaps,
+        "rising": sum(run.record["best_epoch"] == len(run.history) for run in runs.values()),
+        "validation": len(rows["none"]),
+        "accuracy_none": scores["none"]["balanced_accuracy"],
+        "accuracy_oversampling": scores["oversampling"]["balanced_accuracy"],
+        "plain_none": scores["none"]["accuracy"],
+        "melanoma_weights": recall["weights"]["mel"],
+        "auc_none": scores["none"]["macro_auc"],
+        "auc_oversampling": scores["oversampling"]["macro_auc"],
+        "recall_vasc": moved["vasc"],
+        "recall_nv": moved["nv"],
+        "found_nv": recall["oversampling"]["nv"],
+        "found_nv_none": recall["none"]["nv"],
+    }
+
+
+@functools.cache
+def notebook_03() -> dict:
+    """Return the facts of notebook 03: the CNN from scratch, on validation."""
+    run = recorded_run(recipes.config("cnn", PROFILE))
+    rows = answers(run)
+    labels, probabilities, named = evaluation.arrays(rows)
+    history = run.history
+    right = labels == named
+    confidence = probabilities[np.arange(len(named)), named]
+    sure = np.argsort(-confidence, kind="stable")[: len(rows) // 5]
+    counts = pd.DataFrame(evaluation.confusion(labels, probabilities, named), CODES, CODES)
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    return {
+        "parameters": run.record["parameters"] / 1e6,
+        "epochs": len(history),
+        "image_size": run.record["config"]["image_size"],
+        "accuracy": score(rows, "balanced_accuracy"),
+        "auc": score(rows, "macro_auc"),
+        "plain": right.mean(),
+        "nv_share": (rows["dx"] == "nv").mean(),
+        "images": len(rows),
+        "lesions": rows["lesion_id"].nunique(),
+        "recall": evaluation.per_class(labels, probabilities, named)["recall"],
+        "share": shares.T.to_dict(),
+        "melanomas": counts.loc["mel"].sum(),
+        "melanomas_found": counts.loc["mel", "mel"],
+        "melanomas_missed": counts.loc["mel"].sum() - counts.loc["mel", "mel"],
+        "lowest_loss": history["val_loss"].argmin() + 1,
+        "best_epoch": run.record["best_epoch"],
+        "best_score": history["val_balanced_accuracy"].max(),
+        "minutes": run.record["seconds"] / 60,
+        "speed": history["images_per_second"].median(),
+        "sure_right": right[sure].mean(),
+        "sure_nv": (named[sure] == CODES.index("nv")).mean(),
+        "last_block": _last_block(run),
+    }
+
+
+def _last_block(run: Run) -> float:
+    """Return the share of the CNN's parameters that its last block has."""
+    size = run.record["config"]["image_size"]
+    network = models.build("cnn", size, "random")
+    last = sum(one.count_params() for one in network.layers if one.name.startswith("cnn_block4"))
+    return last / network.count_params()
+
+
+@functools.cache
+def notebook_04() -> dict:
+    """Return the facts of notebook 04: pretrained networks and the stages, on validation."""
+    names = ("cnn", *recipes.NETWORKS[PROFILE])
+    rows = {name: answers(recorded_run(recipes.config(name, PROFILE))) for name in names}
+    configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
+    stages = [answers(recorded_run(config)) for config in configs]
+    before = [rows[recipes.BEST], *stages]
+    table = comparison_table()
+    facts = {
+        "image_size": recipes.PROFILES[PROFILE]["image_size"],
+        "stages": len(stages),
+        "best": table.loc[table["networks"] == 1, "name"].iloc[0],
+    }
+    for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
+        facts[short] = {name: score(one, metric) for name, one in rows.items()}
+        facts[f"gap_{short}"] = {
+            name: difference(one, rows["cnn"], metric) for name, one in rows.items()
+        }
+        facts[f"stage_{short}"] = [score(one, metric) for one in stages]
+        facts[f"gain_{short}"] = [
+            difference(*pair, metric) for pair in zip(stages, before, strict=False)
+        ]
+    return facts
+
+
+@functools.cache
+def notebook_05() -> dict:
+    """Return the facts of notebook 05: the hybrid and its branches, the ensemble, on validation."""
+    names = ("cnn_densenet121", "cnn", "densenet121")
+    runs = {name: recorded_run(recipes.config(name, PROFILE)) for name in names}
+    rows = {name: answers(run) for name, run in runs.items()}
+    branches = [evaluation.answer(runs[name].predictions, runs[name].metrics) for name in names[1:]]
+    frequencies = runs["cnn"].metrics["correction"]["class_frequencies"]
+    voted = _mean(branches, frequencies)
+    hybrid = rows["cnn_densenet121"]
+    return {
+        "image_size": runs["cnn_densenet121"].record["config"]["image_size"],
+        "epochs": runs["cnn_densenet121"].record["epochs_trained"],
+        "hybrid_accuracy": score(hybrid, "balanced_accuracy"),
+        "hybrid_auc": score(hybrid, "macro_auc"),
+        "voted_accuracy": score(voted, "balanced_accuracy"),
+        "voted_auc": score(voted, "macro_auc"),
+        "vote_accuracy": difference(hybrid, voted, "balanced_accuracy"),
+        "vote_auc": difference(hybrid, voted, "macro_auc"),
+        "branch_auc": difference(hybrid, rows["densenet121"], "macro_auc"),
+        **_ensemble(),
+    }
+
+
+def _mean(frames: list[pd.DataFrame], frequencies) -> pd.DataFrame:
+    """Average answers plainly, correct the mean, and answer for validation."""
+    mean = evaluation.ensemble(frames, np.full(len(frames), 1 / len(frames)))
+    return evaluation.rows_of(
+        evaluation.answer(mean, fit(mean, np.array(frequencies))), "validation"
+    )
+
+
+def _ensemble() -> dict:
+    """Return what notebook 05 says of the ensemble of all recorded runs."""
+    entries, table = recorded_entries(), comparison_table()
+    whole = entries["ensemble"]
+    best = table[table["networks"] == 1].iloc[0]
+    members = [entries[name] for name in whole.members]
+    frames = [evaluation.answer(one.predictions, one.details) for one in members]
+    weights = np.array(list(whole.members.values()))
+    frequencies = whole.details["correction"]["class_frequencies"]
+    ensemble, single = whole.answers("validation"), entries[best["run"]].answers("validation")
+    raw, mean = evaluation.rows_of(whole.predictions, "validation"), _mean(frames, frequencies)
+    before, after, alone = (
+        evaluation.metrics(*evaluation.arrays(rows)) for rows in (raw, ensemble, single)
+    )
+    return {
+        "members": len(members),
+        "heavy": (weights >= 0.02).sum(),
+        "light": weights[weights < 0.02].sum(),
+        "plain_weight": 1 / len(members),
+        "ensemble_accuracy": difference(ensemble, single, "balanced_accuracy"),
+        "ensemble_auc": difference(ensemble, single, "macro_auc"),
+        "mean_accuracy": difference(mean, single, "balanced_accuracy"),
+        "mean_auc": difference(mean, single, "macro_auc"),
+        "power": whole.details["correction"]["power"],
+        "loss_before": before["log_loss"],
+        "loss_after": after["log_loss"],
+        "error_before": before["expected_calibration_error"],
+        "error_after": after["expected_calibration_error"],
+        "ensemble_loss": after["log_loss"],
+        "best_loss": alone["log_loss"],
+        "best": best["name"],
+    }

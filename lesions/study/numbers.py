@@ -1,0 +1,67 @@
+"""Numbers in the Markdown of the notebooks, filled in from what is recorded.
+
+A sentence that quotes a result marks it: `<!--{best_auc:.3f}-->0.965<!--/-->`. The first comment
+is a field of Python's format strings, its name one of `facts`; a reader sees only what stands
+between the comments. So sentences stay where they are read, and numbers follow the results.
+Numbers of other people are marked, too: `<!--published-->0.885<!--/-->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+
+PUBLISHED = re.compile(r"<!--published-->(.*?)<!--/-->", re.DOTALL)
+MARK = re.compile(r"<!--(\{[^{}]+\})-->(.*?)<!--/-->", re.DOTALL)
+
+
+def fill(text: str, facts: Mapping) -> str:
+    """Write the values of facts into the marks of a text.
+
+    Args:
+        text: Markdown.
+        facts: Name to value; marks of other names stay as they are.
+
+    Returns:
+        The text.
+    """
+
+    def written(mark: re.Match) -> str:
+        name = re.match(r"\{(\w+)", mark[1])[1]
+        if name not in facts:
+            return mark[0]
+        value = re.sub(r"(?<!\w)-(?=[\d.])", "−", mark[1].format(**facts))
+        return f"<!--{mark[1]}-->{value}<!--/-->"
+
+    return MARK.sub(written, text)
+
+
+def names(text: str) -> set[str]:
+    """List the names of the facts that a text marks."""
+    return {re.match(r"\{(\w+)", mark[1])[1] for mark in MARK.finditer(text)}
+
+
+def without_marks(text: str) -> str:
+    """Leave out every marked number, comments and all."""
+    return PUBLISHED.sub("", MARK.sub("", text))
+
+
+def update(path, facts: Mapping) -> Path:
+    """Fill the marks of a notebook's Markdown, and write it.
+
+    Args:
+        path: The notebook.
+        facts: Name to value.
+
+    Returns:
+        The path.
+    """
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = fill(cell.source, facts)
+    nbformat.write(notebook, path)
+    return Path(path)

@@ -1,0 +1,153 @@
+"""The notebooks' prose: its numbers are those of the records, its form is the same everywhere."""
+
+import base64
+import io
+import re
+
+import nbformat
+import pytest
+from PIL import Image
+
+from lesions import data
+from lesions.study import facts, numbers, publishing, readme, thumbnails
+
+WRITTEN = ["01", "02"]
+NOTEBOOKS = [path for path in publishing.notebooks() if path.stem[:2] in WRITTEN]
+BY_NAME = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# STYLE: what readers had to guess at.
+STUMBLED_OVER = (
+    "third leg|most exceeds its frequency|clear of zero|across zero|moves the line|a little kind|"
+    "told age|who always answers|nothing reaches|taken for|foretold|under the knife|"
+    "stops at nothing|stands beside|wears? the colour|by one look"
+)
+NUMBER = r"[−-]?\d*\.?\d+"
+
+
+def prose(path):
+    cells = nbformat.read(path, 4).cells
+    return [cell.source for cell in cells if cell.cell_type == "markdown"]
+
+
+def as_numbers(text):
+    return [float(one.replace("−", "-")) for one in re.findall(NUMBER, text.replace(",", ""))]
+
+
+def test_a_mark_is_filled_and_only_where_its_fact_is_known():
+    text = "AUC <!--{auc:.2f}-->?<!--/-->, of <!--{other:,}-->12<!--/--> lesions."
+    filled = numbers.fill(text, {"auc": facts.Interval(0.9, -0.5, 0.95)})
+    assert filled == (
+        "AUC <!--{auc:.2f}-->0.90 (−0.50 to 0.95)<!--/-->, of <!--{other:,}-->12<!--/--> lesions."
+    )
+    assert numbers.fill(filled, {"auc": 0.7}).startswith("AUC <!--{auc:.2f}-->0.70<!--/-->,")
+    assert numbers.names(text) == {"auc", "other"}
+    assert numbers.without_marks(text) == "AUC , of  lesions."
+
+
+def test_an_interval_says_whether_it_includes_zero():
+    assert facts.Interval(0.1, -0.1, 0.3).zero == "includes zero"
+    assert f"the interval {facts.Interval(0.2, 0.1, 0.3).zero}" == "the interval excludes zero"
+
+
+def check(path, found, whole):
+    """Compare the marked numbers of a notebook with facts."""
+    for text in prose(path):
+        known = [
+            mark for mark in numbers.MARK.finditer(text) if numbers.names(mark[0]) <= set(found)
+        ]
+        assert whole <= (len(known) == len(numbers.MARK.findall(text))), text
+        for mark in known:
+            computed = numbers.MARK.search(numbers.fill(mark[0], found))[2]
+            words = [re.sub(NUMBER, "#", one.replace(",", "")) for one in (mark[2], computed)]
+            assert words[0] == words[1], mark[0]
+            # Other libraries may move a last digit.
+            assert as_numbers(mark[2]) == pytest.approx(as_numbers(computed), abs=0.0025, rel=0.02)
+
+
+@BY_NAME
+def test_numbers_are_those_of_the_recorded_runs(path):
+    check(path, facts.of(path.stem[:2]), whole=False)
+
+
+@BY_NAME
+def test_numbers_are_those_of_the_data_set(path, ham10000):
+    metadata = data.with_split(data.read_metadata(ham10000))
+    check(path, facts.of(path.stem[:2], metadata), whole=True)
+
+
+@BY_NAME
+class TestProse:
+    def test_results_are_quoted_in_marks_alone(self, path):
+        for text in prose(path)[1:]:  # the card holds durations
+            plain = re.sub(r"\(http\S+\)|`[^`]*`", "", numbers.without_marks(text))
+            found = re.findall(r"(?<![\w.])[−+-]?0?\.\d+|\d+(?:\.\d+)?%", plain)
+            assert not found, f"{found} in {text[:200]}"
+
+    def test_a_mark_never_starts_a_line(self, path):
+        # Such a line would be HTML, and its Markdown would stay as it is.
+        for text in prose(path):
+            assert not re.search(r"^[\s>*-]*<!--", text, re.MULTILINE), text[:200]
+            # In a code span, the comment would be seen.
+            assert not re.search(r"`[^`]*<!--\{[^`]*`", re.sub(r"-->.*?<!--/-->", "", text))
+
+    def test_the_answer_stands_in_front_and_at_the_end(self, path):
+        box, end = prose(path)[1], prose(path)[-1]
+        assert box.startswith("> **In three lines**")
+        items = re.findall(r"^> - \*(\w+(?: \w+)?):\*", box, re.MULTILINE)
+        assert items == ["Asked", "Found", "Not shown"]
+        assert numbers.names(box), "the box quotes no result"
+        assert end.startswith("## What came out") and numbers.names(end)
+        assert "Not for clinical use" in end and "Tschandl" in end
+        assert re.search(r"^(Next|Back to the start): \[.+\]\(.+\.ipynb\)", end, re.MULTILINE)
+
+    def test_code_prints_no_sentences_of_results(self, path):
+        cells = nbformat.read(path, 4).cells
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        assert not [source for source in code if "Markdown(" in source]
+
+    def test_figures_are_no_wider_than_a_page(self, path):
+        for cell in nbformat.read(path, 4).cells:
+            for output in cell.get("outputs", []):
+                for kind in ("image/png", "image/jpeg"):
+                    if kind in output.get("data", {}):
+                        width = output.metadata.get(kind, output.metadata)["width"]
+                        assert width <= 930, cell.source[:200]
+
+
+@pytest.mark.parametrize("page", [*readme.pages(), *publishing.notebooks()], ids=lambda p: p.name)
+def test_words_that_readers_stumbled_over_are_gone(page):
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r'"image/\w+": ".+?"', "", text)
+    found = re.search(STUMBLED_OVER, text)
+    assert not found, f"{page.name}: {found.group()}"
+
+
+def picture(width, height, tags=()):
+    """A code cell that shows a picture of this size."""
+    with io.BytesIO() as buffer:
+        Image.new("RGB", (width, height), "teal").save(buffer, "PNG")
+        data = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+    output = nbformat.v4.new_output("display_data", data)
+    return nbformat.v4.new_code_cell(outputs=[output], metadata={"tags": list(tags)})
+
+
+def test_a_thumbnail_is_of_the_tagged_cell_or_the_first_picture(tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("# A"), picture(800, 400), picture(600, 600, ["x"])]
+    path = thumbnails.write(nbformat.v4.new_notebook(cells=cells), "01_explore", tmp_path)
+    assert path == tmp_path / "01.jpg"
+    with Image.open(path) as small:
+        assert small.size == (300, 150)
+    cells[2].metadata["tags"] = [thumbnails.TAG]
+    thumbnails.write(nbformat.v4.new_notebook(cells=cells), "01_explore", tmp_path)
+    with Image.open(path) as small:
+        assert small.size[0] == small.size[1] == max(small.size)
+    with pytest.raises(ValueError, match="01_explore shows no picture"):
+        thumbnails.write(nbformat.v4.new_notebook(), "01_explore", tmp_path)
+
+
+def test_thumbnails_are_small_and_in_the_readme():
+    text = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    found = sorted(thumbnails.FOLDER.glob("*.jpg"))
+    assert [path.stem for path in found] == [path.stem[:2] for path in publishing.notebooks()]
+    assert sum(path.stat().st_size for path in found) < 400_000
+    for path in found:
+        assert f"docs/thumbnails/{path.name}" in text
