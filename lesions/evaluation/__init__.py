@@ -11,7 +11,12 @@ that the network was not trained on; everything else computes on what `answer` r
 """
 
 from lesions.evaluation.answering import answer, answers_details
-from lesions.evaluation.bootstrap import intervals, mean_intervals, paired_difference
+from lesions.evaluation.bootstrap import (
+    intervals,
+    mean_intervals,
+    paired_difference,
+    paired_differences,
+)
 from lesions.evaluation.decisions import decide
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
 from lesions.evaluation.external import answer_among, external_report

@@ -90,8 +90,48 @@ def paired_difference(
     Raises:
         ValueError: If the metric is unknown or the frames hold different images.
     """
-    if metric not in (*HEADLINES, "melanoma_auc"):
-        raise ValueError(f"There is no metric '{metric}'; choose one of {', '.join(HEADLINES)}.")
+    pairs = {"": (predictions_a, predictions_b)}
+    return paired_differences(pairs, (metric,), resamples)[metric].loc[""].to_dict()
+
+
+def paired_differences(
+    pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    metrics: tuple[str, ...] = ("balanced_accuracy", "macro_auc"),
+    resamples: int = 1000,
+) -> dict[str, pd.DataFrame]:
+    """Compute `paired_difference` for many pairs and several metrics; each frame is drawn once.
+
+    Args:
+        pairs: Name to the predictions of two models.
+        metrics: As `metric` there.
+        resamples: As there.
+
+    Returns:
+        Metric to a table, one row a pair: value, low and high.
+
+    Raises:
+        ValueError: As there.
+    """
+    for metric in metrics:
+        if metric not in (*HEADLINES, "melanoma_auc"):
+            known = ", ".join(HEADLINES)
+            raise ValueError(f"There is no metric '{metric}'; choose one of {known}.")
+    drawn: dict[int, dict[str, np.ndarray]] = {}
+    rows: dict[str, dict] = {metric: {} for metric in metrics}
+    for name, pair in pairs.items():
+        for frame, ordered in zip(pair, _in_order(*pair), strict=True):
+            if id(frame) not in drawn:
+                drawn[id(frame)] = _bootstrap(ordered, metrics, resamples)
+        a, b = (drawn[id(frame)] for frame in pair)
+        for metric in metrics:
+            rows[metric][name] = summary(a[metric] - b[metric])
+    return {metric: pd.DataFrame.from_dict(found, orient="index") for metric, found in rows.items()}
+
+
+def _in_order(
+    predictions_a: pd.DataFrame, predictions_b: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Check that two frames hold the same images, and sort both by image."""
     frame_a = predictions_a.sort_values("image_id", ignore_index=True)
     frame_b = predictions_b.sort_values("image_id", ignore_index=True)
     keys = ["image_id", "lesion_id", "dx"]
@@ -101,8 +141,7 @@ def paired_difference(
             f"The two models were evaluated on different images or labels ({len(differing)} images "
             "are in one frame only); compare predictions made with the same split."
         )
-    a, b = (_bootstrap(frame, (metric,), resamples)[metric] for frame in (frame_a, frame_b))
-    return summary(a - b)
+    return frame_a, frame_b
 
 
 def summary(values: np.ndarray) -> dict[str, float]:

@@ -188,8 +188,8 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Draws paired differences in several scores side by side, a panel a score.
 
     Args:
-        tables: Name of a score to its table, the same rows in each, with columns value, low and
-            high.
+        tables: Name of a metric to its table, the same rows in each, with columns value, low
+            and high; from `evaluation.paired_differences`.
         title: Title of the figure.
 
     Returns:
@@ -213,7 +213,7 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=5)
         ax.grid(axis="y", visible=False)
-        finish(ax, name, "Difference (right of zero: better)", "")
+        finish(ax, readable(name), "Difference (right of zero: better)", "")
         ax.title.set_fontsize(11)
     figure.get_layout_engine().set(w_pad=0.1)
     figure.suptitle(title, fontsize=12, fontweight="bold")

@@ -239,6 +239,17 @@ def test_paired_difference_is_narrower_than_two_intervals():
     assert result["high"] - result["low"] < row["high"] - row["low"]
 
 
+def test_many_paired_differences_are_those_of_each_pair():
+    a, b = frame(*draw(strength=2.0), photographs=2), frame(*draw(strength=1.5), photographs=2)
+    c = frame(*draw(strength=1.0), photographs=2)
+    metrics = ("balanced_accuracy", "macro_auc")
+    found = evaluation.paired_differences({"a": (a, c), "b": (b, c)}, metrics, resamples=50)
+    for metric in metrics:
+        for name, one in (("a", a), ("b", b)):
+            direct = evaluation.paired_difference(one, c, metric, resamples=50)
+            assert found[metric].loc[name].to_dict() == pytest.approx(direct)
+
+
 def test_paired_difference_refuses_other_images_and_metrics():
     predictions = frame(*draw())
     with pytest.raises(ValueError, match="different images"):

@@ -58,9 +58,15 @@ def answers(run: Run, split: str = "validation") -> pd.DataFrame:
     return evaluation.rows_of(evaluation.answer(run.predictions, run.metrics), split)
 
 
-def difference(one: pd.DataFrame, other: pd.DataFrame, metric: str, **options) -> Interval:
-    """Return the paired difference of two answers."""
-    return Interval(**evaluation.paired_difference(one, other, metric, **options))
+def differences(pairs, metrics=("balanced_accuracy", "macro_auc"), **options) -> dict[str, dict]:
+    """Return the paired differences of pairs of answers: metric to name to `Interval`."""
+    found = evaluation.paired_differences(pairs, metrics, **options)
+    return {
+        metric: {
+            name: Interval(*row) for name, row in zip(table.index, table.to_numpy(), strict=True)
+        }
+        for metric, table in found.items()
+    }
 
 
 def score(rows: pd.DataFrame, metric: str) -> Interval:

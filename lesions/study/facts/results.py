@@ -17,7 +17,7 @@ from lesions.study.facts.common import (
     Interval,
     answers,
     comparison_table,
-    difference,
+    differences,
     recorded_entries,
 )
 
@@ -64,14 +64,12 @@ def _interval(row: pd.Series, name: str) -> Interval:
 
 def _differences(best: pd.Series, test: pd.DataFrame) -> dict[str, int]:
     """Count the models whose difference to the best one excludes zero."""
-    others = [name for name in recorded_entries() if name != best["run"]]
-    found = {}
+    entries = recorded_entries()
+    pairs = {name: (entries[name].answers("test"), test) for name in entries if name != best["run"]}
+    gaps, found = differences(pairs), {}
     for short, metric in (("accuracy", "balanced_accuracy"), ("auc", "macro_auc")):
-        gaps = [
-            difference(recorded_entries()[name].answers("test"), test, metric) for name in others
-        ]
-        found[f"better_{short}"] = sum(gap.low > 0 for gap in gaps)
-        found[f"worse_{short}"] = sum(gap.high < 0 for gap in gaps)
+        found[f"better_{short}"] = sum(gap.low > 0 for gap in gaps[metric].values())
+        found[f"worse_{short}"] = sum(gap.high < 0 for gap in gaps[metric].values())
     return found
 
 
@@ -131,12 +129,13 @@ def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
     details = evaluation.answers_details(predictions, metadata)
     raw = evaluation.rows_of(predictions, "test")
     fused = evaluation.answer(raw, details, metadata=metadata)
+    gains = differences({"patient": (fused, test)}, ("macro_auc", "log_loss"))
     kinds = ("sex", "age_band", "localization")
     slices = evaluation.slice_intervals(test, metadata, kinds)
     kind, name = slices["value"].idxmin()
     return {
-        "patient_auc": difference(fused, test, "macro_auc"),
-        "patient_loss": difference(fused, test, "log_loss"),
+        "patient_auc": gains["macro_auc"]["patient"],
+        "patient_loss": gains["log_loss"]["patient"],
         "lowest_slice": Interval(*slices.loc[(kind, name), ["value", "low", "high"]]),
         "lowest_slice_name": f"{kind.replace('_', ' ')} {name}",
     }

@@ -14,9 +14,10 @@ from lesions.networks import models
 from lesions.study import recipes
 from lesions.study.facts.common import (
     PROFILE,
+    Interval,
     answers,
     comparison_table,
-    difference,
+    differences,
     recorded_entries,
     recorded_run,
     score,
@@ -35,11 +36,8 @@ def notebook_02() -> dict:
     recall = {
         name: evaluation.per_class(*evaluation.arrays(r))["recall"] for name, r in rows.items()
     }
-    gaps = {
-        f"gap_{name}": difference(one, rows["none"], "balanced_accuracy", resamples=500)
-        for name, one in rows.items()
-        if name != "none"
-    }
+    pairs = {f"gap_{name}": (one, rows["none"]) for name, one in rows.items() if name != "none"}
+    gaps = differences(pairs, ("balanced_accuracy",), resamples=500)["balanced_accuracy"]
     moved = recall["weights"] - recall["none"]
     return {
         **gaps,
@@ -118,15 +116,13 @@ def notebook_04() -> dict:
         "stages": len(stages),
         "best": table.loc[table["networks"] == 1, "name"].iloc[0],
     }
+    against_cnn = differences({n: (one, rows["cnn"]) for n, one in rows.items() if n != "cnn"})
+    gains = differences(dict(enumerate(zip(stages, before, strict=False))))
     for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
         facts[short] = {name: score(one, metric) for name, one in rows.items()}
-        facts[f"gap_{short}"] = {
-            name: difference(one, rows["cnn"], metric) for name, one in rows.items()
-        }
+        facts[f"gap_{short}"] = against_cnn[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
-        facts[f"gain_{short}"] = [
-            difference(*pair, metric) for pair in zip(stages, before, strict=False)
-        ]
+        facts[f"gain_{short}"] = gains[metric]
     return facts
 
 
@@ -147,10 +143,18 @@ def notebook_05() -> dict:
         "hybrid_auc": score(hybrid, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
         "voted_auc": score(voted, "macro_auc"),
-        "vote_accuracy": difference(hybrid, voted, "balanced_accuracy"),
-        "vote_auc": difference(hybrid, voted, "macro_auc"),
-        "branch_auc": difference(hybrid, rows["densenet121"], "macro_auc"),
+        **_gaps({"vote": (hybrid, voted), "branch": (hybrid, rows["densenet121"])}),
         **_ensemble(),
+    }
+
+
+def _gaps(pairs) -> dict[str, Interval]:
+    """Return the paired differences of pairs as facts, name_accuracy and name_auc."""
+    found = differences(pairs)
+    return {
+        f"{name}_{short}": found[metric][name]
+        for name in pairs
+        for short, metric in (("accuracy", "balanced_accuracy"), ("auc", "macro_auc"))
     }
 
 
@@ -181,10 +185,7 @@ def _ensemble() -> dict:
         "heavy": (weights >= 0.02).sum(),
         "light": weights[weights < 0.02].sum(),
         "plain_weight": 1 / len(members),
-        "ensemble_accuracy": difference(ensemble, single, "balanced_accuracy"),
-        "ensemble_auc": difference(ensemble, single, "macro_auc"),
-        "mean_accuracy": difference(mean, single, "balanced_accuracy"),
-        "mean_auc": difference(mean, single, "macro_auc"),
+        **_gaps({"ensemble": (ensemble, single), "mean": (mean, single)}),
         "power": whole.details["correction"]["power"],
         "loss_before": before["log_loss"],
         "loss_after": after["log_loss"],
