@@ -14,6 +14,8 @@ from pathlib import Path
 
 import nbformat
 
+from lesions.system.files import replacing
+
 PUBLISHED = re.compile(r"<!--published-->(.*?)<!--/-->", re.DOTALL)
 MARK = re.compile(r"<!--(\{[^{}]+\})-->(.*?)<!--/-->", re.DOTALL)
 
@@ -63,5 +65,6 @@ def update(path, facts: Mapping) -> Path:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = fill(cell.source, facts)
-    nbformat.write(notebook, path)
+    with replacing(path) as temporary:
+        nbformat.write(notebook, temporary)
     return Path(path)

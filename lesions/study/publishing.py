@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -21,9 +22,20 @@ from lesions.system.folders import REPOSITORY
 NOTEBOOKS = REPOSITORY / "notebooks"
 
 
-def notebooks() -> list[Path]:
-    """List the study's notebooks in order."""
-    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+def notebooks(numbers: Sequence[str] = ()) -> list[Path]:
+    """List the study's notebooks in order.
+
+    Args:
+        numbers: Their first two digits; none for all.
+
+    Raises:
+        ValueError: If there is no notebook of a number.
+    """
+    found = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    for number in numbers:
+        if number not in found:
+            raise ValueError(f"There is no notebook {number!r}; use {', '.join(found)}.")
+    return [path for number, path in found.items() if not numbers or number in numbers]
 
 
 def latest_runs(build: Path) -> Path:
@@ -37,12 +49,12 @@ def latest_runs(build: Path) -> Path:
     return made[max(made, key=lambda path: path.stat().st_mtime)]
 
 
-def publish_notebooks(build: Path, chosen: list[Path] | None = None) -> list[Path]:
+def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
     """Copy the notebooks that the last study executed over the recorded ones.
 
     Args:
         build: Folder of the study.
-        chosen: Notebooks to publish; None for all.
+        which: As `numbers` of `notebooks`.
 
     Returns:
         The paths written: the notebooks, and a thumbnail of each.
@@ -51,7 +63,7 @@ def publish_notebooks(build: Path, chosen: list[Path] | None = None) -> list[Pat
         ValueError: If a notebook has not been executed.
     """
     written = []
-    for path in chosen or notebooks():
+    for path in notebooks(which):
         executed = build / "study" / path.name
         if not executed.exists():
             raise ValueError(f"{executed} does not exist; run `make study` first.")
@@ -59,16 +71,16 @@ def publish_notebooks(build: Path, chosen: list[Path] | None = None) -> list[Pat
         _strip(notebook)
         nbformat.write(notebook, path)
         written += [path, thumbnails.write(notebook, path.stem)]
-    return [*written, *publish_numbers(chosen)]
+    return [*written, *publish_numbers(which)]
 
 
-def publish_numbers(chosen: list[Path] | None = None) -> list[Path]:
+def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
     """Write the numbers that the notebooks' Markdown quotes anew, see `numbers`.
 
     Numbers of the data set need HAM10000; where it is not at hand, they stay as they are.
 
     Args:
-        chosen: Notebooks; None for all.
+        which: As `numbers` of `notebooks`.
 
     Returns:
         The notebooks.
@@ -77,9 +89,7 @@ def publish_numbers(chosen: list[Path] | None = None) -> list[Path]:
         metadata = data.with_split(data.read_metadata(data.find_photographs()))
     except ValueError:
         metadata = None
-    return [
-        numbers.update(path, facts.of(path.stem[:2], metadata)) for path in chosen or notebooks()
-    ]
+    return [numbers.update(path, facts.of(path.name[:2], metadata)) for path in notebooks(which)]
 
 
 def publish_runs(build: Path) -> list[Path]:

@@ -230,11 +230,10 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     return folders
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lesions.study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="execute every notebook in order, under build/")
+    execution = commands.add_parser("run", help="execute the notebooks in order, under build/")
     train = commands.add_parser("train", help="train networks one by one; resumes when killed")
     train.add_argument(
         "which",
@@ -247,24 +246,35 @@ def main(arguments: list[str] | None = None) -> int:
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
         "what",
-        choices=("notebooks", "runs", "pilot", "metrics", "table", "external", "model"),
-        help="which of the results; pilot: the runs of the pilot, with what they predict for "
-        "ISIC 2017; model: write models/best_model.h5 again from its metrics.json",
+        choices=("notebooks", "numbers", "runs", "pilot", "metrics", "table", "external", "model"),
+        help="which of the results; numbers: those that the notebooks' text quotes; pilot: the "
+        "runs of the pilot, with what they predict for ISIC 2017; model: write "
+        "models/best_model.h5 again from its metrics.json",
     )
+    for command in (execution, publish):
+        help_text = "first two digits of a notebook, by default all; with publish, of `notebooks` "
+        command.add_argument("numbers", nargs="*", help=f"{help_text}and `numbers`")
     renamed = commands.add_parser("address", help="rewrite the repository's address everywhere")
     renamed.add_argument("address", help="https://github.com/owner/repository")
-    chosen = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    chosen = _parse(arguments)
     allocator.keep_memory()
     console.plain_warnings()
     build = data.build_folder()
     try:
         if chosen.command == "run":
-            _report(build, run(build))
+            index = run(build, notebooks(chosen.numbers))
+            print(index) if chosen.numbers else _report(build, index)
         elif chosen.command == "train":
             print(*train_queue(build, chosen.which), sep="\n")
         elif chosen.command == "publish":
             publishers = {
-                "notebooks": lambda: publishing.publish_notebooks(build),
+                "notebooks": lambda: publishing.publish_notebooks(build, chosen.numbers),
+                "numbers": lambda: publishing.publish_numbers(chosen.numbers),
                 "runs": lambda: publishing.publish_runs(build),
                 "pilot": lambda: pilot.publish(build),
                 "metrics": publishing.publish_metrics,
