@@ -63,7 +63,7 @@ def per_class_bars(
 def per_class_heat_map(
     tables: Mapping[str, pd.DataFrame], title: str, metric: str = "recall", ax: Axes | None = None
 ) -> Axes:
-    """Draws one metric of each class and run as a heat map, in which a zero is seen as well.
+    """Draw one metric of each class and run as a heat map, in which a zero is seen as well.
 
     Args:
         tables: As in `per_class_bars`.
@@ -185,7 +185,7 @@ def paired_differences(
 
 
 def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draws paired differences in several scores side by side, a panel a score.
+    """Draw paired differences in several scores side by side, a panel a score.
 
     Args:
         tables: Name of a metric to its table, the same rows in each, with columns value, low
@@ -299,7 +299,7 @@ def size_against_score(
 def ensemble_weights_bar(
     weights: Mapping[str, float] | pd.Series, least: float = 0.02, ax: Axes | None = None
 ) -> Axes:
-    """Draws the weight of each run in the ensemble.
+    """Draw the weight of each run in the ensemble.
 
     Args:
         weights: Name of a run to its weight (0-1, sum 1).

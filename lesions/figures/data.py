@@ -51,7 +51,7 @@ def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None
 
 
 def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how many photographs each class has, most frequent first, and the shares as a ring.
+    """Draw how many photographs each class has, most frequent first, and the shares as a ring.
 
     Args:
         metadata: Table with a column dx (class codes), one row a photograph.
@@ -283,7 +283,7 @@ def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = 
     """
     for method, values in weights.items():
         if len(values) != len(CODES) or not np.all(np.asarray(values) > 0):
-            raise ValueError(f"Method {method} has the weights {values}; give seven above zero.")
+            raise ValueError(f"Method {method} has the weights {values}; pass seven above zero.")
     ax = axes_or_new(ax, 9, 4.5)
     ax.set_yscale("log")
     table = pd.DataFrame({method.replace("_", " "): w for method, w in weights.items()}, CODES)
@@ -299,7 +299,7 @@ def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = 
 def original_and_augmented(
     original: Sequence[int], augmented: Sequence[int], names: tuple[str, str], title: str
 ) -> Figure:
-    """Draws the class counts of a data set and of what is made of it, side by side.
+    """Draw the class counts of a data set and of what is made of it, side by side.
 
     Args:
         original: Seven counts in the order of CODES.

@@ -23,7 +23,7 @@ def network_diagram(
     title: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws a network as boxes: branches from left to right, which join in a common end.
+    """Draw a network as boxes: branches from left to right, which join in a common end.
 
     Args:
         branches: Name of a branch to the texts of its boxes, in order.
@@ -80,7 +80,7 @@ def feature_map(
     title: str,
     credit: str | None = CREDIT,
 ) -> Figure:
-    """Draws photographs as dots where a projection of their features puts them.
+    """Draw photographs as dots where a projection of their features puts them.
 
     Args:
         places: float, (n, 2), for example from t-SNE.

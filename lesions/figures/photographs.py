@@ -118,7 +118,7 @@ def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
 
 
 def jpeg(figure: Figure, quality: int = 60, sharpness: float = 1.6):
-    """Turns a figure of photographs into a JPEG, a tenth of the PNG's size, and closes it.
+    """Turn a figure of photographs into a JPEG, a tenth of the PNG's size, and close it.
 
     Args:
         figure: The figure.

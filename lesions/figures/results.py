@@ -31,7 +31,7 @@ SHOWN_SHARE = 0.005
 def confusion_matrix(
     counts: np.ndarray, title: str = "Confusion matrix", ax: Axes | None = None
 ) -> Axes:
-    """Draws which class was classified as which.
+    """Draw which class was classified as which.
 
     Args:
         counts: int, (7, 7), images by true class (rows) and predicted class (columns).
@@ -77,7 +77,7 @@ def confusion_matrix(
 
 
 def confusion_matrices(counts: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Draws two confusion matrices of the same photographs side by side.
+    """Draw two confusion matrices of the same photographs side by side.
 
     Args:
         counts: Name of a rule to int (7, 7), as in `confusion_matrix`.
@@ -184,7 +184,7 @@ def melanoma_curve(
     title: str = "Precision and recall for melanoma",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws precision against recall for melanoma, with thresholds marked.
+    """Draw precision against recall for melanoma, with thresholds marked.
 
     Args:
         true_labels: int, (n,), positions in CODES.

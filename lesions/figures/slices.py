@@ -22,7 +22,7 @@ def slices_plot(
     overall: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one metric in each slice of the test images, with the number of images.
+    """Draw one metric in each slice of the test images, with the number of images.
 
     Args:
         slices: Table from `evaluation.slices`, indexed by slice, with a column images.
@@ -63,7 +63,7 @@ def slices_with_intervals(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one metric with its interval in slices of the test photographs.
+    """Draw one metric with its interval in slices of the test photographs.
 
     Args:
         rows: Table from `evaluation.slice_intervals`, indexed by kind and slice, with columns

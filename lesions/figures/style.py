@@ -34,7 +34,7 @@ GREY = "#666666"
 
 
 def use_style() -> None:
-    """Sets the one figure style of the study: white grid, no top and right frame.
+    """Set the one figure style of the study: white grid, no top and right frame.
 
     In a notebook, figures get 200 dots per inch and are shown at 100, which is sharp on every
     screen.

@@ -29,7 +29,7 @@ def _epochs(history: pd.DataFrame) -> np.ndarray:
 
 
 def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
-    """Draws a dashed line where a new phase of training starts and names the phases."""
+    """Draw a dashed line where a new phase of training starts and name the phases."""
     if "phase" not in history or history["phase"].nunique() < 2:
         return
     phases = history["phase"].astype(str).to_numpy()
@@ -50,7 +50,7 @@ def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
 def training_history(
     history: pd.DataFrame, title: str = "Training", axes: Sequence[Axes] | None = None
 ) -> Figure:
-    """Draws the losses and the validation scores of one run, epoch by epoch.
+    """Draw the losses and the validation scores of one run, epoch by epoch.
 
     Args:
         history: A row an epoch, with columns loss, val_loss and val_balanced_accuracy; where
@@ -94,7 +94,7 @@ def several_histories(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws one metric of several runs, epoch by epoch.
+    """Draw one metric of several runs, epoch by epoch.
 
     Args:
         histories: Name of a run to its history.
@@ -127,7 +127,7 @@ def several_histories(
 
 
 def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, title: str) -> Figure:
-    """Draws stages of one network on one axis of epochs, and the AUC that each ends with.
+    """Draw stages of one network on one axis of epochs, and the AUC that each ends with.
 
     Args:
         histories: Name of a stage to its history, in order.

@@ -75,7 +75,7 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
 
 
 def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
-    """Write the numbers that the notebooks' Markdown quotes anew, see `numbers`.
+    """Write the numbers that the notebooks' Markdown quotes again, see `numbers`.
 
     Numbers of the data set need HAM10000; where it is not at hand, they stay as they are.
 
