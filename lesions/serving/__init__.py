@@ -5,4 +5,7 @@ in testing, the one-page report, the texts of the pages and the HTTP service. Ne
 and figures do not: they come before this room. Only the app, the commands and notebooks import it.
 """
 
-from lesions.serving.assessment import Assessment, Assessor, table
+from lesions.system import console
+
+with console.quiet_stderr():  # TensorFlow writes a few lines while it is imported
+    from lesions.serving.assessment import Assessment, Assessor, table

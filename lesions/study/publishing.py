@@ -15,7 +15,16 @@ from PIL import Image
 from lesions import data, evaluation
 from lesions.data import leaky_splits
 from lesions.evaluation import comparison
-from lesions.study import best_model, elsewhere, facts, numbers, pilot, readme, thumbnails
+from lesions.study import (
+    at_prediction,
+    best_model,
+    elsewhere,
+    facts,
+    numbers,
+    pilot,
+    readme,
+    thumbnails,
+)
 from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
@@ -143,6 +152,8 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "leakage": readme.leakage_block(),
         "explanations": readme.explanations_block(),
         "elsewhere": elsewhere.card_block(),
+        "warning": elsewhere.warning_block(),
+        "at_prediction": at_prediction.block(),
         "pilot": pilot.block(pilot.compare()),
     }
     return [*written, *readme.update(blocks), *publish_numbers()]

@@ -170,8 +170,24 @@ def test_best_model_answers_other_clinics_as_recorded(photographs):
         assert np.allclose(found[name], recorded[name], rtol=0.01, atol=0.01), name
 
 
+def test_few_errors_get_the_warning_at_home_and_elsewhere():
+    """What the pages conclude from the table: a photograph without a warning may be an error."""
+    found = elsewhere.warned()
+    assert found.index.tolist() == [elsewhere.HOME, *external.SETS.values()]
+    assert (found["of errors"] < 0.1).all()
+    home, details = other_clinics.home()
+    test = evaluation.answer(evaluation.rows_of(home, "test"), details)
+    assert found.loc[elsewhere.HOME, "photographs"] == len(test)
+    assert found.loc[elsewhere.HOME, "errors"] == (test["predicted"] != test["dx"]).sum()
+    parts = found["of all"] * found["photographs"]
+    right = found["of right answers"] * (found["photographs"] - found["errors"])
+    assert np.allclose(parts, right + found["of errors"] * found["errors"])
+
+
 def test_pages_show_home_and_other_clinics_as_recorded():
     same_numbers(shown("elsewhere"), elsewhere.card_block())
+    same_numbers(shown("warning"), elsewhere.warning_block())
+    same_numbers(shown("at_prediction"), at_prediction.block())
 
 
 @pytest.fixture(scope="module")
