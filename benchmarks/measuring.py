@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 import threading
@@ -15,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 BUILD = Path(os.environ.get("LESIONS_BUILD", REPOSITORY / "build"))
 INTERVAL = 0.01
+# False runs every part in this process, where its numbers mean little but it is soon seen to work.
+SEPARATE = True
 
 
 def photographs(number: int):
@@ -40,7 +45,7 @@ def photographs(number: int):
 
 
 def in_child(script: str, **arguments) -> dict:
-    """Run one part of a benchmark in a process of its own.
+    """Run one part of a benchmark in a process of its own, see `SEPARATE`.
 
     Args:
         script: The benchmark's file; it prints JSON as its last line.
@@ -52,13 +57,29 @@ def in_child(script: str, **arguments) -> dict:
     Raises:
         ValueError: If the child failed; names the part and holds the end of what it wrote.
     """
-    command = [sys.executable, script]
+    command = [script]
     for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
-    child = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    if not SEPARATE:
+        return json.loads(run_here(*command).splitlines()[-1])
+    child = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, cwd=REPOSITORY
+    )
     if child.returncode:
         raise ValueError(f"The part {arguments} failed: {child.stderr[-2000:]}")
     return json.loads(child.stdout.splitlines()[-1])
+
+
+def run_here(script: str, *arguments: str) -> str:
+    """Run a script with arguments in this process, and return what it printed."""
+    before, printed = sys.argv, io.StringIO()
+    sys.argv = [script, *arguments]
+    try:
+        with contextlib.redirect_stdout(printed):
+            runpy.run_path(script, run_name="__main__")
+    finally:
+        sys.argv = before
+    return printed.getvalue()
 
 
 def memory() -> tuple[float, float]:
@@ -109,7 +130,7 @@ class PeakMemory:
 
 
 def verdict(name: str, value: float, bar: float, at_least: bool) -> str:
-    """Say in one line how a ratio stands to its bar.
+    """Describe in one line how a ratio stands to its bar.
 
     Args:
         name: What the ratio is.

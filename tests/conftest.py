@@ -64,6 +64,14 @@ def patient_model(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def best_classifier():
+    """The published network, one view a photograph; reading it takes seconds."""
+    from lesions import inference
+
+    return inference.Classifier(tta=False)
+
+
+@pytest.fixture(scope="session")
 def ham10000():
     """The real HAM10000, where this machine has it."""
     if not os.environ.get("HAM10000_DIR"):
@@ -72,10 +80,28 @@ def ham10000():
 
 
 @pytest.fixture(scope="session")
-def pretrained():
-    """The folder of ImageNet weights, where this machine has one."""
+def random_weights(tmp_path_factory):
+    """A folder of random weights, in files of the names and the form of Keras' ImageNet weights."""
+    import h5py
+    import keras
+    from keras.src.legacy.saving import legacy_h5_format
+
+    from lesions.networks import initial_weights
+
+    folder = tmp_path_factory.mktemp("weights")
+    for branch in ("densenet121", "resnet50"):
+        name, file_name = initial_weights.PRETRAINED[branch]
+        network = getattr(keras.applications, name)(include_top=False, weights=None)
+        with h5py.File(folder / file_name, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    return folder
+
+
+@pytest.fixture
+def pretrained(request, monkeypatch):
+    """The folder of ImageNet weights where this machine has one, else one of random weights."""
     if not os.environ.get("PRETRAINED_DIR"):
-        pytest.skip("PRETRAINED_DIR does not name a folder of ImageNet weights")
+        monkeypatch.setenv("PRETRAINED_DIR", str(request.getfixturevalue("random_weights")))
     return Path(os.environ["PRETRAINED_DIR"])
 
 
@@ -114,7 +140,7 @@ def start_python(code, *arguments, **environment):
 
 @pytest.fixture
 def python():
-    """Run code in another Python and give what it printed."""
+    """Run code in another Python and return what it printed."""
 
     def run(code, *arguments, succeeds=True, **environment):
         process = start_python(code, *arguments, **environment)

@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
@@ -82,6 +83,7 @@ def _donor(branch: str) -> keras.Model:
     path = _local_file(file_name)
     if path:
         try:
+            h5py.File(path, "r").close()  # before the network is built, which takes seconds
             return constructor(include_top=False, weights=str(path))
         except DAMAGED as error:
             raise ValueError(_damaged(path, branch)) from error

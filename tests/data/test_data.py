@@ -407,16 +407,6 @@ def test_splits_file_round_trip(several, tmp_path, one_sentence):
     one_sentence(error, path, "other_ISIC_0000000")
 
 
-def test_recorded_split_is_the_computed_one(ham10000):
-    metadata = data.read_metadata(ham10000)
-    recorded = data.read_splits(REPOSITORY / "models" / "splits.csv", metadata)
-    computed = data.split_by_lesion(metadata)
-    assert len(metadata) == 10015
-    assert computed["split"].tolist() == recorded["split"].tolist()
-    assert computed["fold"].tolist() == recorded["fold"].tolist()
-    assert computed.groupby("lesion_id")["split"].nunique().max() == 1
-
-
 def test_folds_are_disjoint_by_lesion_and_leave_the_test_split_out(several):
     split = data.split_by_lesion(several)
     assert set(split["fold"]) == {-1, 0, 1, 2, 3, 4}

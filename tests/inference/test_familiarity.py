@@ -96,9 +96,8 @@ def test_features_come_from_three_resolutions_of_any_network(tmp_path):
 COMMITTED = inference.BEST_MODEL.with_name(familiarity.FILE)
 
 
-def test_committed_file_belongs_to_the_best_model_and_works():
-    classifier = inference.Classifier()
-    found, problem = familiarity.find_for(classifier)
+def test_committed_file_belongs_to_the_best_model_and_works(best_classifier):
+    found, problem = familiarity.find_for(best_classifier)
     assert problem == ""
     assert COMMITTED.stat().st_size < 2_000_000
     assert found.measured["unlike_auc"] > 0.95 and found.measured["other_images"] > 20
@@ -106,14 +105,13 @@ def test_committed_file_belongs_to_the_best_model_and_works():
     json.dumps(dataclasses.asdict(found)["measured"])
 
 
-def test_committed_file_holds_on_fresh_pictures(ham10000):
+def test_committed_file_holds_on_fresh_pictures(best_classifier, ham10000):
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    classifier = inference.Classifier(tta=False)
-    found, _ = familiarity.find_for(classifier)
+    found, _ = familiarity.find_for(best_classifier)
     rows = data.with_split(data.read_metadata(ham10000))
     rows = rows[rows["split"] == "test"].sample(24, random_state=7)
     others = list(familiarity.everyday_pictures().values())[:12]
     own = [images.read_image(path) for path in rows["image_path"]]
-    false = sum("unlike" in warned(found, classifier, picture) for picture in own)
-    true = sum("unlike" in warned(found, classifier, picture) for picture in others)
+    false = sum("unlike" in warned(found, best_classifier, picture) for picture in own)
+    true = sum("unlike" in warned(found, best_classifier, picture) for picture in others)
     assert true >= 8 and false <= 2

@@ -242,7 +242,7 @@ def test_pretrained_features_equal_keras_own(pretrained, name):
     )
     preprocess = getattr(keras.applications, "densenet" if name == "densenet121" else "resnet")
     expected = eager(reference, preprocess.preprocess_input(pictures().copy()))
-    assert np.abs(expected).max() > 0.5
+    assert np.abs(expected).max() > 0.1
     assert np.allclose(pooled(model, pictures()), expected, rtol=1e-3, atol=1e-3)
 
 

@@ -265,9 +265,9 @@ def test_record_tells_what_was_right_and_wrong_in_other_clinics(abroad):
     assert never.endswith("it never predicted basal cell carcinoma, which none of them shows.")
 
 
-def test_record_of_other_clinics_is_that_of_this_network_only(recorded):
+def test_record_of_other_clinics_is_that_of_this_network_only(recorded, best_classifier):
     assert track_record.read(recorded).elsewhere("mel") == []
-    best = track_record.read(inference.Classifier()).elsewhere("mel")
+    best = track_record.read(best_classifier).elsewhere("mel")
     assert len(best) == 5 and "ISIC 2017" in best[0] and "PH2" in best[2]
 
 
@@ -284,8 +284,8 @@ def test_no_record_no_sentence(tiny_model):
     assert track_record.read(inference.Classifier(tiny_model)) is None
 
 
-def test_best_models_record_is_what_the_comparison_says():
-    record = track_record.read(inference.Classifier())
+def test_best_models_record_is_what_the_comparison_says(best_classifier):
+    record = track_record.read(best_classifier)
     table = pd.read_csv(track_record.MODELS / "comparison.csv").set_index("run")
     row = table.loc[record.run]
     recall = (record.rows["dx"] == record.rows["predicted"]).groupby(record.rows["dx"]).mean()

@@ -49,8 +49,8 @@ SWITCHES = (
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    return inference.Classifier(tta=False)
+def classifier(best_classifier):
+    return best_classifier
 
 
 @pytest.fixture(scope="module")

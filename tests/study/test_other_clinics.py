@@ -146,11 +146,11 @@ def test_treatments_are_compared_with_the_photograph_as_it_is(measured, tmp_path
     assert all(name in at_prediction.block(20) for name in at_prediction.TREATMENTS)
 
 
-def test_recorded_sets_are_of_the_best_model():
-    assert external.recorded_network() == familiarity.identity(inference.Classifier(tta=False))
+def test_recorded_sets_are_of_the_best_model(best_classifier):
+    assert external.recorded_network() == familiarity.identity(best_classifier)
 
 
-def test_recorded_sets_are_whole(photographs):
+def test_recorded_sets_are_what_the_best_model_answers(photographs, best_classifier):
     for name in external.SETS:
         frame = external.read_recorded(name)
         listed = pd.read_csv(other_clinics.find_set(name).metadata_file, dtype=str)
@@ -158,11 +158,10 @@ def test_recorded_sets_are_whole(photographs):
         assert len(merged) == len(frame) == len(listed)
         assert (merged["dx"] == merged["dx_listed"]).all()
 
-
-def test_best_model_answers_other_clinics_as_recorded(photographs):
-    classifier = inference.Classifier(tta=False)
+    # Some of the last set, once more.
     rows = data.read_metadata(other_clinics.find_set("ph2")).sample(8, random_state=1)
-    found = other_clinics.measure(classifier, rows.reset_index(drop=True)).set_index("image_id")
+    found = other_clinics.measure(best_classifier, rows.reset_index(drop=True))
+    found = found.set_index("image_id")
     recorded = external.read_recorded("ph2").set_index("image_id").loc[found.index]
     codes = list(CODES)
     assert np.abs(found[codes].to_numpy() - recorded[codes].to_numpy()).max() < 2e-3
@@ -261,13 +260,13 @@ def test_no_photograph_of_another_clinic_stands_in_the_training_set(prose):
         name: external.read_recorded(name)["home_correlation"].max() for name in external.SETS
     }
     assert max(highest.values()) < near_duplicates.SAME_ABOVE
-    told = numbers(prose, r"highest correlation is (\.\d+) for ISIC 2017 and (\.\d+) for PH2")
-    assert told == pytest.approx([highest["isic2017"], highest["ph2"]], abs=0.0015)
+    stated = numbers(prose, r"highest correlation is (\.\d+) for ISIC 2017 and (\.\d+) for PH2")
+    assert stated == pytest.approx([highest["isic2017"], highest["ph2"]], abs=0.0015)
 
 
 def test_dark_skin_is_counted_before_anything_is_said_of_it(prose):
     frame = external.read_recorded("isic2017")
     tones = frame["typology_angle"].map(skin_tone.tone)
-    (told,) = set(re.findall(r"(\d+) of ([\d,]+) photographs of ISIC 2017 show brown or", prose))
-    assert int(told[0]) == tones.isin(["brown", "dark"]).sum()
-    assert int(told[1].replace(",", "")) == len(frame)
+    (stated,) = set(re.findall(r"(\d+) of ([\d,]+) photographs of ISIC 2017 show brown or", prose))
+    assert int(stated[0]) == tones.isin(["brown", "dark"]).sum()
+    assert int(stated[1].replace(",", "")) == len(frame)

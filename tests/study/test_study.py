@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pages import same_numbers, shown
 
-from lesions import classes, data, evaluation, inference, training
+from lesions import classes, data, evaluation, training
 from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
@@ -203,6 +203,24 @@ def test_recorded_predictions_are_of_the_recorded_split():
         assert len(frame) == (splits != "train").sum()
 
 
+def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
+    metadata = data.read_metadata(ham10000)
+    assert len(metadata) == 10015
+    recorded = data.read_splits(publishing.REPOSITORY / "models" / "splits.csv", metadata)
+    computed = data.split_by_lesion(metadata)
+    assert computed["split"].tolist() == recorded["split"].tolist()
+    assert computed["fold"].tolist() == recorded["fold"].tolist()
+    assert computed.groupby("lesion_id")["split"].nunique().max() == 1
+    configs = {training.run_name(one, computed): one for one in recipes.queue("cpu", computed)}
+    found = {folder.name: folder for folder in RECORDED if folder.name in configs}
+    assert len(found) >= 10
+    for name, folder in found.items():
+        assert training.find_run(configs[name], computed, [folder.parent]) == folder
+        record = json.loads((folder / "config.json").read_text())
+        assert training.from_record(record["config"]) == configs[name]
+    assert recipes.recorded_profile(computed) == "cpu"
+
+
 def test_recorded_metrics_are_what_the_predictions_say():
     for folder in RECORDED:
         frame = predictions.read_predictions(folder / "predictions.csv")
@@ -218,11 +236,10 @@ def test_recorded_metrics_are_what_the_predictions_say():
 
 
 @pytest.fixture(scope="module")
-def best():
+def best(best_classifier):
     """The recorded best model, and the predictions of its run."""
-    classifier = inference.Classifier(publishing.REPOSITORY / "models" / "best_model.h5")
-    folder = publishing.REPOSITORY / "models" / classifier.details["run"]
-    return classifier, folder, predictions.read_predictions(folder / "predictions.csv")
+    folder = publishing.REPOSITORY / "models" / best_classifier.details["run"]
+    return best_classifier, folder, predictions.read_predictions(folder / "predictions.csv")
 
 
 def test_best_model_is_best_on_validation_and_carries_its_calibration(best):

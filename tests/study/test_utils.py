@@ -10,6 +10,7 @@ import utils
 from lesions import data, training
 from lesions.study import durations, publishing, recipes
 from lesions.system import hardware
+from lesions.training import runs
 
 PLATFORMS = publishing.REPOSITORY / "tests" / "platforms"
 
@@ -54,13 +55,22 @@ def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monk
     assert [folder.parent for folder in again.all_runs()] == [earlier]
 
 
+@pytest.mark.parametrize("recorded", ["cpu", "gpu"])
 @pytest.mark.parametrize("gpus", [[], ["Tesla T4", "Tesla T4"]])
-def test_what_is_recorded_is_shown_on_any_hardware(gpus, ham10000, monkeypatch):
+def test_what_is_recorded_is_shown_on_any_hardware(
+    gpus, recorded, table, kaggle_folder, tmp_path, monkeypatch
+):
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
-    _, profile, metadata = recipes.open_data(show=True)
-    assert profile == recipes.recorded_profile(metadata) == "cpu"
-    _, profile, _ = recipes.open_data()
+    monkeypatch.setattr(recipes, "REPOSITORY", tmp_path)
+    folder = kaggle_folder(table)
+    _, profile, metadata = recipes.open_data(folder=folder)
     assert profile == ("gpu" if gpus else "cpu")
+    run = training.run_name(recipes.config("resnet18", recorded), metadata)
+    (tmp_path / "models" / run).mkdir(parents=True)
+    for name in runs.RUN_FILES:
+        (tmp_path / "models" / run / name).write_text('{"initial_weights": "random"}')
+    assert recipes.open_data(folder=folder, show=True)[1] == recorded
+    assert recipes.open_data(folder=folder)[1] == profile
 
 
 def test_a_gpu_shortens_the_estimate_and_is_said_to_be_estimated(demo_metadata, monkeypatch):
