@@ -284,7 +284,7 @@ def test_a_damaged_file_of_familiarity_is_said(tiny_model, photographs, tmp_path
     path = sorted(photographs.iterdir())[0]
     arguments = ["predict", path, "--output", tmp_path / "a.csv", "--model", tmp_path, "--no-tta"]
     assert command_line.main([str(argument) for argument in arguments]) == 0
-    assert "familiarity.npz is not a whole" in capsys.readouterr().err
+    assert "familiarity.npz is not a valid" in capsys.readouterr().err
 
 
 def test_heat_maps_among_the_photographs_are_left_out_and_said(

@@ -224,7 +224,7 @@ def test_weights_that_are_no_numbers(network, tmp_path, one_sentence):
         [np.full(one.shape, np.nan) for one in network.get_layer("logits").get_weights()]
     )
     path = models.save(spoiled, tmp_path / "diverged.h5", {})
-    refuse(path, one_sentence, "no numbers")
+    refuse(path, one_sentence, "not numbers")
 
 
 def test_details_of_another_network(copy, one_sentence):

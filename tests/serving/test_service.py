@@ -139,7 +139,7 @@ def test_a_network_that_takes_no_patients_and_wrong_fields_are_a_422(app, conten
             text = await client.post("/predict", files={"file": (None, "hello")})
             return await client.post("/predict", data={"age": "50"}), text
 
-    for reply, word in zip(asyncio.run(send()), ("missing", "no file"), strict=True):
+    for reply, word in zip(asyncio.run(send()), ("missing", "not a file"), strict=True):
         assert reply.status_code == 422
         one_sentence(reply.json()["detail"], "file", word)
 
