@@ -120,7 +120,7 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
     for name in treatments:
         for place in (AWAY, HOME):
             part = recorded[recorded["set"] == place]
-            found, plain = (_predictions(part, column) for column in (name, PLAIN))
+            found, plain = (as_predictions(part, column) for column in (name, PLAIN))
             auc = evaluation.intervals(found, resamples, names=(METRIC,)).loc[METRIC]
             change = evaluation.paired_difference(found, plain, METRIC, resamples)
             rows[name, place] = {
@@ -135,7 +135,7 @@ def _end(end: str) -> str:
     return "" if end == "value" else f"_{end}"
 
 
-def _predictions(part: pd.DataFrame, treatment: str) -> pd.DataFrame:
+def as_predictions(part: pd.DataFrame, treatment: str) -> pd.DataFrame:
     """Write probabilities of melanoma as predictions; the AUC asks for nothing else."""
     frame = part[["image_id", "lesion_id", "dx"]].copy()
     frame[CODES] = 0.0

@@ -11,9 +11,7 @@ from PIL import Image
 from lesions import data
 from lesions.study import facts, numbers, publishing, readme, thumbnails
 
-# Notebook 10 is checked by test_other_clinics.py.
-NOTEBOOKS = [path for path in publishing.notebooks() if path.stem[:2] != "10"]
-BY_NAME = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+BY_NAME = pytest.mark.parametrize("path", publishing.notebooks(), ids=lambda path: path.stem)
 # STYLE: what readers had to guess at.
 STUMBLED_OVER = (
     "third leg|most exceeds its frequency|clear of zero|across zero|moves the line|a little kind|"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lesions.study.facts import dataset, explanations, results, trainings
+from lesions.study.facts import dataset, elsewhere, explanations, results, trainings
 from lesions.study.facts.common import Interval
 
 __all__ = ["OF_THE_DATA", "OF_THE_RUNS", "Interval", "of"]
@@ -28,6 +28,7 @@ OF_THE_RUNS = {
     "07": results.notebook_07,
     "08": explanations.notebook_08,
     "09": results.notebook_09,
+    "10": elsewhere.notebook_10,
 }
 
 

@@ -1,0 +1,101 @@
+"""Facts of notebook 10: the best model on photographs of other clinics."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+
+from lesions import evaluation
+from lesions.data import near_duplicates, skin_tone
+from lesions.evaluation import external
+from lesions.study import at_prediction, elsewhere, other_clinics
+from lesions.study.facts.common import Interval
+
+
+@functools.cache
+def notebook_10() -> dict:
+    """Return the facts of notebook 10: at home, on ISIC 2017 and on PH2, one view there."""
+    home, details = other_clinics.home()
+    frames = {name: external.read_recorded(name) for name in external.SETS}
+    facts = {
+        f"{side}_{name}": _figures(evaluation.external_report(frame, home, details), column)
+        for name, frame in frames.items()
+        for side, column in (("home", "home"), ("there", "there"), ("change", "difference"))
+    }
+    warned = elsewhere.warned()
+    for short, column in (("all", "of all"), ("right", "of right answers"), ("wrong", "of errors")):
+        facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), warned[column], strict=True))
+    facts["framed"] = {name: (one["dark_corners"] > 0).sum() for name, one in frames.items()}
+    facts["images"] = {name: len(one) for name, one in frames.items()}
+    facts["correlation"] = {name: one["home_correlation"].max() for name, one in frames.items()}
+    facts["copy_above"] = near_duplicates.SAME_ABOVE
+    facts["views"] = _views(home, details)
+    return (
+        facts
+        | _confusions(frames["isic2017"], details)
+        | _changes(frames["isic2017"], details)
+        | _tones(frames, details)
+    )
+
+
+def _figures(report: pd.DataFrame, column: str) -> dict[str, Interval]:
+    ends = report[[column, f"{column}_low", f"{column}_high"]]
+    return {name: Interval(*row) for name, row in zip(ends.index, ends.to_numpy(), strict=True)}
+
+
+def _views(home: pd.DataFrame, details: dict) -> Interval:
+    """Return by how much eight views change the melanoma AUC of the home validation rows."""
+    eight = evaluation.answer(evaluation.rows_of(home, "validation"), details)
+    recorded = pd.read_csv(at_prediction.FILE, dtype={"image_id": str, "lesion_id": str})
+    part = recorded[recorded["set"] == at_prediction.HOME]
+    one = at_prediction.as_predictions(part, at_prediction.PLAIN)
+    gain = evaluation.paired_difference(eight, one, at_prediction.METRIC)
+    return Interval(**gain)
+
+
+def _changes(frame: pd.DataFrame, details: dict) -> dict:
+    """Return what a drawn artefact or another light does to the answers to ISIC 2017."""
+    codes = frame["dx"].unique()
+    changes = other_clinics.read_changes().assign(lesion_id="", split="test")
+    plain = frame.assign(split="test").set_index("image_id", drop=False)
+    plain = plain.loc[changes["image_id"]].reset_index(drop=True)
+    named = [evaluation.answer_among(one, details, codes)["predicted"] for one in (changes, plain)]
+    rise = [evaluation.answer(one, details)["mel"].to_numpy() for one in (changes, plain)]
+    table = changes[["change", "dx"]].assign(
+        other=named[0].to_numpy() != named[1].to_numpy(), rise=rise[0] - rise[1]
+    )
+    rises = table.pivot_table("rise", "change", "dx")
+    return {
+        "changed": table.groupby("change")["other"].mean().to_dict(),
+        "rise": rises["mel"].to_dict(),
+    }
+
+
+def _confusions(frame: pd.DataFrame, details: dict) -> dict:
+    """Return which share of ISIC 2017's diagnoses is named as another."""
+    named = evaluation.answer_among(frame, details, frame["dx"].unique())
+    shares = pd.crosstab(named["dx"], named["predicted"], normalize="index")
+    return {"named": shares.T.to_dict()}
+
+
+def _tones(frames: dict[str, pd.DataFrame], details: dict) -> dict:
+    """Return how many photographs show dark skin, and the AUC of ISIC 2017 by tone."""
+    tones = {name: one["typology_angle"].map(skin_tone.tone) for name, one in frames.items()}
+    dark = {name: one.isin(("brown", "dark")) for name, one in tones.items()}
+    frame = frames["isic2017"]
+    answers = evaluation.answer(frame, details)
+    rows = evaluation.slices(answers, frame.assign(skin_tone=tones["isic2017"]), "skin_tone")
+    large = rows[rows["melanomas"] >= 30]
+    least, most = large["melanoma_auc"].idxmin(), large["melanoma_auc"].idxmax()
+    return {
+        "dark": {name: one.sum() for name, one in dark.items()},
+        "dark_melanomas": (frame["dx"][dark["isic2017"]] == "mel").sum(),
+        "lowest_tone": least,
+        "highest_tone": most,
+        **{
+            f"{end}_{figure}": large.loc[name, column]
+            for end, name in (("lowest", least), ("highest", most))
+            for figure, column in (("auc", "melanoma_auc"), ("melanomas", "melanomas"))
+        },
+    }
