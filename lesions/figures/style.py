@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
@@ -31,6 +32,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 READABLE = {"auc": "AUC", "roc": "ROC", "f1": "F1", "val": "validation"}
 HEAT_MAP = "mako_r"
 GREY = "#666666"
+TITLE = 52  # characters in a line of a title
 
 
 def use_style() -> None:
@@ -90,8 +92,12 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> N
 
 
 def finish(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:
-    """Set title and axis labels, put the grid behind the data and return the axes."""
-    ax.set(title=title, xlabel=x_label, ylabel=y_label)
+    """Set title and axis labels, put the grid behind the data and return the axes.
+
+    A long title gets several lines: next to long labels it would be wider than the page.
+    """
+    lines = [textwrap.fill(line, TITLE) for line in title.splitlines()]
+    ax.set(title="\n".join(lines), xlabel=x_label, ylabel=y_label)
     ax.set_axisbelow(True)
     return ax
 

@@ -153,7 +153,11 @@ def block(compared: pd.DataFrame) -> str:
     for name, row in compared.iterrows():
         cells = [f"{row[metric]:.3f}{_against(row, metric, name)}" for metric in METRICS]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    missing = [name for name in recipes.PILOT if name not in compared.index]
+    verdict = f"The choice waits for {' and '.join(missing)}."
+    if not missing:
+        verdict = f"Chosen: **{choose(compared)}**."
+    return "\n".join([*lines, "", verdict])
 
 
 def _against(row, metric: str, name: str) -> str:
