@@ -60,7 +60,6 @@ from lesions.figures.results import (
     roc_curves,
 )
 from lesions.figures.slices import (
-    slices_plot,
     slices_with_intervals,
 )
 from lesions.figures.style import (
@@ -115,7 +114,6 @@ __all__ = [
     "several_histories",
     "sex_by_class",
     "size_against_score",
-    "slices_plot",
     "slices_with_intervals",
     "split_counts",
     "stages_plot",

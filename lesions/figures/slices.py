@@ -10,50 +10,9 @@ from lesions.figures.style import (
     SERIES,
     axes_or_new,
     finish,
-    legend_beside,
     readable,
     require_columns,
 )
-
-
-def slices_plot(
-    slices: pd.DataFrame,
-    metric: str = "balanced_accuracy",
-    overall: float | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw one metric in each slice of the test images, with the number of images.
-
-    Args:
-        slices: Table from `evaluation.slices`, indexed by slice, with a column images.
-        metric: A column; NaN reads "not defined".
-        overall: The metric over all images, drawn as a dashed line, or None.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If a column is missing.
-    """
-    require_columns(slices, [metric, "images"], "slices")
-    ax = axes_or_new(ax, 8, 1.4 + 0.34 * len(slices))
-    names = [f"{name} (n = {count:,})" for name, count in slices["images"].items()]
-    values = slices[metric].to_numpy(float)
-    ax.barh(names, np.nan_to_num(values), 0.7, color=SERIES[3])
-    for place, value in enumerate(values):
-        # At the foot of the bar, where the dashed line cannot cross the number.
-        text = "not defined" if np.isnan(value) else f"{value:.2f}"
-        ax.text(0.01, place, text, va="center", fontsize=9)
-    if overall is not None:
-        label = f"all images ({overall:.2f})"
-        ax.axvline(overall, color="black", linestyle="--", linewidth=1, label=label)
-        legend_beside(ax)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    ax.grid(axis="y", visible=False)
-    by = readable(str(slices.index.name or "slice"))
-    return finish(ax, f"{readable(metric)} by {by.lower()}", readable(metric), by)
 
 
 def slices_with_intervals(

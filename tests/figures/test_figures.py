@@ -82,10 +82,6 @@ RELIABILITY = pd.DataFrame(
 PER_CLASS = pd.DataFrame(
     {"recall": np.linspace(0.0, 0.9, 7), "images": range(20, 27)}, index=list(CODES)
 )
-SLICES = pd.DataFrame(
-    {"images": [50, 3], "balanced_accuracy": [0.7, np.nan]},
-    index=pd.Index(["female", "unknown"], name="sex"),
-)
 SLICES_WITH_INTERVALS = pd.DataFrame(
     {"value": [0.9, 0.8], "low": [0.8, 0.6], "high": [0.95, 0.9], "images": 50, "malignant": 12},
     index=pd.MultiIndex.from_tuples([("sex", "female"), ("age_band", "75+")]),
@@ -154,7 +150,6 @@ PLOTS = {
     "forest": (make_comparison(),),
     "paired_differences": (make_comparison(), "run"),
     "leakage_bars": (LEAKAGE,),
-    "slices_plot": (SLICES,),
     "slices_with_intervals": (SLICES_WITH_INTERVALS, 0.85, "Malignant AUC"),
     "size_against_score": (make_comparison(), "value", "run"),
     "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),

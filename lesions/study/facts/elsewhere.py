@@ -85,17 +85,13 @@ def _tones(frames: dict[str, pd.DataFrame], details: dict) -> dict:
     dark = {name: one.isin(("brown", "dark")) for name, one in tones.items()}
     frame = frames["isic2017"]
     answers = evaluation.answer(frame, details)
-    rows = evaluation.slices(answers, frame.assign(skin_tone=tones["isic2017"]), "skin_tone")
-    large = rows[rows["melanomas"] >= 30]
-    least, most = large["melanoma_auc"].idxmin(), large["melanoma_auc"].idxmax()
-    return {
+    facts = frame.assign(skin_tone=tones["isic2017"])
+    rows = evaluation.slice_intervals(answers, facts, ["skin_tone"]).droplevel(0)
+    ends = {"lowest": rows["value"].idxmin(), "highest": rows["value"].idxmax()}
+    found = {f"{end}_tone": name for end, name in ends.items()}
+    for end, name in ends.items():
+        found[f"{end}_auc"] = Interval(*rows.loc[name, ["value", "low", "high"]])
+    return found | {
         "dark": {name: one.sum() for name, one in dark.items()},
         "dark_melanomas": (frame["dx"][dark["isic2017"]] == "mel").sum(),
-        "lowest_tone": least,
-        "highest_tone": most,
-        **{
-            f"{end}_{figure}": large.loc[name, column]
-            for end, name in (("lowest", least), ("highest", most))
-            for figure, column in (("auc", "melanoma_auc"), ("melanomas", "melanomas"))
-        },
     }
