@@ -55,6 +55,7 @@ def slices_with_intervals(
     if title is None and len(rows):
         kind, slice_name = rows["value"].idxmin()
         lowest = f"{readable(kind).lower()} {slice_name}"
-        title = f"Lowest {name}: {rows['value'].min():.2f}, {lowest}; all {overall:.2f}"
+        lower = name[:1].lower() + name[1:]
+        title = f"Lowest {lower}: {rows['value'].min():.2f}, {lowest}; all {overall:.2f}"
     label = f"{name}, 95% interval over lesions; dashed: all photographs"
     return finish(ax, title or f"{name} by slice", label, "")
