@@ -117,7 +117,7 @@ def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
     return photo_grid(list(steps.values()), list(steps), **options)
 
 
-def jpeg(figure: Figure, quality: int = 60, sharpness: float = 1.6):
+def jpeg(figure: Figure, quality: int = 50, sharpness: float = 1.4):
     """Turn a figure of photographs into a JPEG, a tenth of the PNG's size, and close it.
 
     Args:
