@@ -27,15 +27,13 @@ PROFILES = {
         "ema": 0.9,
     }
     | FEW_STEPS,
-    # Real images on a few CPU cores: small ones, so that every network gets the same budget.
-    "cpu": {"image_size": 64, "head_epochs": 1, "epochs": 4},
-    # Real images on a GPU.
-    "gpu": {"image_size": 224, "head_epochs": 1, "epochs": 25, "label_smoothing": 0.05},
+    # The published comparison: every network at one size, by one recipe and for as long.
+    "cpu": {"image_size": 128, "head_epochs": 1, "epochs": 11, "batch_size": 64},
+    # The same at a larger size, on a GPU.
+    "gpu": {"image_size": 224, "head_epochs": 1, "epochs": 14, "batch_size": 64},
 }
-# A network from scratch learns faster and longer than one that starts from ImageNet, and does
-# best on rows oversampled after the split (notebook 02).
+# A network from scratch learns faster and longer than one that starts from ImageNet.
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
-OVERSAMPLED = {"class_weighting": "none", "oversampling": True}
 SCRATCH = {
     "demo": {
         "image_size": 32,
@@ -45,36 +43,19 @@ SCRATCH = {
         "learning_rate": 2e-3,
         "dropout": 0.1,
     },
-    "cpu": {"epochs": 10} | OVERSAMPLED,
-    "gpu": {"epochs": 60} | OVERSAMPLED,
+    "cpu": {"epochs": 30},
+    "gpu": {"epochs": 60},
 }
-# Ten epochs are too few for new views in the smallest network, but not in the residual one.
-NOT_AUGMENTED = {("cnn", "cpu"): {"augmentation": "none"}}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
-# The best network goes on at larger sizes, each stage from the weights of the one before.
 BEST = "densenet121"
-LATER_STAGE = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
-STAGES = {
-    "cpu": (
-        {"image_size": 128, "epochs": 10},
-        LATER_STAGE | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
-        LATER_STAGE | {"image_size": 192, "epochs": 4, "learning_rate": 2e-4} | OVERSAMPLED,
-    ),
-    "gpu": (
-        {},
-        LATER_STAGE | {"image_size": 320, "epochs": 10, "learning_rate": 1e-4, "keep": "last"},
-    ),
-}
 SEEDS = (42, 43, 44)
 # The augmentations that are compared before the fold networks are trained, the mildest first.
 PILOT = ("standard", "colour", "scale", "artefacts")
-# The networks of the five folds, from ImageNet at 128 px and on from there at 192 px. The last
-# epoch is kept: the rows of a fold decide between recipes, not between epochs.
-FOLD_STAGES = (
-    {"image_size": 128, "epochs": 7, "keep": "last"},
-    {"image_size": 192, "epochs": 4, "keep": "last", "head_epochs": 0, "learning_rate": 2e-4},
-)
+PILOT_RECIPE = {"image_size": 128, "epochs": 7, "batch_size": 32, "keep": "last"}
+# The networks of the five folds and the one that learns from them. The last epoch is kept: the
+# rows of a fold decide between recipes, not between epochs.
+FOLD_RECIPE = {"image_size": 224, "epochs": 14, "batch_size": 64, "mixup": 0.2, "keep": "last"}
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
@@ -84,13 +65,23 @@ UNBALANCED = {
 }
 BALANCING = {
     "none": {},
+    "square root": {"class_weighting": "square_root"},
     "weights": {"class_weighting": "balanced"},
     "focal": {"loss": "focal"},
     "oversampling": {"oversampling": True},
     "augmentation": {"augmentation": "standard"},
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
-BALANCING_EPOCHS = {"demo": 5, "cpu": 6, "gpu": 15}
+BALANCING_EPOCHS = {"demo": 5, "cpu": 15, "gpu": 15}
+# Notebook 07: epochs of the protocol without a leak, until the training loss is flat; the others
+# take as many steps.
+LEAKAGE_EPOCHS = {"demo": 8, "cpu": 25, "gpu": 25}
+LEAKAGE_RECIPE = {
+    "head_epochs": 0,
+    "augmentation": "none",
+    "class_weighting": "square_root",
+    "oversampling": False,
+}
 
 
 def open_data(
@@ -181,7 +172,6 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     settings = dict(PROFILES[profile])
     if BRANCHES[architecture] in (("cnn",), ("resnet18",)):
         settings |= FROM_SCRATCH | SCRATCH[profile]
-    settings |= NOT_AUGMENTED.get((architecture, profile), {})
     if quick:
         settings |= QUICK
         if settings.get("start"):
@@ -189,75 +179,115 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     return Config(architecture, **settings | changes)
 
 
-def stages(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """Return the recipes by which the best network is trained, each from the one before.
-
-    Args:
-        profile: "cpu" or "gpu".
-        metadata: Table with a column `split`; its rows are part of a run's name.
-    """
-    configs, start = [], ""
-    for changes in STAGES[profile]:
-        configs.append(config(BEST, profile, start=start, **changes))
-        start = run_name(configs[-1], metadata)
-    return configs
-
-
 def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[str, Config]:
-    """Return the six recipes by which notebook 02 compares treatments of the imbalance.
+    """Return the seven recipes by which notebook 02 compares treatments of the imbalance.
 
     Args:
         profile: "demo", "cpu" or "gpu".
         quick: Whether only two epochs are trained.
-        **changes: Fields of `training.Config` to set differently in all six.
+        **changes: Fields of `training.Config` to set differently in all seven.
     """
     epochs = QUICK["epochs"] if quick else BALANCING_EPOCHS[profile]
     size = 32 if profile == "demo" else 64
     common = {"image_size": size, "epochs": epochs} | UNBALANCED | changes
     return {
-        name: config("cnn", profile, quick, tag=f"balance-{name}", **common | change)
+        name: config(
+            "cnn", profile, quick, tag=f"balance-{name.replace(' ', '_')}", **common | change
+        )
         for name, change in BALANCING.items()
+    }
+
+
+def leakage_experiments(
+    profile: str, training_rows: dict[str, int], quick: bool = False, **changes
+) -> dict[str, Config]:
+    """Return the recipes by which notebook 07 compares ways to split, all of as many steps.
+
+    Args:
+        profile: "demo", "cpu" or "gpu".
+        training_rows: Protocol to its number of training rows, see `leaky_splits.protocol_rows`;
+            one of them is "lesion".
+        quick: Whether eight epochs are enough.
+        **changes: Fields of `training.Config` to set differently in all; `epochs` are those of
+            the protocol "lesion".
+    """
+    architecture = "cnn" if profile == "demo" else BEST
+    size = 32 if profile == "demo" else 64
+    epochs = changes.pop("epochs", None) or (8 if quick else LEAKAGE_EPOCHS[profile])
+    common = {"image_size": size, "keep": "last"} | LEAKAGE_RECIPE | changes
+    return {
+        name: config(
+            architecture,
+            profile,
+            protocol=name,
+            tag=f"leak-{name}",
+            epochs=max(1, round(epochs * training_rows["lesion"] / count)),
+            **common,
+        )
+        for name, count in training_rows.items()
     }
 
 
 def pilot() -> list[Config]:
     """Return the recipes by which an augmentation is chosen out of fold, on the first fold."""
     return [
-        config(BEST, "cpu", fold=0, augmentation=name, tag=f"pilot-{name}", **FOLD_STAGES[0])
+        config(BEST, "cpu", fold=0, augmentation=name, tag=f"pilot-{name}", **PILOT_RECIPE)
         for name in PILOT
     ]
 
 
-def folds(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of the fold networks, both stages of one fold after the other.
+def folds(augmentation: str, architecture: str = BEST) -> list[Config]:
+    """Return the recipes of the five fold networks, each with a seed of its own.
+
+    Args:
+        augmentation: The augmentation that the pilot chose.
+        architecture: A name of `models.ARCHITECTURES`.
+    """
+    return [
+        config(
+            architecture,
+            "gpu",
+            fold=fold,
+            seed=SEEDS[0] + fold,
+            augmentation=augmentation,
+            **FOLD_RECIPE,
+        )
+        for fold in range(data.FOLDS)
+    ]
+
+
+def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
+    """Return the recipes of the network that learns from the fold networks.
+
+    The first is trained on four folds and tells on the fifth what the second, which is trained on
+    all rows but the test split, is worth.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
         augmentation: The augmentation that the pilot chose.
     """
-    configs = []
-    for fold in range(data.FOLDS):
-        start = ""
-        for changes in FOLD_STAGES:
-            one = {"fold": fold, "seed": SEEDS[0] + fold, "augmentation": augmentation}
-            configs.append(config(BEST, "cpu", start=start, **one, **changes))
-            start = run_name(configs[-1], metadata)
-    return configs
+    teachers = [run_name(one, metadata) for one in folds(augmentation)]
+    recipe = {"augmentation": augmentation, "teacher": "+".join(teachers), **FOLD_RECIPE}
+    first = config(BEST, "gpu", fold=0, **recipe)
+    return [first, config(BEST, "gpu", answers_from=run_name(first, metadata), **recipe)]
 
 
-def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """List every recipe of the published comparison and of its experiments.
+def queue(profile: str) -> list[Config]:
+    """List every recipe of the published comparison and of notebook 02.
 
     Args:
         profile: "cpu" or "gpu".
-        metadata: Table with a column `split`.
     """
-    names = (*NETWORKS[profile], *HYBRIDS[profile])
+    names = ("cnn", *NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
-    patient = [config(BEST, profile, patient=True)]
-    best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
-    listed = [*stages(profile, metadata), *networks, *patient, *best, *cnn]
-    return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
+    seeds = [config(name, profile, seed=seed) for name in ("cnn", BEST) for seed in SEEDS]
+    others = [control(profile), config(BEST, profile, patient=True)]
+    return list(dict.fromkeys([*networks, *others, *seeds, *balance_experiments(profile).values()]))
+
+
+def control(profile: str) -> Config:
+    """Return the recipe of the best architecture from random weights, to tell ImageNet's worth."""
+    return config(BEST, profile, weights="random", **FROM_SCRATCH | SCRATCH[profile])
 
 
 # The first TensorFlow step of a DenseNet takes half a minute on two cores, so the smaller

@@ -193,8 +193,8 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
 
     Args:
         build: Folder for everything made here.
-        which: "comparison", the published one; "pilot", see `recipes.pilot`; or "folds", see
-            `recipes.folds`.
+        which: "comparison", the published one; "pilot", "folds" or "students", see the functions
+            of these names in `recipes`.
 
     Returns:
         The run folders, found or made, without those that another process is training.
@@ -210,9 +210,10 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
         raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
     queues = {
-        "comparison": lambda: recipes.queue(profile, metadata),
+        "comparison": lambda: recipes.queue(profile),
         "pilot": recipes.pilot,
-        "folds": lambda: recipes.folds(metadata, pilot.chosen()),
+        "folds": lambda: recipes.folds(pilot.chosen()),
+        "students": lambda: recipes.students(metadata, pilot.chosen()),
     }
     configs = queues[which]()
     for number, config in enumerate(configs, start=1):
@@ -239,9 +240,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "which",
         nargs="?",
         default="comparison",
-        choices=("comparison", "pilot", "folds"),
-        help="all networks of the comparison; the pilot that compares augmentations; or the "
-        "networks of the five folds, with the augmentation that the pilot chose",
+        choices=("comparison", "pilot", "folds", "students"),
+        help="all networks of the comparison; the pilot that compares augmentations; the networks "
+        "of the five folds, with the augmentation that the pilot chose; or the network that "
+        "learns from them",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(

@@ -366,7 +366,7 @@ def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):
 
 
 def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
-    configs = recipes.queue("cpu", demo_metadata)
+    configs = recipes.queue("cpu")
     names = [training.run_name(config, demo_metadata) for config in configs]
     assert len(set(names)) == len(names)
     assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - {
@@ -399,13 +399,3 @@ def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
     assert publishing.latest_runs(tmp_path).name == "demo"
     with pytest.raises(ValueError, match="make study"):
         publishing.latest_runs(tmp_path / "nowhere")
-
-
-def test_every_later_stage_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
-    configs = recipes.queue("cpu", demo_metadata)
-    names = [training.run_name(config, demo_metadata) for config in configs]
-    later = [place for place, config in enumerate(configs) if config.start]
-    assert len(later) == len(recipes.STAGES["cpu"]) - 1
-    for place in later:
-        before = names.index(configs[place].start)
-        assert before < place and configs[before].image_size <= configs[place].image_size

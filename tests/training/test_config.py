@@ -108,17 +108,20 @@ def test_the_pilot_differs_in_its_augmentation_alone():
     assert len(same) == 1 and {one.fold for one in configs} == {0}
 
 
-def test_every_fold_is_trained_in_two_stages_with_a_seed_of_its_own(demo_metadata):
-    configs = recipes.folds(demo_metadata, "scale")
-    firsts, seconds = configs[::2], configs[1::2]
-    assert [one.fold for one in firsts] == [one.fold for one in seconds] == list(range(5))
-    assert [one.start for one in seconds] == [
-        training.run_name(one, demo_metadata) for one in firsts
-    ]
-    assert len({one.seed for one in configs}) == 5 and {one.augmentation for one in configs} == {
-        "scale"
-    }
-    assert all(first.seed == second.seed for first, second in zip(firsts, seconds, strict=True))
+def test_every_fold_is_trained_with_a_seed_of_its_own():
+    configs = recipes.folds("scale")
+    assert [one.fold for one in configs] == list(range(5))
+    assert len({one.seed for one in configs}) == 5
+    alike = {dataclasses.replace(one, fold=None, seed=0) for one in configs}
+    assert len(alike) == 1 and alike.pop().augmentation == "scale"
+
+
+def test_the_students_learn_from_all_folds_by_one_recipe(demo_metadata):
+    first, second = recipes.students(demo_metadata, "scale")
+    teachers = [training.run_name(one, demo_metadata) for one in recipes.folds("scale")]
+    assert first.teacher.split("+") == teachers
+    assert second.answers_from == training.run_name(first, demo_metadata)
+    assert dataclasses.replace(second, answers_from="", fold=0) == first
 
 
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
