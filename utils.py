@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -263,12 +264,16 @@ class Study:
             print(f"Training here takes {durations.describe(configs, self.metadata)}.")
 
     def all_runs(self) -> list[Path]:
-        """List the finished run folders on these rows, without the notebooks' experiments."""
-        fingerprint = data.data_fingerprint(self.metadata)
+        """List the finished run folders on these rows, without the notebooks' experiments.
+
+        Networks of folds and of all rows are among them: their rows follow from these.
+        """
         found = {}
         for place in reversed(self.run_folders):  # this study's own last, so that they win
             for folder in comparison.run_folders(place):
-                if fingerprint in (folder / "config.json").read_text(encoding="utf-8"):
+                record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+                config = training.from_record(record["config"])
+                if folder.name == training.run_name(config, self.metadata):
                     found[folder.name] = folder
         return list(found.values())
 

@@ -147,44 +147,61 @@ def plain_names(table: pd.DataFrame) -> list[str]:
     """Name the rows of a comparison as people do, as short as they stay apart.
 
     Args:
-        table: Columns run, architecture, image_size, seed, patient and class_balance, as from
-            `compare`.
+        table: Columns run, architecture, networks, image_size, seed, patient, class_balance and
+            initial_weights, as from `compare`.
 
     Returns:
-        Names such as "DenseNet121, 192 px"; of namesakes with what they differ in: age, sex and
-        site as input, the class balance or the seed; else the names of the runs.
+        Names such as "DenseNet121, 192 px", with the number of networks where it is not one; of
+        namesakes with what they differ in: random weights, the class balance or the seed; else
+        the names of the runs.
     """
     names = [
         row.architecture
         if row.architecture == "ensemble"
         else f"{NETWORKS.get(row.architecture, row.architecture)}, {row.image_size:.0f} px"
+        + (f", {row.networks} networks" if row.networks > 1 else "")
         + (", given age, sex and site" if row.patient else "")
         for row in table.itertuples()
     ]
     named = table.reset_index(drop=True).assign(name=names)
-    for column, text in (("class_balance", ", {}"), ("seed", ", seed {:.0f}")):
+    texts = {
+        "initial_weights": lambda weights: ", from random weights" * (weights == "random"),
+        "class_balance": ", {}".format,
+        "seed": ", seed {:.0f}".format,
+    }
+    for column, text in texts.items():
         for _, namesakes in named.groupby("name"):
             if namesakes[column].nunique() > 1:
-                longer = namesakes["name"] + namesakes[column].map(text.format)
+                longer = namesakes["name"] + namesakes[column].map(text)
                 named.loc[namesakes.index, "name"] = longer
     again = named["name"].duplicated(keep=False)
     return named["name"].where(~again, named["run"]).to_list()
 
 
-def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
-    """Shorten the names of runs as far as they stay apart.
+def names(found: dict[str, Entry]) -> dict[str, str]:
+    """Map the name of each entry to its plain name, see `plain_names`."""
+    return dict(zip(found, plain_names(pd.DataFrame(map(_about, found.values()))), strict=True))
+
+
+def of_the_split(found: dict[str, Entry]) -> dict[str, Entry]:
+    """Keep the networks that answer the validation split, with plain names.
+
+    Those of folds and those that were trained on all rows answer other rows.
 
     Args:
-        runs: Names of run folders, which end in eight digits of the config.
-        balances: What `class_balance` says of each.
+        found: From `entries`.
 
     Returns:
-        Names without the digits; of namesakes with the class balance, else the whole names.
+        Plain name to entry.
     """
-    table = pd.DataFrame({"whole": list(runs), "balance": list(balances)})
-    short = table["whole"].str.replace(r"-[0-9a-f]{8}$", "", regex=True)
-    longer = short.where(~short.duplicated(keep=False), short + ", " + table["balance"])
-    return longer.where(~longer.duplicated(keep=False), table["whole"]).to_list()
+    kept = {
+        name: entry
+        for name, entry in found.items()
+        if entry.record.get("networks", 1) == 1
+        and entry.record.get("fold") is None
+        and not entry.record.get("answers_from")
+    }
+    return {label: kept[name] for name, label in names(kept).items()}
 
 
 def class_balance(config: dict) -> str:
@@ -294,11 +311,10 @@ def _ensemble(members: list[Entry]) -> Entry:
     )
 
 
-def _row(entry: Entry) -> dict:
-    frequencies = np.array(entry.details["correction"]["class_frequencies"])
-    figures = evaluate(entry.predictions, frequencies, names=WITH_INTERVAL)
+def _about(entry: Entry) -> dict:
+    """Return what a row says of an entry before any metric."""
     record, seconds = entry.record, entry.record.get("seconds")
-    row = {
+    return {
         "run": entry.name,
         "architecture": record.get("architecture"),
         "networks": record.get("networks", 1),
@@ -312,6 +328,12 @@ def _row(entry: Entry) -> dict:
         "members": "; ".join(f"{name}: {one:.3f}" for name, one in entry.members.items()),
         "validation_images": len(rows_of(entry.predictions, "validation")),
     }
+
+
+def _row(entry: Entry) -> dict:
+    frequencies = np.array(entry.details["correction"]["class_frequencies"])
+    figures = evaluate(entry.predictions, frequencies, names=WITH_INTERVAL)
+    row = _about(entry)
     row |= {f"validation_{name}": value for name, value in figures["validation"].items()}
     for prefix, metrics, bounds in (
         ("test", figures["test"], figures["test_intervals"]),

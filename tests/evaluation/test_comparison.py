@@ -107,16 +107,20 @@ def test_class_balance_is_named(tmp_path):
 
 
 def test_names_are_plain_and_as_short_as_they_stay_apart():
+    weighted = "square-root weights"
     rows = [
-        ("a", "cnn", 64, 42, False, "oversampled"),
-        ("b", "cnn", 64, 43, False, "oversampled"),
-        ("c", "densenet121", 192, 42, False, "oversampled"),
-        ("d", "densenet121", 192, 42, False, "square-root weights"),
-        ("e", "densenet121", 64, 42, True, "square-root weights"),
-        ("f", "densenet121", 64, 42, False, "square-root weights"),
-        ("ensemble", "ensemble", np.nan, np.nan, False, ""),
+        ("a", "cnn", 1, 64, 42, False, "oversampled", "random"),
+        ("b", "cnn", 1, 64, 43, False, "oversampled", "random"),
+        ("c", "densenet121", 1, 192, 42, False, "oversampled", "imagenet"),
+        ("d", "densenet121", 1, 192, 42, False, weighted, "imagenet"),
+        ("e", "densenet121", 1, 64, 42, True, weighted, "imagenet"),
+        ("f", "densenet121", 1, 64, 42, False, weighted, "imagenet"),
+        ("g", "densenet121", 1, 64, 42, False, weighted, "random"),
+        ("h", "densenet121", 5, 192, np.nan, False, weighted, "imagenet"),
+        ("ensemble", "ensemble", 9, np.nan, np.nan, False, "", "2 members"),
     ]
-    columns = ["run", "architecture", "image_size", "seed", "patient", "class_balance"]
+    columns = ["run", "architecture", "networks", "image_size", "seed", "patient"]
+    columns += ["class_balance", "initial_weights"]
     assert comparison.plain_names(pd.DataFrame(rows, columns=columns)) == [
         "CNN, 64 px, seed 42",
         "CNN, 64 px, seed 43",
@@ -124,10 +128,21 @@ def test_names_are_plain_and_as_short_as_they_stay_apart():
         "DenseNet121, 192 px, square-root weights",
         "DenseNet121, 64 px, given age, sex and site",
         "DenseNet121, 64 px",
+        "DenseNet121, 64 px, from random weights",
+        "DenseNet121, 192 px, 5 networks",
         "ensemble",
     ]
     twins = pd.DataFrame([rows[0], ("z", *rows[0][1:])], columns=columns)
     assert comparison.plain_names(twins) == ["a", "z"]
+
+
+def test_only_networks_of_the_split_answer_its_validation_rows(tmp_path):
+    split = write_run(tmp_path / "cnn-64px-seed42", both_splits(), seed=42)
+    every = write_run(tmp_path / "cnn-64px-seed43", both_splits(), seed=43, answers_from="a")
+    found = comparison.entries([split, every])
+    kept = comparison.of_the_split(found)
+    assert [(name, entry.name) for name, entry in kept.items()] == [("CNN, 64 px", split.name)]
+    assert comparison.names(found)[every.name] == "CNN, 64 px, seed 43"
 
 
 def test_entries_name_the_faulty_folder(tmp_path):
