@@ -68,7 +68,6 @@ from lesions.figures.style import (
 )
 from lesions.figures.training import (
     several_histories,
-    stages_plot,
     training_history,
 )
 
@@ -116,7 +115,6 @@ __all__ = [
     "size_against_score",
     "slices_with_intervals",
     "split_counts",
-    "stages_plot",
     "training_history",
     "use_style",
 ]

@@ -14,24 +14,17 @@ from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 
 LEAKAGE_METRICS = ("balanced_accuracy", "accuracy")
-# The README's table tells the study in steps: name, and what picks the row of the comparison.
+DENSENET = {"architecture": "densenet121", "networks": 1, "patient": False}
+# The README's table tells the study in steps: name, and what picks the row of the comparison. Of
+# several rows, one of the smallest pictures and the first seed is taken.
 STEPS = (
-    ("CNN from scratch, 64 px, 10 epochs", {"architecture": "cnn", "image_size": 64}),
-    ("ResNet18 from scratch, 64 px, 10 epochs", {"architecture": "resnet18", "image_size": 64}),
-    (
-        "DenseNet121 from ImageNet, 64 px, 5 epochs",
-        {"architecture": "densenet121", "image_size": 64, "patient": False},
-    ),
-    ("CNN + DenseNet121 in one network, 64 px, 5 epochs", {"architecture": "cnn_densenet121"}),
-    (
-        "DenseNet121 given age, sex and site, 64 px, 5 epochs",
-        {"architecture": "densenet121", "patient": True},
-    ),
-    ("ResNet50 from ImageNet, 128 px, 10 epochs", {"architecture": "resnet50", "image_size": 128}),
-    ("DenseNet121, 128 px, 11 epochs", {"architecture": "densenet121", "image_size": 128}),
-    ("the same, 8 more epochs at 192 px", {"image_size": 192, "epochs": 8}),
-    ("the same, 4 more on oversampled rows: **the best model**", {"image_size": 192, "epochs": 4}),
-    ("ensemble of all recorded networks", {"architecture": "ensemble"}),
+    ("CNN from scratch", {"architecture": "cnn"}),
+    ("ResNet18 from scratch", {"architecture": "resnet18"}),
+    ("DenseNet121 from random weights", {"initial_weights": "random", **DENSENET}),
+    ("DenseNet121 from ImageNet", {"initial_weights": "imagenet", **DENSENET}),
+    ("ResNet50 from ImageNet", {"architecture": "resnet50", "networks": 1}),
+    ("CNN + DenseNet121 in one network", {"architecture": "cnn_densenet121"}),
+    ("DenseNet121 given age, sex and site", {**DENSENET, "patient": True}),
 )
 
 
@@ -41,17 +34,20 @@ def steps_block(table: pd.DataFrame) -> str:
         "| network | balanced accuracy | macro AUC | melanoma sensitivity at 90% specificity |",
         "| --- | --- | --- | --- |",
     ]
-    for name, wanted in STEPS:
-        rows = table
-        for column, value in wanted.items():
-            rows = rows[rows[column] == value]
-        row = rows.sort_values("seed", kind="stable").iloc[0]
+    best, several = table[table["networks"] == 1].iloc[0], table[table["networks"] > 1]
+    rows = [(name, _step(table, wanted)) for name, wanted in STEPS]
+    rows += [(_together(row), row) for _, row in several.head(2).iterrows()]
+    rows += [("**the best model**, " + comparison.NETWORKS[best["architecture"]], best)]
+    for name, row in rows:
+        if row is None:
+            continue
+        size = "" if row["run"] == "ensemble" else f", {row['image_size']:.0f} px"
+        epochs = "" if row["run"] == "ensemble" else f", {row['epochs']:.0f} epochs"
         lines.append(
-            f"| {name} | {_with_interval(row, 'test_balanced_accuracy')} "
+            f"| {name}{size}{epochs} | {_with_interval(row, 'test_balanced_accuracy')} "
             f"| {_with_interval(row, 'test_macro_auc')} "
             f"| {row['test_melanoma_sensitivity_at_90_specificity']:.3f} |"
         )
-    best = table[table["networks"] == 1].iloc[0]
     return "\n".join(
         [
             *lines,
@@ -62,6 +58,22 @@ def steps_block(table: pd.DataFrame) -> str:
             "intervals by bootstrap over lesions.",
         ]
     )
+
+
+def _step(table: pd.DataFrame, wanted: dict) -> pd.Series | None:
+    """Return the row of a step, or None where no such network is recorded."""
+    rows = table
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    rows = rows.sort_values(["image_size", "seed"], kind="stable")
+    return rows.iloc[0] if len(rows) else None
+
+
+def _together(row: pd.Series) -> str:
+    """Name a row of several networks."""
+    if row["run"] == "ensemble":
+        return f"ensemble of all {row['networks']} networks"
+    return f"{comparison.NETWORKS[row['architecture']]}, mean of {row['networks']} fold networks"
 
 
 def answer_block(table: pd.DataFrame) -> str:
@@ -80,8 +92,8 @@ def answer_block(table: pd.DataFrame) -> str:
         f"for melanoma falls from {_interval(auc['home'], auc['home_low'], auc['home_high'])} to "
         f"{_interval(auc['there'], auc['there_low'], auc['there_high'])} "
         "([notebook 10](notebooks/10_other_clinics.ipynb)). Many public projects report 92 to 97% "
-        "on HAM10000: they let photographs of one lesion into training and test. Here, a small "
-        "network that oversamples before the split reports "
+        "on HAM10000: they let photographs of one lesion into training and test. Here, a network "
+        "trained with oversampling before the split reports "
         f"{_interval(**own.loc['balanced_accuracy'])}, and reaches "
         f"{_interval(**clean.loc['balanced_accuracy'])} on lesions that it has not seen."
     )
@@ -128,7 +140,8 @@ def _network(row) -> str:
         parts = [part.rsplit(": ", 1) for part in row.members.split("; ")]
         used = [(float(weight), re.sub("-[0-9a-f]{8}$", "", name)) for name, weight in parts]
         used = [f"{weight:.2f} {name}" for weight, name in used if weight >= 0.05]
-        return f"**ensemble** of {len(parts)}: {', '.join(used)}, others below 0.05 | | | | "
+        others = ", others below 0.05" if len(used) < len(parts) else ""
+        return f"**ensemble** of {len(parts)}: {', '.join(used)}{others} | | | | "
     name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
     name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
     return (
@@ -171,7 +184,7 @@ def leakage_run(protocol: str) -> training.Run:
     Raises:
         ValueError: If no run of the protocol is recorded.
     """
-    folders = list((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*/config.json"))
+    folders = list((REPOSITORY / "models").glob(f"*-leak-{protocol}-*/config.json"))
     if not folders:
         raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
     newest = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path))

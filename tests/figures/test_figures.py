@@ -168,7 +168,6 @@ PANELS = {
     "original_and_augmented": (range(7), [6] * 7, ("original", "oversampled"), "Equal after it"),
     "confusion_matrices": ({"by the rule": COUNTS, "most probable": COUNTS}, "Side by side"),
     "paired_panels": ({"AUC": make_comparison(), "accuracy": make_comparison()}, "Better"),
-    "stages_plot": (HISTORIES, make_comparison()[:2].set_index(pd.Index(HISTORIES)), "Stages"),
 }
 
 
@@ -234,12 +233,6 @@ def test_panels_have_titles_and_cut_nothing_off(name):
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert drawn.x0 >= 0 and drawn.y0 >= 0 and width <= 9
     assert drawn.x1 <= width and drawn.y1 <= height
-
-
-def test_a_stage_starts_where_the_one_before_ends():
-    left = figures.stages_plot(*PANELS["stages_plot"]).axes[0]
-    first, second = [line.get_xdata() for line in left.lines if len(line.get_xdata()) > 2]
-    assert list(first) == [1, 2, 3, 4, 5, 6] and list(second) == [7, 8, 9, 10]
 
 
 def test_a_difference_that_may_be_chance_is_grey():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lesions import data
-from lesions.study import facts, numbers, publishing, readme, thumbnails
+from lesions.study import facts, numbers, publishing, readme, recipes, thumbnails
 
 NOTEBOOKS = publishing.notebooks()
 BY_NAME = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -86,6 +86,36 @@ def test_numbers_are_those_of_the_data_set(ham10000):
         number = path.stem[:2]
         of_the_data = facts.OF_THE_DATA.get(number, lambda metadata: {})
         check(path, of_the_runs(number) | of_the_data(metadata), whole=True)
+
+
+# What sentences say in words, of numbers that may change.
+SAID = {
+    "02": {
+        "a treatment raises balanced accuracy": lambda found: found["gap_leader"].value > 0,
+    },
+    "07": {
+        "oversampling first adds points": lambda found: found["gap_oversampled"] > 0,
+    },
+    "08": {
+        "the answer rests on the lesion": lambda found: found["inpainted"].low > found["skin"].high,
+        "maps of shuffled weights": lambda found: found["sanity_last"].value > 0,
+    },
+}
+
+
+@pytest.mark.parametrize("number", SAID)
+def test_what_sentences_say_in_words_holds(number):
+    found = facts.of(number)
+    for said, holds in SAID[number].items():
+        assert holds(found), f"reword notebook {number}: no longer true that {said}"
+
+
+def test_the_networks_share_the_recipe_that_notebook_02_names():
+    for name in ("cnn", *recipes.NETWORKS["cpu"], *recipes.HYBRIDS["cpu"]):
+        config = recipes.config(name, "cpu")
+        assert (config.class_weighting, config.augmentation) == ("square_root", "standard")
+        assert not config.oversampling
+    assert recipes.config("cnn", "cpu").epochs > recipes.BALANCING_EPOCHS["cpu"]
 
 
 @BY_NAME

@@ -191,16 +191,22 @@ def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
 
 
 def test_recorded_predictions_are_of_the_recorded_split():
-    import pandas as pd
-
-    splits = pd.read_csv(publishing.REPOSITORY / "models" / "splits.csv").set_index("image_id")[
-        "split"
-    ]
+    splits = pd.read_csv(publishing.REPOSITORY / "models" / "splits.csv").set_index("image_id")
+    test = set(splits.index[splits["split"] == "test"])
     for folder in RECORDED:
-        frame = pd.read_csv(folder / "predictions.csv").set_index("image_id")["split"]
-        assert frame.equals(splits[frame.index])
-        assert set(frame) == {"validation", "test"}
-        assert len(frame) == (splits != "train").sum()
+        config = json.loads((folder / "config.json").read_text())["config"]
+        fold = config.get("fold")
+        if config.get("answers_from"):
+            held_out = json.loads(
+                (folder.parent / config["answers_from"] / "config.json").read_text()
+            )
+            fold = held_out["config"]["fold"]
+        own = splits["split"] == "validation" if fold is None else splits["fold"] == fold
+        frame = pd.read_csv(folder / "predictions.csv")
+        found = frame.groupby("split")["image_id"].agg(set)
+        assert set(found.index) == {"validation", "test"}
+        assert found["test"] == test and found["validation"] == set(splits.index[own]) - test
+        assert not frame["image_id"].duplicated().any()
 
 
 def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
@@ -211,7 +217,7 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
-    configs = {training.run_name(one, computed): one for one in recipes.queue("cpu", computed)}
+    configs = {training.run_name(one, computed): one for one in recipes.queue("cpu")}
     found = {folder.name: folder for folder in RECORDED if folder.name in configs}
     assert len(found) >= 10
     for name, folder in found.items():

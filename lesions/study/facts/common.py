@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import comparison
+from lesions.study import durations
 from lesions.system.folders import REPOSITORY
 from lesions.training import Config, Run, from_record, read_run
 
@@ -51,6 +54,45 @@ def recorded_run(config: Config) -> Run:
         if replace(stored, start="") == replace(config, start=""):
             return read_run(path.parent)
     raise ValueError(f"models/ holds no run of {config}; train it and publish it.")
+
+
+def fold_runs(architecture: str, taught: bool = False) -> list[Run]:
+    """Read the recorded networks of folds that are no part of the pilot, in order of their fold.
+
+    Args:
+        architecture: A name of `models.ARCHITECTURES`.
+        taught: Whether those are read that learned from other networks.
+
+    Raises:
+        ValueError: If none is recorded.
+    """
+    found = []
+    for path in comparison.run_folders(MODELS):
+        config = from_record(json.loads((path / "config.json").read_text("utf-8"))["config"])
+        if (config.architecture, bool(config.teacher)) == (architecture, taught):
+            found += [] if config.fold is None else [(config.fold, read_run(path))]
+    if not found:
+        raise ValueError(f"models/ holds no fold networks of {architecture}; publish them.")
+    return [run for _, run in sorted(found, key=lambda pair: pair[0])]
+
+
+def as_recorded(runs: Iterable[Run]) -> str:
+    """Say how long runs took and on what, "3 hours on one GPU"."""
+    runs = list(runs)
+    hardware = " and ".join(sorted({run.record["hardware"] for run in runs}))
+    seconds = sum(run.record["seconds"] for run in runs)
+    return f"{durations.round_duration(seconds)} on {hardware}"
+
+
+def three_largest(shares: pd.DataFrame) -> str:
+    """Write the three largest confusions, "29% of `df` as `akiec`, ...".
+
+    Args:
+        shares: A row a true class, a column a predicted class, 0 to 1.
+    """
+    errors = shares.where(~np.eye(len(shares), dtype=bool)).stack().nlargest(3)
+    parts = [f"{share:.0%} of `{dx}` as `{named}`" for (dx, named), share in errors.items()]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def answers(run: Run, split: str = "validation") -> pd.DataFrame:

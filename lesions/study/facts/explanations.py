@@ -45,6 +45,8 @@ def notebook_08() -> dict:
         measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=step)
         for step in sorted(table.loc[table["part"] == "sanity", "step"].unique())
     ]
+    errors = test[test["dx"] != test["predicted"]].groupby(["dx", "predicted"]).size()
+    mistake = errors.idxmax()
     verdicts = {
         verdict: ", ".join(f"`{code}`" for code in codes) or "no class"
         for verdict, codes in measurements.compared_classes(table).items()
@@ -55,8 +57,17 @@ def notebook_08() -> dict:
         "sanity_last": _interval(sanity[-1]),
         "sanity_lowest": min(row["value"] for row in sanity),
         "sanity_images": sanity[-1]["images"],
-        "nv": (test["dx"] == "nv").sum(),
-        "nv_as_mel": ((test["dx"] == "nv") & (test["predicted"] == "mel")).sum(),
+        "mistakes": errors.max(),
+        "mistake_class": f"`{mistake[0]}`",
+        "mistake_named": f"`{mistake[1]}`",
+        "mistake_images": (test["dx"] == mistake[0]).sum(),
+        **{
+            f"outside_{short}_{code.replace(' ', '_')}": _interval(
+                measurements.look_up(table, "agreement", method, "outside_over_inside", code)
+            )
+            for short, method in (("cam", "grad_cam"), ("gaussian", "centred Gaussian"))
+            for code in measurements.PUBLISHED
+        },
     }
 
 
