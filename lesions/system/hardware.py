@@ -15,6 +15,11 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 def gpus() -> list[str]:
     """List the GPUs that the current Keras backend sees, by name."""
+    return [name for name, _ in _gpus()]
+
+
+def _gpus() -> list[tuple[str, tuple[int, ...]]]:
+    """List name and CUDA compute capability of each GPU; (0,) where it has none."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -22,15 +27,27 @@ def gpus() -> list[str]:
         with console.quiet_stderr():  # without a GPU, CUDA's driver complains here
             devices = tf.config.list_physical_devices("GPU")
         details = [tf.config.experimental.get_device_details(device) for device in devices]
-        return [detail.get("device_name", "GPU") for detail in details]
+        return [
+            (one.get("device_name", "GPU"), one.get("compute_capability", (0,))) for one in details
+        ]
     if backend == "jax":
         import jax
 
         kinds = ("gpu", "cuda", "rocm")  # a TPU is neither: it wants other settings
-        return [device.device_kind for device in jax.devices() if device.platform in kinds]
+        found = [device for device in jax.devices() if device.platform in kinds]
+        return [
+            (one.device_kind, _version(getattr(one, "compute_capability", ""))) for one in found
+        ]
     import torch
 
-    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    numbers = range(torch.cuda.device_count())
+    return [(torch.cuda.get_device_name(n), torch.cuda.get_device_capability(n)) for n in numbers]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Read "9.0" as (9, 0), and what is no such number, as ROCm's "gfx90a", as (0,)."""
+    parts = text.split(".")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else (0,)
 
 
 def describe() -> str:
@@ -63,26 +80,6 @@ def _processor() -> str:
 def has_bfloat16() -> bool:
     """Check whether the processor multiplies bfloat16 in hardware."""
     return any(flag in _cpu_info() for flag in ("avx512_bf16", "amx_bf16"))
-
-
-def _gpus_have_bfloat16() -> bool:
-    """Check whether every GPU multiplies bfloat16 in hardware, as NVIDIA's do from 8.0 on."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        devices = tf.config.list_physical_devices("GPU")
-        found = [tf.config.experimental.get_device_details(device) for device in devices]
-        return all(one.get("compute_capability", (0, 0)) >= (8, 0) for one in found)
-    if backend == "jax":
-        import jax
-
-        found = [getattr(device, "compute_capability", "0") for device in jax.devices()]
-        return all(float(one) >= 8 for one in found)
-    import torch
-
-    count = torch.cuda.device_count()
-    return all(torch.cuda.get_device_capability(number) >= (8, 0) for number in range(count))
 
 
 def versions() -> dict[str, str]:
@@ -118,8 +115,10 @@ def precision(name: str = "auto"):
     if name not in PRECISIONS:
         raise ValueError(f"Unknown precision {name!r}; use {', '.join(PRECISIONS)}.")
     if name == "auto":
-        if gpus():
-            name = "bfloat16" if _gpus_have_bfloat16() else "float16"
+        if found := _gpus():
+            # NVIDIA's multiply it from compute capability 8.0 on.
+            pays = all(capability >= (8, 0) for _, capability in found)
+            name = "bfloat16" if pays else "float16"
         else:
             pays = keras.backend.backend() in ("tensorflow", "torch") and has_bfloat16()
             name = "bfloat16" if pays else "float32"
