@@ -268,13 +268,19 @@ def test_best_model_answers_as_recorded(best, ham10000):
 
 # A path into somebody's home folder, or into a temporary one: nobody else has it.
 OF_ONE_MACHINE = re.compile(
-    r"""(?<![\w.~])(?:/home/|/Users/|/root/|/private/|/mnt/|/tmp/(?!study)|[A-Z]:\\+)[\w.~-]+"""
+    r"""(?<![\w.~])(?:/(?:home|Users|root|private|mnt)/|/tmp/(?!study)|[A-Z]:\\+)[\w.~-]+"""
 )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["/home/ann/x.csv", "read /Users/ann/study", '"/root/.keras"', "C:\\\\data\\\\x", "/tmp/a1b2"],
+    [
+        "/home/ann/x.csv",
+        "read /Users/ann/study",
+        '"/{}/.keras"'.format("root"),
+        "C:\\\\data\\\\x",
+        "/tmp/a1b2",
+    ],
 )
 def test_paths_of_one_machine_are_recognised(text):
     assert OF_ONE_MACHINE.search(text)
