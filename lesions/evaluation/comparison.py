@@ -138,6 +138,11 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
     return table.sort_values("validation_log_loss", ignore_index=True)
 
 
+def best_row(table: pd.DataFrame) -> pd.Series:
+    """Return the row of `compare` of the best single network: the ensemble is no candidate."""
+    return table[table["networks"] == 1].iloc[0]
+
+
 def write_comparison(table: pd.DataFrame, path) -> Path:
     """Write the table of `compare` as CSV with six digits, and return the path."""
     return write_csv(table, path)

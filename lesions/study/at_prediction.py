@@ -103,6 +103,11 @@ def publish(classifier, home: pd.DataFrame, away: pd.DataFrame) -> Path:
     return FILE
 
 
+def read() -> pd.DataFrame:
+    """Read what `publish` recorded: set, image_id, lesion_id, dx and a column a treatment."""
+    return pd.read_csv(FILE, dtype={"image_id": str, "lesion_id": str})
+
+
 def compare(resamples: int = 1000) -> pd.DataFrame:
     """Compare every treatment with the photograph as it is, from what is recorded.
 
@@ -114,7 +119,7 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
         its difference to the photograph as it is, paired, with _low and _high (95%, over
         lesions).
     """
-    recorded = pd.read_csv(FILE, dtype={"image_id": str, "lesion_id": str})
+    recorded = read()
     treatments = [name for name in recorded if name not in ("set", "image_id", "lesion_id", "dx")]
     rows = {}
     for name in treatments:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesions import data
 from lesions.data import artefacts, images, near_duplicates, skin_tone
-from lesions.evaluation import external
+from lesions.evaluation import comparison, external
 from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, table
 from lesions.inference import familiarity
 from lesions.networks import views
@@ -64,7 +64,7 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
 def home() -> tuple[pd.DataFrame, dict]:
     """Read predictions.csv (the mean of eight views) and metrics.json of the best model's run."""
     runs = pd.read_csv(REPOSITORY / "models" / "comparison.csv")
-    folder = REPOSITORY / "models" / runs.loc[runs["networks"] == 1, "run"].iloc[0]
+    folder = REPOSITORY / "models" / comparison.best_row(runs)["run"]
     details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return read_predictions(folder / "predictions.csv"), details
 

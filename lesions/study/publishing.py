@@ -118,7 +118,7 @@ def publish_runs(build: Path) -> list[Path]:
     recorded |= {path.name: path for path in comparison.run_folders(runs)}
     found = comparison.entries(recorded[name] for name in sorted(recorded))
     table = comparison.compare(found)
-    best = runs / table.loc[table["networks"] == 1, "run"].iloc[0] / "model.h5"
+    best = runs / comparison.best_row(table)["run"] / "model.h5"
     written = []
     for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
         shutil.copytree(

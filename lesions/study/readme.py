@@ -51,7 +51,7 @@ def steps_block(table: pd.DataFrame) -> str:
             f"| {_with_interval(row, 'test_macro_auc')} "
             f"| {row['test_melanoma_sensitivity_at_90_specificity']:.3f} |"
         )
-    best = table[table["networks"] == 1].iloc[0]
+    best = comparison.best_row(table)
     return "\n".join(
         [
             *lines,
@@ -66,7 +66,7 @@ def steps_block(table: pd.DataFrame) -> str:
 
 def answer_block(table: pd.DataFrame) -> str:
     """Write the README's answer: at home, in other clinics, and what leakage would have claimed."""
-    best = table[table["networks"] == 1].iloc[0]
+    best = comparison.best_row(table)
     own, clean = leakage_scores("oversampled")
     home, details = other_clinics.home()
     report = evaluation.external_report(external.read_recorded("isic2017"), home, details)

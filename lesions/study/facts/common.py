@@ -31,6 +31,12 @@ class Interval:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, row: pd.Series, name: str = "") -> Interval:
+        """Read a row's value, low and high; or name, name_low and name_high."""
+        names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
+        return cls(*(row[one] for one in names))
+
     def __format__(self, how: str) -> str:
         return f"{self.value:{how}} ({self.low:{how}} to {self.high:{how}})"
 
@@ -62,16 +68,14 @@ def differences(pairs, metrics=("balanced_accuracy", "macro_auc"), **options) ->
     """Return the paired differences of pairs of answers: metric to name to `Interval`."""
     found = evaluation.paired_differences(pairs, metrics, **options)
     return {
-        metric: {
-            name: Interval(*row) for name, row in zip(table.index, table.to_numpy(), strict=True)
-        }
+        metric: {name: Interval.of(row) for name, row in table.iterrows()}
         for metric, table in found.items()
     }
 
 
 def score(rows: pd.DataFrame, metric: str) -> Interval:
     """Return a metric of answers with its interval."""
-    return Interval(**evaluation.intervals(rows, names=(metric,)).loc[metric])
+    return Interval.of(evaluation.intervals(rows, names=(metric,)).loc[metric])
 
 
 @functools.cache
@@ -79,6 +83,11 @@ def comparison_table() -> pd.DataFrame:
     """Read comparison.csv, with plain names in the column `name`."""
     table = pd.read_csv(MODELS / "comparison.csv")
     return table.assign(name=comparison.plain_names(table.fillna({"class_balance": ""})))
+
+
+def best_row() -> pd.Series:
+    """Return the best single network's row of `comparison_table`."""
+    return comparison.best_row(comparison_table())
 
 
 @functools.cache

@@ -18,11 +18,12 @@ def notebook_10() -> dict:
     """Return the facts of notebook 10: at home, on ISIC 2017 and on PH2, one view there."""
     home, details = other_clinics.home()
     frames = {name: external.read_recorded(name) for name in external.SETS}
-    facts = {
-        f"{side}_{name}": _figures(evaluation.external_report(frame, home, details), column)
-        for name, frame in frames.items()
-        for side, column in (("home", "home"), ("there", "there"), ("change", "difference"))
-    }
+    facts = {}
+    for name, frame in frames.items():
+        report = evaluation.external_report(frame, home, details)
+        for side, column in (("home", "home"), ("there", "there"), ("change", "difference")):
+            figures = {figure: Interval.of(row, column) for figure, row in report.iterrows()}
+            facts[f"{side}_{name}"] = figures
     warned = elsewhere.warned()
     for short, column in (("all", "of all"), ("right", "of right answers"), ("wrong", "of errors")):
         facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), warned[column], strict=True))
@@ -39,15 +40,10 @@ def notebook_10() -> dict:
     )
 
 
-def _figures(report: pd.DataFrame, column: str) -> dict[str, Interval]:
-    ends = report[[column, f"{column}_low", f"{column}_high"]]
-    return {name: Interval(*row) for name, row in zip(ends.index, ends.to_numpy(), strict=True)}
-
-
 def _views(home: pd.DataFrame, details: dict) -> Interval:
     """Return by how much eight views change the melanoma AUC of the home validation rows."""
     eight = evaluation.answer(evaluation.rows_of(home, "validation"), details)
-    recorded = pd.read_csv(at_prediction.FILE, dtype={"image_id": str, "lesion_id": str})
+    recorded = at_prediction.read()
     part = recorded[recorded["set"] == at_prediction.HOME]
     one = at_prediction.as_predictions(part, at_prediction.PLAIN)
     gain = evaluation.paired_difference(eight, one, at_prediction.METRIC)
@@ -90,7 +86,7 @@ def _tones(frames: dict[str, pd.DataFrame], details: dict) -> dict:
     ends = {"lowest": rows["value"].idxmin(), "highest": rows["value"].idxmax()}
     found = {f"{end}_tone": name for end, name in ends.items()}
     for end, name in ends.items():
-        found[f"{end}_auc"] = Interval(*rows.loc[name, ["value", "low", "high"]])
+        found[f"{end}_auc"] = Interval.of(rows.loc[name])
     return found | {
         "dark": {name: one.sum() for name, one in dark.items()},
         "dark_melanomas": (frame["dx"][dark["isic2017"]] == "mel").sum(),

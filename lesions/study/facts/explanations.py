@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from lesions.explanation import measurements
-from lesions.study.facts.common import Interval, comparison_table, recorded_entries
+from lesions.study.facts.common import Interval, best_row, recorded_entries
 
 # Fact to the part, method and metric of models/explanations.csv.
 QUOTED = {
@@ -38,9 +38,8 @@ QUOTED = {
 @functools.cache
 def notebook_08() -> dict:
     """Return the facts of notebook 08: what the best network's heat maps show."""
-    table, comparison = pd.read_csv(measurements.TABLE), comparison_table()
-    best = comparison.loc[comparison["networks"] == 1, "run"].iloc[0]
-    test = recorded_entries()[best].answers("test")
+    table = pd.read_csv(measurements.TABLE)
+    test = recorded_entries()[best_row()["run"]].answers("test")
     sanity = [
         measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=step)
         for step in sorted(table.loc[table["part"] == "sanity", "step"].unique())
@@ -50,15 +49,11 @@ def notebook_08() -> dict:
         for verdict, codes in measurements.compared_classes(table).items()
     }
     return {
-        **{name: _interval(measurements.look_up(table, *row)) for name, row in QUOTED.items()},
+        **{name: Interval.of(measurements.look_up(table, *row)) for name, row in QUOTED.items()},
         **verdicts,
-        "sanity_last": _interval(sanity[-1]),
+        "sanity_last": Interval.of(sanity[-1]),
         "sanity_lowest": min(row["value"] for row in sanity),
         "sanity_images": sanity[-1]["images"],
         "nv": (test["dx"] == "nv").sum(),
         "nv_as_mel": ((test["dx"] == "nv") & (test["predicted"] == "mel")).sum(),
     }
-
-
-def _interval(row: pd.Series) -> Interval:
-    return Interval(row["value"], row["low"], row["high"])

@@ -16,6 +16,7 @@ from lesions.study.facts.common import (
     MODELS,
     Interval,
     answers,
+    best_row,
     comparison_table,
     differences,
     recorded_entries,
@@ -24,8 +25,7 @@ from lesions.study.facts.common import (
 
 def _best() -> tuple[pd.Series, pd.DataFrame]:
     """Return the best network's row of the comparison, and its answers to the test split."""
-    table = comparison_table()
-    best = table[table["networks"] == 1].iloc[0]
+    best = best_row()
     return best, recorded_entries()[best["run"]].answers("test")
 
 
@@ -39,8 +39,8 @@ def notebook_06() -> dict:
         "images": len(test),
         "runs": (table["run"] != "ensemble").sum(),
         "others": len(table) - 1,
-        "accuracy": _interval(best, "test_balanced_accuracy"),
-        "auc": _interval(best, "test_macro_auc"),
+        "accuracy": Interval.of(best, "test_balanced_accuracy"),
+        "auc": Interval.of(best, "test_macro_auc"),
         "lesion_accuracy": best["test_lesion_balanced_accuracy"],
         "found_90": best["test_melanoma_sensitivity_at_90_specificity"],
         "malignant_auc": best["test_malignant_auc"],
@@ -56,10 +56,6 @@ def notebook_06() -> dict:
         **_screening(best),
         **_calibration(best, test),
     }
-
-
-def _interval(row: pd.Series, name: str) -> Interval:
-    return Interval(*(row[name + end] for end in ("", "_low", "_high")))
 
 
 def _differences(best: pd.Series, test: pd.DataFrame) -> dict[str, int]:
@@ -136,7 +132,7 @@ def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
     return {
         "patient_auc": gains["macro_auc"]["patient"],
         "patient_loss": gains["log_loss"]["patient"],
-        "lowest_slice": Interval(*slices.loc[(kind, name), ["value", "low", "high"]]),
+        "lowest_slice": Interval.of(slices.loc[(kind, name)]),
         "lowest_slice_name": f"{kind.replace('_', ' ')} {name}",
     }
 

@@ -16,7 +16,7 @@ from lesions.study.facts.common import (
     PROFILE,
     Interval,
     answers,
-    comparison_table,
+    best_row,
     differences,
     recorded_entries,
     recorded_run,
@@ -110,11 +110,10 @@ def notebook_04() -> dict:
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     stages = [answers(recorded_run(config)) for config in configs]
     before = [rows[recipes.BEST], *stages]
-    table = comparison_table()
     facts = {
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
         "stages": len(stages),
-        "best": table.loc[table["networks"] == 1, "name"].iloc[0],
+        "best": best_row()["name"],
     }
     against_cnn = differences({n: (one, rows["cnn"]) for n, one in rows.items() if n != "cnn"})
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
@@ -168,9 +167,8 @@ def _mean(frames: list[pd.DataFrame], frequencies) -> pd.DataFrame:
 
 def _ensemble() -> dict:
     """Return what notebook 05 says of the ensemble of all recorded runs."""
-    entries, table = recorded_entries(), comparison_table()
+    entries, best = recorded_entries(), best_row()
     whole = entries["ensemble"]
-    best = table[table["networks"] == 1].iloc[0]
     members = [entries[name] for name in whole.members]
     frames = [evaluation.answer(one.predictions, one.details) for one in members]
     weights = np.array(list(whole.members.values()))
