@@ -74,8 +74,9 @@ def test_kaggle_without_internet(name, session, checkout, pictures):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_colab_clones_the_repository(name, session, served):
     here = session("colab")
-    source = "".join(nbformat.read(notebook(name), 4).cells[2].source)
-    here.redirect(ADDRESS.search(source).group(), served)
+    cells = nbformat.read(notebook(name), 4).cells
+    found = [ADDRESS.search(cell.source) for cell in cells if cell.cell_type == "code"]
+    here.redirect(next(filter(None, found)).group(), served)
     executed(here, name)
     assert (here.folder / "clone" / "utils.py").exists()
 
