@@ -1,186 +1,21 @@
-"""Train the queue, run every notebook, render and publish it: `python -m lesions.study`."""
+"""Train the queue, run every notebook and publish the results: `python -m lesions.study`."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import html
 import os
-import re
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 
 from lesions.system import allocator, console
-from lesions.system.folders import named_by
 
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
     from lesions import classes, data
-    from lesions.study import best_model, pilot, publishing
+    from lesions.study import best_model, execution, pilot, publishing
     from lesions.study.publishing import REPOSITORY, latest_runs, notebooks
-
-
-NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
-
-
-def run(build: Path, chosen: list[Path] | None = None) -> Path:
-    """Execute the notebooks in order and render them, with an index.html that links the pages.
-
-    Args:
-        build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
-        chosen: Notebooks to execute, by default all.
-
-    Returns:
-        The path of index.html.
-
-    Raises:
-        ValueError: If a cell of a notebook fails; names the notebook and the cell.
-    """
-    folder = build / "study"
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ["LESIONS_BUILD"] = str(build.resolve())
-    # The notebooks run in their own folder.
-    for name in ("HAM10000_DIR", "PRETRAINED_DIR", "EXTERNAL_DIR"):
-        if named_by(name):
-            os.environ[name] = str(Path(named_by(name)).resolve())
-    rendered = []
-    chosen = notebooks() if chosen is None else chosen
-    for number, path in enumerate(chosen, start=1):
-        progress = Progress(f"[{number}/{len(chosen)}] {path.stem}")
-        with _backend_of(path):
-            execute(path, folder / path.name, progress)
-        rendered.append((render(folder / path.name), progress.close()))
-    return write_index(folder, rendered)
-
-
-def execute(path: Path, target: Path, progress: Progress) -> None:
-    """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
-
-    Raises:
-        ValueError: If a cell fails or the kernel dies.
-    """
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-    from traitlets.config import Config
-
-    notebook = nbformat.read(path, 4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    for cell in cells:
-        cell.outputs, cell.execution_count = [], None
-    progress.total = len(cells)
-    # Sockets in a folder of its own, not on TCP, of which Jupyter warns.
-    with tempfile.TemporaryDirectory() as sockets:
-        client = NotebookClient(
-            notebook,
-            kernel_name="python3",
-            timeout=None,
-            record_timing=False,
-            resources={"metadata": {"path": str(path.parent)}},
-            on_cell_execute=progress.start_cell,
-            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
-        )
-        try:
-            client.execute()
-        except (CellExecutionError, DeadKernelError) as error:
-            reason = "the kernel died, perhaps for lack of memory"
-            if isinstance(error, CellExecutionError):
-                reason = f"{error.ename}: {error.evalue}"
-            raise ValueError(
-                f"{path.name} failed in cell {progress.cell} of {progress.total} with {reason}; "
-                f"the notebook so far is {target}."
-            ) from error
-        finally:
-            nbformat.write(notebook, target)
-
-
-class Progress:
-    """Print which cell of a notebook runs and how many seconds it has taken so far.
-
-    A terminal sees one line that changes; a log gets a line at most every half minute.
-    """
-
-    PAUSE = 30
-
-    def __init__(self, name: str, total: int = 0):
-        self.name, self.total, self.cell = name, total, 0
-        self.started = self.printed = time.monotonic()
-        self.on_terminal = sys.stdout.isatty()
-
-    def start_cell(self, cell, cell_index: int) -> None:
-        """Note that a cell starts, as nbclient's `on_cell_execute` tells it."""
-        self.cell += 1
-        now = time.monotonic()
-        if self.on_terminal:
-            print(f"\r{self._line(now)}", end="", flush=True)
-        elif self.cell == 1 or now - self.printed >= self.PAUSE:
-            print(self._line(now), flush=True)
-            self.printed = now
-
-    def close(self) -> float:
-        """Print that the notebook is done, and return the seconds that it took."""
-        seconds = time.monotonic() - self.started
-        start = "\r" if self.on_terminal else ""
-        done = f"{self.name}: {self.total} cells in {seconds:.0f} s"
-        print(f"{start}{done:<{len(self._line(0)) + 8}}".rstrip(" "), flush=True)
-        return seconds
-
-    def _line(self, now: float) -> str:
-        return f"{self.name}: cell {self.cell} of {self.total}, {now - self.started:.0f} s"
-
-
-@contextlib.contextmanager
-def _backend_of(path: Path):
-    """Use TensorFlow in the notebooks that need gradients of layers, whatever trained before."""
-    before = os.environ.get("KERAS_BACKEND")
-    if path.name.startswith(NEED_TENSORFLOW):
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("KERAS_BACKEND", None)
-        else:
-            os.environ["KERAS_BACKEND"] = before
-
-
-def render(path: Path) -> Path:
-    """Render an executed notebook as an HTML page in the same folder, and return its path."""
-    from nbconvert import HTMLExporter
-
-    body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
-    page = path.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
-    return page
-
-
-def title(path: Path) -> str:
-    """Read a notebook's title: the first heading of its first cell."""
-    first = nbformat.read(path.with_suffix(".ipynb"), 4).cells[0].source
-    return re.search(r"^# (.+)$", first, re.MULTILINE).group(1)
-
-
-def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
-    """Write index.html, which links HTML pages and names the seconds that each notebook took."""
-    rows = "\n".join(
-        f'<li><a href="{page.name}">{html.escape(title(page))}</a> <small>{seconds:.0f} s</small>'
-        for page, seconds in rendered
-    )
-    path = folder / "index.html"
-    path.write_text(
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'><title>Skin-lesion study</title>"
-        "<style>body{font:18px/1.6 system-ui;max-width:42em;margin:3em auto;padding:0 1em}"
-        "small{color:#666}</style>"
-        f"<h1>Skin-lesion study</h1><ol>\n{rows}\n</ol>"
-        f"<p><strong>{classes.NOTICE}</strong></p><p><small>{classes.CREDIT}</small></p></html>\n",
-        encoding="utf-8",
-    )
-    return path
 
 
 def train_queue(build: Path, which: str = "comparison") -> list[Path]:
@@ -267,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     build = data.build_folder()
     try:
         if chosen.command == "run":
-            index = run(build, notebooks(chosen.numbers))
+            index = execution.run(build, notebooks(chosen.numbers))
             print(index) if chosen.numbers else _report(build, index)
         elif chosen.command == "train":
             print(*train_queue(build, chosen.which), sep="\n")

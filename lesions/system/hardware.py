@@ -55,11 +55,11 @@ def describe() -> str:
     found = gpus()
     if found:
         return f"{len(found)} x {found[0]}"
-    cores = _cores()
-    return f"{cores} core{'s' * (cores > 1)} of {_processor()}, no GPU"
+    count = cores()
+    return f"{count} core{'s' * (count > 1)} of {_processor()}, no GPU"
 
 
-def _cores() -> int:
+def cores() -> int:
     """Count the cores that this process may use, which `taskset` may have limited."""
     limited = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
     return len(os.sched_getaffinity(0)) if limited else os.cpu_count()

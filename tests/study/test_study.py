@@ -18,7 +18,7 @@ from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
-from lesions.study import best_model, publishing, readme, recipes, running
+from lesions.study import best_model, execution, publishing, readme, recipes, running
 from lesions.training import runs
 
 NAMES = [
@@ -313,7 +313,7 @@ def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
     monkeypatch.setenv("PROFILE", "demo")
     monkeypatch.setenv("QUICK", "1")
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
-    index = running.run(tmp_path)
+    index = execution.run(tmp_path)
     pages = re.findall(r'href="(.+?)"', index.read_text(encoding="utf-8"))
     assert pages == [f"{name}.html" for name in NAMES]
     for name in NAMES:
@@ -339,7 +339,7 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
     path = tmp_path / "00_broken.ipynb"
     nbformat.write(notebook, path)
     with pytest.raises(ValueError, match="00_broken.ipynb failed in cell 2 of 3 with ZeroDiv"):
-        running.run(tmp_path, [path])
+        execution.run(tmp_path, [path])
     assert "[1/1] 00_broken: cell 1 of 3, " in capsys.readouterr().out
     cells = nbformat.read(tmp_path / "study" / path.name, 4).cells
     assert [bool(cell.get("outputs")) for cell in cells] == [False, True, True, False]
@@ -347,14 +347,62 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
 
 def test_progress_is_one_line_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    progress = running.Progress("[1/9] 01_explore_data", total=2)
-    progress.start_cell(None, 0)
-    progress.start_cell(None, 3)
-    progress.close()
-    shown = capsys.readouterr().out
-    assert shown.count("\n") == 1
-    last = shown.rstrip("\n").split("\r")[-1]
-    assert last.startswith("[1/9] 01_explore_data: 2 cells in 0 s")
+    monkeypatch.setenv("COLUMNS", "120")
+    running = []
+    first = execution.Progress("[1/9] 01_explore_data", running, total=2)
+    other = execution.Progress("[3/9] 03_train_cnn", running, total=5)
+    first.start_cell(None, 0)
+    other.start_cell(None, 0)
+    assert "\n" not in (shown := capsys.readouterr().out)
+    last = shown.split(execution.CLEAR_LINE)[-1]
+    assert last == "[1/9] 01_explore_data: cell 1 of 2, 0 s   [3/9] 03_train_cnn: cell 1 of 5, 0 s"
+    first.close()
+    other.close()
+    lines = capsys.readouterr().out.split("\n")
+    assert [line.split(execution.CLEAR_LINE)[-1] for line in lines] == [
+        "[1/9] 01_explore_data: 2 cells in 0 s",
+        "[3/9] 03_train_cnn: 5 cells in 0 s",
+        "",
+    ]
+
+
+class TestLanes:
+    @pytest.fixture
+    def machine(self, monkeypatch):
+        def have(cores, gpus):
+            monkeypatch.setattr(execution.hardware, "cores", lambda: cores)
+            monkeypatch.setattr(execution.hardware, "gpus", lambda: gpus)
+
+        return have
+
+    @pytest.mark.parametrize(("cores", "gpus"), [(1, []), (8, ["T4"])])
+    def test_one_at_a_time_where_they_would_be_in_each_others_way(self, machine, cores, gpus):
+        machine(cores, gpus)
+        assert execution.lanes(list(NOTEBOOKS)) == [list(NOTEBOOKS)]
+
+    def test_every_notebook_is_in_one_lane_in_order(self, machine):
+        machine(2, [])
+        found = execution.lanes([*NOTEBOOKS, Path("11_new.ipynb")])
+        assert len(found) == 2
+        assert all(lane == sorted(lane) for lane in found)
+        assert sorted(sum(found, [])) == [*NOTEBOOKS, Path("11_new.ipynb")]
+
+    @pytest.mark.slow
+    def test_the_second_waits_for_the_best_model(self, machine, tmp_path):
+        machine(2, [])
+        paths = []
+        for name, code in {
+            "06_compare": "import time; time.sleep(1); open('model', 'w').write('x')",
+            "09_use": "print(open('model').read())",
+        }.items():
+            notebook = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_markdown_cell(f"# {name}"), nbformat.v4.new_code_cell(code)]
+            )
+            paths.append(tmp_path / f"{name}.ipynb")
+            nbformat.write(notebook, paths[-1])
+        execution.run(tmp_path, paths)
+        shown = nbformat.read(tmp_path / "study" / "09_use.ipynb", 4).cells[1].outputs
+        assert [output["text"] for output in shown] == ["x\n"]
 
 
 def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):

@@ -1,0 +1,220 @@
+"""Execute the notebooks, two at a time where the machine allows it, and render them."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+from lesions import classes
+from lesions.study import publishing
+from lesions.system import hardware
+from lesions.system.folders import named_by
+
+# Each lane executes its notebooks one after another, beside the other lane: what a notebook
+# compares or explains is trained before it in the first lane, or by 06, for which 09 and 10 wait.
+LANES = (("03", "04", "05", "06", "08"), ("01", "02", "07", "09", "10"))
+WAIT_FOR_BEST_MODEL = ("09", "10")
+NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
+CLEAR_LINE = "\x1b[2K"  # what a terminal, also that of Windows 10 and later, reads as that
+
+
+def run(build: Path, chosen: list[Path] | None = None) -> Path:
+    """Execute the notebooks and render them, with an index.html that links the pages.
+
+    Two are executed at a time on two cores or more, because much of a notebook keeps one core
+    busy; one at a time where they would share a GPU's memory.
+
+    Args:
+        build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
+        chosen: Notebooks to execute, by default all.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        ValueError: If a cell of a notebook fails; names the notebook and the cell.
+    """
+    folder = build / "study"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["LESIONS_BUILD"] = str(build.resolve())
+    # The notebooks run in their own folder.
+    for name in ("HAM10000_DIR", "PRETRAINED_DIR", "EXTERNAL_DIR"):
+        if named_by(name):
+            os.environ[name] = str(Path(named_by(name)).resolve())
+    chosen = publishing.notebooks() if chosen is None else chosen
+    seconds = asyncio.run(_execute_all(chosen, folder))
+    return write_index(folder, [(render(folder / path.name), seconds[path]) for path in chosen])
+
+
+def lanes(chosen: list[Path]) -> list[list[Path]]:
+    """Sort notebooks into the lists whose members are executed one after another.
+
+    Args:
+        chosen: Notebooks in the study's order.
+
+    Returns:
+        One list where only one notebook may run at a time, else one for each of `LANES`.
+    """
+    if hardware.cores() < 2 or hardware.gpus():
+        return [chosen]
+    numbers = {number for lane in LANES for number in lane}
+    sorted_in = [[path for path in chosen if path.name[:2] in lane] for lane in LANES]
+    sorted_in[0] += [path for path in chosen if path.name[:2] not in numbers]
+    return sorted_in
+
+
+async def _execute_all(chosen: list[Path], folder: Path) -> dict[Path, float]:
+    """Execute the notebooks and return the seconds that each took; the first failure ends all."""
+    seconds, running = {}, []
+    best_model = asyncio.Event()
+    before = [path for path in chosen if path.name.startswith("06")]
+
+    async def execute_lane(paths: list[Path]) -> None:
+        for path in paths:
+            if before and path.name.startswith(WAIT_FOR_BEST_MODEL):
+                await best_model.wait()
+            number = f"[{chosen.index(path) + 1}/{len(chosen)}]"
+            progress = Progress(f"{number} {path.stem}", running)
+            await execute(path, folder / path.name, progress)
+            seconds[path] = progress.close()
+            if path in before:
+                best_model.set()
+
+    await asyncio.gather(*map(execute_lane, lanes(chosen)))
+    return seconds
+
+
+async def execute(path: Path, target: Path, progress: Progress) -> None:
+    """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
+
+    Raises:
+        ValueError: If a cell fails or the kernel dies.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from traitlets.config import Config
+
+    notebook = nbformat.read(path, 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
+    progress.total = len(cells)
+    # Sockets in a folder of its own, not on TCP, of which Jupyter warns.
+    with tempfile.TemporaryDirectory() as sockets:
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            timeout=None,
+            record_timing=False,
+            resources={"metadata": {"path": str(path.parent)}},
+            on_cell_execute=progress.start_cell,
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
+        )
+        try:
+            await client.async_execute(env=environment_of(path))
+        except (CellExecutionError, DeadKernelError) as error:
+            reason = "the kernel died, perhaps for lack of memory"
+            if isinstance(error, CellExecutionError):
+                reason = f"{error.ename}: {error.evalue}"
+            raise ValueError(
+                f"{path.name} failed in cell {progress.cell} of {progress.total} with {reason}; "
+                f"the notebook so far is {target}."
+            ) from error
+        finally:
+            nbformat.write(notebook, target)
+
+
+class Progress:
+    """Print which cell of a notebook runs and how many seconds it has taken so far.
+
+    A terminal sees one line that changes, with every notebook of the list `running`, to which
+    this one belongs until it is done; a log gets a line of each at most every half minute.
+    """
+
+    PAUSE = 30
+
+    def __init__(self, name: str, running: list[Progress], total: int = 0):
+        self.name, self.running, self.total, self.cell = name, running, total, 0
+        self.started = self.printed = time.monotonic()
+        self.on_terminal = sys.stdout.isatty()
+        self.running.append(self)
+
+    def start_cell(self, cell, cell_index: int) -> None:
+        """Note that a cell starts, as nbclient's `on_cell_execute` tells it."""
+        self.cell += 1
+        now = time.monotonic()
+        if self.on_terminal:
+            self._show_running()
+        elif self.cell == 1 or now - self.printed >= self.PAUSE:
+            print(self.line(now), flush=True)
+            self.printed = now
+
+    def close(self) -> float:
+        """Print that the notebook is done, and return the seconds that it took."""
+        seconds = time.monotonic() - self.started
+        self.running.remove(self)
+        start = "\r" + CLEAR_LINE if self.on_terminal else ""
+        print(f"{start}{self.name}: {self.total} cells in {seconds:.0f} s", flush=True)
+        if self.on_terminal and self.running:
+            self._show_running()
+        return seconds
+
+    def line(self, now: float) -> str:
+        """Return the notebook, its cell and its seconds so far."""
+        return f"{self.name}: cell {self.cell} of {self.total}, {now - self.started:.0f} s"
+
+    def _show_running(self) -> None:
+        now = time.monotonic()
+        shown = "   ".join(progress.line(now) for progress in self.running)
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{CLEAR_LINE}{shown[:width]}", end="", flush=True)
+
+
+def environment_of(path: Path) -> dict[str, str]:
+    """Return a notebook's environment: TensorFlow where it needs gradients of layers."""
+    forced = {"KERAS_BACKEND": "tensorflow"} if path.name.startswith(NEED_TENSORFLOW) else {}
+    return os.environ | forced
+
+
+def render(path: Path) -> Path:
+    """Render an executed notebook as an HTML page in the same folder, and return its path."""
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
+    page = path.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def title(path: Path) -> str:
+    """Read a notebook's title: the first heading of its first cell."""
+    first = nbformat.read(path.with_suffix(".ipynb"), 4).cells[0].source
+    return re.search(r"^# (.+)$", first, re.MULTILINE).group(1)
+
+
+def write_index(folder: Path, rendered: list[tuple[Path, float]]) -> Path:
+    """Write index.html, which links HTML pages and names the seconds that each notebook took."""
+    rows = "\n".join(
+        f'<li><a href="{page.name}">{html.escape(title(page))}</a> <small>{seconds:.0f} s</small>'
+        for page, seconds in rendered
+    )
+    path = folder / "index.html"
+    path.write_text(
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'><title>Skin-lesion study</title>"
+        "<style>body{font:18px/1.6 system-ui;max-width:42em;margin:3em auto;padding:0 1em}"
+        "small{color:#666}</style>"
+        f"<h1>Skin-lesion study</h1><ol>\n{rows}\n</ol>"
+        f"<p><strong>{classes.NOTICE}</strong></p><p><small>{classes.CREDIT}</small></p></html>\n",
+        encoding="utf-8",
+    )
+    return path
