@@ -235,13 +235,14 @@ def folds(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
         augmentation: The augmentation that the pilot chose.
     """
+    first, later = FOLD_STAGES
     configs = []
     for fold in range(data.FOLDS):
-        start = ""
-        for changes in FOLD_STAGES:
-            one = {"fold": fold, "seed": SEEDS[0] + fold, "augmentation": augmentation}
-            configs.append(config(BEST, "cpu", start=start, **one, **changes))
-            start = run_name(configs[-1], metadata)
+        one = {"fold": fold, "seed": SEEDS[0] + fold, "augmentation": augmentation}
+        small = config(BEST, "cpu", **one, **first)
+        if fold == 0:  # the pilot has trained it
+            small = pilot()[PILOT.index(augmentation)]
+        configs += [small, config(BEST, "cpu", start=run_name(small, metadata), **one, **later)]
     return configs
 
 

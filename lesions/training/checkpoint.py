@@ -108,7 +108,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict | None]:
 
     Raises:
         OSError, EOFError, ValueError, KeyError, BadZipFile or zlib.error, which are `DAMAGED`:
-            If the file is missing or not whole.
+            If the file is missing or cannot be read.
     """
     with np.load(io.BytesIO(path.read_bytes())) as stored:
         header = json.loads(str(stored["header"]))

@@ -51,7 +51,7 @@ def read_run(folder) -> Run:
     """Read a run folder.
 
     Raises:
-        ValueError: If a file of it is missing or not whole; names it.
+        ValueError: If a file of it is missing or cannot be read; names it.
     """
     folder = Path(folder)
     for name in RUN_FILES:
@@ -72,7 +72,10 @@ def _read_json(path: Path) -> dict:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} is not whole; remove its folder and train that run again.")
+        raise ValueError(
+            f"{path} cannot be read, perhaps because it was cut short; remove its folder and train "
+            "that run again."
+        )
     return found
 
 
@@ -113,7 +116,7 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
         The run folder, or None.
 
     Raises:
-        ValueError: If config.json of a run of this name is not whole.
+        ValueError: If config.json of a run of this name cannot be read.
     """
     name = run_name(config, metadata)
     for folder in map(Path, folders):
@@ -144,9 +147,9 @@ def _began_from_less(config: Config, record: dict) -> bool:
     """Check whether a run lacked ImageNet weights that can be had now."""
     began = record["initial_weights"]
     branches = models.BRANCHES[config.architecture]
-    whole = ["imagenet" if branch in PRETRAINED else "random" for branch in branches]
-    said = [part.rpartition(": ")[2] for part in began.split(", ")]
-    if config.weights != "available" or config.start or said == whole:
+    wanted = ["imagenet" if branch in PRETRAINED else "random" for branch in branches]
+    recorded = [part.rpartition(": ")[2] for part in began.split(", ")]
+    if config.weights != "available" or config.start or recorded == wanted:
         return False
     now = models.build(config.architecture, config.image_size, "available").initial_weights
     gained = set(now.split(", ")) - set(began.split(", "))

@@ -115,10 +115,11 @@ def test_every_fold_is_trained_in_two_stages_with_a_seed_of_its_own(demo_metadat
     assert [one.start for one in seconds] == [
         training.run_name(one, demo_metadata) for one in firsts
     ]
-    assert len({one.seed for one in configs}) == 5 and {one.augmentation for one in configs} == {
-        "scale"
-    }
+    assert len({one.seed for one in configs}) == 5
+    assert {one.augmentation for one in configs} == {"scale"}
     assert all(first.seed == second.seed for first, second in zip(firsts, seconds, strict=True))
+    assert firsts[0] in recipes.pilot()  # which is not trained twice
+    assert not {one.tag for one in configs[1:]} - {""}
 
 
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
