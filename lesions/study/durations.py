@@ -20,23 +20,31 @@ def estimate(configs: list[Config], metadata: pd.DataFrame) -> float:
     The time of a recorded run of the same architecture is scaled by photographs, epochs and
     pixels; where none is recorded, the median over all architectures serves.
     """
-    rates = _pixels_a_second()
+    rates, _ = _rates_here()
     seconds = 0.0
     photographs = (metadata["split"] == "train").sum()
     for config in configs:
         rate = rates.get(config.architecture) or statistics.median(rates.values())
         epochs = config.head_epochs + config.epochs
         seconds += photographs * epochs * config.image_size**2 / rate
-    return seconds / (GPU_SPEEDUP if hardware.gpus() else 1)
+    return seconds
+
+
+def _rates_here() -> tuple[dict[str, float], str]:
+    """Return pixels a second by architecture on this machine, and what they rest on."""
+    gpu = bool(hardware.gpus())
+    rates = _pixels_a_second(gpu)
+    if rates:
+        slower = "GPUs differ" if gpu else "a processor without bfloat16 takes longer"
+        return rates, f"estimated from the recorded runs; {slower}"
+    on_cores = _pixels_a_second(gpu=False)
+    rates = {architecture: rate * GPU_SPEEDUP for architecture, rate in on_cores.items()}
+    return rates, "an estimate for one T4, not a measurement"
 
 
 def describe(configs: list[Config], metadata: pd.DataFrame) -> str:
     """Return how long trainings take on this machine, and what the figure rests on."""
-    basis = (
-        "an estimate for one T4, not a measurement"
-        if hardware.gpus()
-        else "estimated from the recorded runs; a processor without bfloat16 takes longer"
-    )
+    _, basis = _rates_here()
     spent = round_duration(estimate(configs, metadata))
     return f"about {spent} on {hardware.describe()} ({basis})"
 
@@ -51,12 +59,12 @@ def round_duration(seconds: float) -> str:
     return f"{round(minutes / 60)} hours"
 
 
-def _pixels_a_second() -> dict[str, float]:
-    """Return, by architecture, the median of the pixels that its recorded runs trained on."""
+def _pixels_a_second(gpu: bool) -> dict[str, float]:
+    """Return, by architecture, the median of the pixels that runs on GPUs or cores trained on."""
     rates: dict[str, list[float]] = {}
     for path in sorted((REPOSITORY / "models").glob("*/config.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
         pixels = run["images"]["train"] * run["epochs_trained"] * run["config"]["image_size"] ** 2
-        if pixels and run["seconds"]:
+        if pixels and run["seconds"] and gpu != run["hardware"].endswith("no GPU"):
             rates.setdefault(run["config"]["architecture"], []).append(pixels / run["seconds"])
     return {name: statistics.median(values) for name, values in rates.items()}

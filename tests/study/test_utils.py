@@ -1,6 +1,7 @@
 """The notebooks' front door: folders, profiles, recorded runs, durations, requirements."""
 
 import dataclasses
+import json
 import re
 
 import pandas as pd
@@ -81,6 +82,27 @@ def test_a_gpu_shortens_the_estimate_and_is_said_to_be_estimated(demo_metadata, 
     monkeypatch.setattr(hardware, "gpus", lambda: ["Tesla T4"])
     assert durations.estimate(small, demo_metadata) < alone
     assert "estimate" in durations.describe(small, demo_metadata)
+
+
+def test_runs_on_a_gpu_and_on_cores_are_kept_apart(demo_metadata, monkeypatch, tmp_path):
+    monkeypatch.setattr(durations, "REPOSITORY", tmp_path)
+    for name, hardware_used, seconds in (("a", "2 cores of X, no GPU", 900), ("b", "1 x T4", 10)):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        record = {
+            "images": {"train": 100},
+            "epochs_trained": 3,
+            "config": {"image_size": 64, "architecture": "cnn"},
+            "hardware": hardware_used,
+            "seconds": seconds,
+        }
+        (tmp_path / "models" / name / "config.json").write_text(json.dumps(record))
+    small = [recipes.config("cnn", "cpu")]
+    found = []
+    for gpus in ([], ["T4"]):
+        monkeypatch.setattr(hardware, "gpus", lambda gpus=gpus: gpus)
+        found.append(durations.estimate(small, demo_metadata))
+        assert "recorded runs" in durations.describe(small, demo_metadata)
+    assert found[0] == pytest.approx(90 * found[1])
 
 
 @pytest.mark.parametrize(
