@@ -40,8 +40,8 @@ A heat map shows where the network looks, not whether it is right.
 
 With --measure it writes a table instead, from HAM10000's test photographs and lesion masks: how
 well maps agree with the lesion, whether the answer rests on the pixels they name, whether they
-depend on what was learned, and what else flips an answer. All test photographs take about a
-quarter of an hour on two cores; --images limits every part.
+depend on what was learned, and what else flips an answer. All test photographs take about
+half an hour on two cores; --images limits every part.
 {classes.NOTICE}"""
 
 

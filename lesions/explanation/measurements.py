@@ -117,12 +117,16 @@ def look_up(
     return rows.iloc[0] if len(rows) else pd.Series(dtype=float).reindex(COLUMNS)
 
 
-def quote(table: pd.DataFrame, part: str, method: str, metric: str, **which) -> str:
-    """Write one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`."""
+def quote(table: pd.DataFrame, part: str, method: str, metric: str, sign="", **which) -> str:
+    """Write one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`.
+
+    With `sign="+"`, positive numbers have one, too.
+    """
     row = look_up(table, part, method, metric, **which)
     if not np.isfinite(row["value"]):
         return "undefined"
-    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    value, low, high = (f"{row[name]:{sign}.2f}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def compared_classes(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -535,7 +535,7 @@ def test_page_is_accessible_and_fits_narrow_screens(page, server, scheme):
     page.run("document.querySelector('#sample').click()")
     page.settle()
     page.run((REPOSITORY / "site/node_modules/axe-core/axe.min.js").read_text())
-    for width in (1280, 320):
+    for width in (1280, 768, 320):
         metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
         page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         assert page.run("return document.documentElement.scrollWidth") <= width

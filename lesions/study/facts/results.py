@@ -155,9 +155,9 @@ def notebook_07() -> dict:
         table = evaluation.per_class(*evaluation.arrays(answers(run, split)))
         found[f"{name}_recall"] = table["recall"]
     found["fewest"] = table["images"].min()
-    grouped = readme.leakage_run("lesion").record
-    steps = grouped["images"]["train"] * grouped["epochs_trained"] / grouped["config"]["batch_size"]
-    return found | {"steps": int(round(steps, -2))}
+    for protocol in ("lesion", "oversampled"):
+        found[f"steps_{protocol}"] = int(round(readme.training_steps(protocol), -2))
+    return found
 
 
 @functools.cache
