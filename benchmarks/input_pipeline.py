@@ -20,7 +20,7 @@ PARTS = (
     "store_augmented",
     "generator_augmented",
 )
-# The kinds of change that batches.augment makes, at its ranges.
+# The kinds of change that augmentation.augment makes, at its ranges.
 SAME_KINDS = {
     "rotation_range": 180,
     "zoom_range": 0.2,

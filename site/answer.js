@@ -109,10 +109,17 @@ export function warnings(found, data) {
 }
 
 /** List what testing says about an answer, in sentences: at home and in other clinics. */
-export function record(label, probability, data) {
+export function record(label, probability, patient, data) {
   if (!data.record) return { home: [], elsewhere: [] };
-  const { when_named: named, when_true: found, when_as_sure: sure, headline } = data.record;
-  const home = [named[label], found[label], sure[Math.round(probability * 100)], headline];
+  const { when_given: given, when_named: named, when_true: found } = data.record;
+  const { when_as_sure: sure, headline } = data.record;
+  const home = [
+    given[Number(isKnown(patient))],
+    named[label],
+    found[label],
+    sure[Math.round(probability * 100)],
+    headline,
+  ];
   return { home: home.filter(Boolean), elsewhere: data.record.elsewhere[label] };
 }
 
@@ -124,6 +131,11 @@ function categories({ age, sex, localization }) {
   return { age: band, sex: sex || "unknown", localization: localization || "unknown" };
 }
 
+/** Whether anything is known of a patient. */
+function isKnown(patient) {
+  return Object.values(categories(patient)).some((category) => category !== "unknown");
+}
+
 /**
  * Multiply the picture's probabilities with those that age, sex and site give.
  *
@@ -133,8 +145,8 @@ function categories({ age, sex, localization }) {
  * @param {Object} patient age in years, sex and localization; "" where unknown
  */
 export function withPatient(probabilities, patient, fusion) {
+  if (!fusion || !isKnown(patient)) return probabilities;
   const known = Object.entries(categories(patient));
-  if (!fusion || known.every(([, category]) => category === "unknown")) return probabilities;
   const given = fusion.intercepts.map((intercept, label) =>
     known.reduce((sum, [name, one]) => sum + (fusion.tables[name][one]?.[label] ?? 0), intercept),
   );

@@ -29,7 +29,7 @@ export async function siteData() {
   return response.json();
 }
 
-/** Read runtime, network and the training photographs' features; `report` hears shares of 1. */
+/** Read runtime, network and the training photographs' features; `report` hears bytes: so far, in all. */
 export async function largeFiles(data, report) {
   const store = await storeOf(data.version);
   const files = [data.runtime, data.network, data.familiarity].filter(Boolean);

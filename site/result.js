@@ -29,7 +29,7 @@ export function answerOf(found, data, known, patient) {
     label,
     malignant: malignant(probabilities, data.classes),
     warnings: warnings(facts, data),
-    record: record(label, probabilities[label], data),
+    record: record(label, probabilities[label], patient, data),
     distance: far,
   };
 }

@@ -14,7 +14,9 @@ let session = null;
 let limits = null;
 let imageSize = 0;
 let opened = { key: null, bitmap: null };
-let last = Promise.resolve();
+let begin; // with what `start` leaves
+const begun = new Promise((resolve) => (begin = resolve));
+let last = begun;
 const newest = new Map(); // by picture: the number of the newest question about it
 
 async function start({ network, runtime, ...options }) {
@@ -127,6 +129,7 @@ async function handled(message) {
 }
 
 addEventListener("message", ({ data }) => {
-  if (data.type === "answer") newest.set(data.key, data.id);
-  last = last.then(() => handled(data));
+  if (data.type === "start") return begin(handled(data));
+  newest.set(data.key, data.id);
+  last = last.then(() => handled(data)); // a picture chosen early waits for the network
 });

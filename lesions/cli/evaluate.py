@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,7 +41,10 @@ def add_parser(commands) -> None:
         "--data", metavar="PHOTOS", help="labelled photographs to score one network on instead"
     )
     command.add_argument(
-        "--output", metavar="FILE.csv", help="with --data, also write the predictions"
+        "--output",
+        type=os.path.expanduser,
+        metavar="FILE.csv",
+        help="with --data, also write the predictions",
     )
     command.add_argument(
         "--no-tta",
@@ -54,8 +58,9 @@ def run(arguments) -> int:
     """Run the command; returns the exit code."""
     if arguments.data:
         return _run_score(arguments)
-    for option, given in (("--output", arguments.output), ("--no-tta", arguments.no_tta)):
-        if given:
+    of_data = ("--output", "--no-tta", "--model")
+    for option in of_data:
+        if getattr(arguments, option.strip("-").replace("-", "_")):
             raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
 
     from lesions.evaluation import comparison
@@ -77,7 +82,7 @@ def run(arguments) -> int:
         "of lesions": table["test_lesion_balanced_accuracy"].map("{:.3f}".format),
         "macro AUC": table["test_macro_auc"].map("{:.3f}".format),
         "macro F1": table["test_macro_f1"].map("{:.3f}".format),
-        "minutes": table["minutes"].map("{:.1f}".format),
+        "minutes": table["minutes"].astype(float).map("{:.1f}".format),
     }
     print(table.__class__(columns).to_string(index=False))
     print(f"Wrote {printable(str(path))}. {classes.NOTICE}")
@@ -190,14 +195,14 @@ def _predict(classifier, rows):
     from lesions import data
     from lesions.networks import views
 
-    given, parts = data.patient_features(rows), []
+    given, parts, done = data.patient_features(rows), [], 0
     with tqdm(total=len(rows), unit="images", disable=not sys.stderr.isatty()) as bar:
         for batch in classifier.read(rows["image_path"]):
             problem = next((problem for *_, problem in batch if problem), "")
             if problem:
                 raise ValueError(problem)
-            known = given[bar.n : bar.n + len(batch)]
-            patient = classifier.patient_input(len(batch), known)
+            patient = classifier.patient_input(len(batch), given[done : done + len(batch)])
+            done += len(batch)
             pictures = np.stack([picture for _, picture, _ in batch])
             parts.append(views.predict(classifier.model, pictures, classifier.tta, patient))
             bar.update(len(batch))

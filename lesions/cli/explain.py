@@ -52,6 +52,7 @@ def add_parser(commands) -> None:
     add = command.add_argument
     add(
         "--output",
+        type=os.path.expanduser,
         metavar="PATH",
         help="the folder of the pictures; with --measure the table, default: "
         "models/explanations.csv of this repository",

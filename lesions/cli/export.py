@@ -1,5 +1,7 @@
 """python -m lesions export: a network in the format of another program."""
 
+import os
+
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras
 from lesions.cli.outputs import model_files, refuse_overwriting
@@ -25,7 +27,11 @@ def add_parser(commands) -> None:
     command = add_command(commands, "export", run, SUMMARY, EPILOG)
     command.add_argument("--format", required=True, choices=FORMATS, help="which format")
     command.add_argument(
-        "--output", required=True, metavar="PATH", help="the file, or the folder of a savedmodel"
+        "--output",
+        required=True,
+        type=os.path.expanduser,
+        metavar="PATH",
+        help="the file, or the folder of a savedmodel",
     )
     command.add_argument(
         "--precision",

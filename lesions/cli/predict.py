@@ -1,5 +1,6 @@
 """python -m lesions predict: photographs to a table of answers."""
 
+import os
 import sys
 
 from lesions import classes
@@ -49,7 +50,13 @@ def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "predict", run, SUMMARY, EPILOG)
     add_paths(command)
-    command.add_argument("--output", required=True, metavar="FILE.csv", help="the table to write")
+    command.add_argument(
+        "--output",
+        required=True,
+        type=os.path.expanduser,
+        metavar="FILE.csv",
+        help="the table to write",
+    )
     add_model(command)
     patients.add_patient(command)
     command.add_argument(

@@ -1,5 +1,7 @@
 """python -m lesions serve: answers over the network."""
 
+import socket
+
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras, positive
 
@@ -45,8 +47,20 @@ def run(arguments) -> int:
             f"The service needs the package {error.name}; get it by "
             "`pip install -r requirements-app.txt`."
         ) from error
+    _check_free(arguments.host, arguments.port)
     assessor = serving.Assessor(arguments.model or inference.BEST_MODEL)
     assessor.warm_up()
     print(f"Serving on http://{arguments.host}:{arguments.port}/docs. {classes.NOTICE}", flush=True)
     service.serve(assessor, arguments.host, arguments.port, arguments.queue)
     return 0
+
+
+def _check_free(host: str, port: int) -> None:
+    """Check that one may listen there, before seconds go into reading the network."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"The service cannot listen on {host}:{port} ({error}); name another --port or --host."
+        ) from error

@@ -1,5 +1,6 @@
 """python -m lesions train: one network by its recipe."""
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -36,7 +37,12 @@ def add_parser(commands) -> None:
     add("--epochs", type=positive, metavar="N", help="epochs in which all layers learn")
     add("--image-size", type=positive, metavar="N", help="side of the input in pixels")
     add("--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places")
-    add("--runs", metavar="FOLDER", help="where the run folder goes; default: build/runs/PROFILE")
+    add(
+        "--runs",
+        type=os.path.expanduser,
+        metavar="FOLDER",
+        help="where the run folder goes; default: build/runs/PROFILE",
+    )
     add("--retrain", action="store_true", help="train even if --runs holds this very run")
     add(
         "--set",

@@ -12,7 +12,7 @@ from lesions.data import values
 
 MAXIMUM_BYTES = 200_000_000
 # A first line by which Excel is told the separator.
-_SEPARATOR_LINE = re.compile(r'\A"?sep=.?"?(?=[\r\n])', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'\A"?sep=.?"?(?=[\r\n])', re.IGNORECASE)
 
 
 def read_cells(path) -> pd.DataFrame:
@@ -24,14 +24,15 @@ def read_cells(path) -> pd.DataFrame:
 
     Returns:
         One column of str for each column of the file, under its name in lower case, indexed by
-        the row's line in the file. Rows and columns without any content are dropped.
+        the row's line in the file. Rows without content and columns without a name are
+        dropped.
 
     Raises:
         ValueError: If it is not such a table; names the file and, where it can, the row.
     """
     path = Path(path)
     # Its line end stays, so that rows keep their numbers.
-    content = _SEPARATOR_LINE.sub("", _read_text(path))
+    content = SEPARATOR_LINE.sub("", _read_text(path))
     header = next((line for line in content.splitlines() if line.strip()), "")
     separator = max(",;\t|", key=header.count)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)

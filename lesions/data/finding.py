@@ -94,10 +94,18 @@ def _find_real(location, download: bool = False) -> Dataset | None:
         if folder.is_dir() and _find_table(walking.list_files(folder)) is not None:
             return open_dataset(folder, reason)
     if download:
-        import kagglehub
-
-        return open_dataset(kagglehub.dataset_download(KAGGLE_HANDLE), "downloaded by kagglehub")
+        return open_dataset(_downloaded(), "downloaded by kagglehub")
     return None
+
+
+def _downloaded() -> str:
+    """Download the public copy, and return its folder; an OSError where that fails."""
+    import kagglehub
+
+    try:
+        return kagglehub.dataset_download(KAGGLE_HANDLE)
+    except Exception as error:  # kagglehub's own errors have no common class
+        raise OSError(f"kagglehub: {error}") from error
 
 
 def _usual_places() -> list[tuple[Path, str]]:
@@ -112,7 +120,8 @@ def _usual_places() -> list[tuple[Path, str]]:
         places += [(folder, "mounted by Kaggle") for folder in sorted(mounted, key=order.get)]
     named = os.environ.get("KAGGLEHUB_CACHE")
     cache = Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "kagglehub"
-    versions = sorted((cache / "datasets" / KAGGLE_HANDLE / "versions").glob("*"), reverse=True)
+    numbered = (cache / "datasets" / KAGGLE_HANDLE / "versions").glob("[0-9]*")
+    versions = sorted(numbered, key=lambda one: (len(one.name), one.name), reverse=True)
     return places + [(folder, "an earlier kagglehub download") for folder in versions]
 
 
@@ -198,7 +207,8 @@ def kind_of_file(path: Path) -> str | None:
     except OSError:
         return None
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    line = next(iter(start.decode(encoding, errors="replace").strip().splitlines()), "")
+    text = cells.SEPARATOR_LINE.sub("", start.decode(encoding, errors="replace"))
+    line = next(iter(text.strip().splitlines()), "")
     for mark in ";\t|":
         line = line.replace(mark, ",")
     return tables.kind_of([cell.strip(' "').lower() for cell in line.split(",")])

@@ -99,11 +99,10 @@ def read_patients(path) -> tuple[dict[str, Patient], list[str]]:
     """
     name = Path(path).name
     cells = checked.read_cells(path)
-    renamed = {
-        old: new
-        for old, new in _OTHER_NAMES.items()
-        if old in cells.columns and new not in cells.columns
-    }
+    renamed: dict[str, str] = {}
+    for old, new in _OTHER_NAMES.items():
+        if old in cells.columns and new not in {*cells.columns, *renamed.values()}:
+            renamed[old] = new
     cells = cells.rename(columns=renamed)
     facts = [column for column in _FACTS if column in cells.columns]
     if "image_id" not in cells.columns or not facts:

@@ -121,6 +121,7 @@ def _build(
 ) -> None:
     needed = int(np.prod(shape)) + 1_000_000
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    placed = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f"{path.name}.*.partial"):
@@ -134,12 +135,14 @@ def _build(
             np.lib.format.write_array_header_1_0(file, header)
             _append_images(file, paths, options, progress)
         os.replace(temporary, path)
+        placed = True
         with replacing(path.with_suffix(".json")) as manifest:
             facts = {"fingerprint": fingerprint, "shape": shape, **options}
             manifest.write_text(json.dumps(facts, indent=1))
     except OSError as error:
         _remove(temporary)
-        _remove(path)  # without its manifest it would be space that nobody uses
+        if placed:
+            _remove(path)  # without its manifest it would be space that nobody uses
         reason = error.strerror or "the disk is full"
         raise ValueError(
             f"The image store {path} cannot be written ({reason}); it needs "

@@ -41,6 +41,18 @@ SHARED = (
 )
 
 
+def finished_folders(folder) -> list[Path]:
+    """List the finished runs below a folder, in the order of their names."""
+    found = [path.parent for path in sorted(Path(folder).glob("*/config.json"))]
+    return [
+        one
+        for one in found  # of the others a training or a copy is under way
+        if one.suffix not in (".partial", ".replaced")
+        and not one.name.startswith(".")
+        and (one / "metrics.json").exists()
+    ]
+
+
 def run_folders(folder) -> list[Path]:
     """List the finished runs below a folder that belong into the comparison.
 
@@ -53,13 +65,10 @@ def run_folders(folder) -> list[Path]:
         Run folders in the order of their names.
     """
     found = []
-    for path in sorted(Path(folder).glob("*/config.json")):
-        if path.parent.suffix in (".partial", ".replaced"):  # a training is under way
-            continue
-        config = _read_record(path).get("config", {})
-        experiment = config.get("tag") or config.get("protocol", "lesion") != "lesion"
-        if (path.parent / "metrics.json").exists() and not experiment:
-            found.append(path.parent)
+    for run in finished_folders(folder):
+        config = _read_record(run / "config.json").get("config", {})
+        if not config.get("tag") and config.get("protocol", "lesion") == "lesion":
+            found.append(run)
     return found
 
 
@@ -174,22 +183,6 @@ def plain_names(table: pd.DataFrame) -> list[str]:
                 named.loc[namesakes.index, "name"] = longer
     again = named["name"].duplicated(keep=False)
     return named["name"].where(~again, named["run"]).to_list()
-
-
-def labels(runs: Iterable[str], balances: Iterable[str]) -> list[str]:
-    """Shorten the names of runs as far as they stay apart.
-
-    Args:
-        runs: Names of run folders, which end in eight digits of the config.
-        balances: What `class_balance` says of each.
-
-    Returns:
-        Names without the digits; of namesakes with the class balance, else the whole names.
-    """
-    table = pd.DataFrame({"whole": list(runs), "balance": list(balances)})
-    short = table["whole"].str.replace(r"-[0-9a-f]{8}$", "", regex=True)
-    longer = short.where(~short.duplicated(keep=False), short + ", " + table["balance"])
-    return longer.where(~longer.duplicated(keep=False), table["whole"]).to_list()
 
 
 def class_balance(config: dict) -> str:

@@ -4,13 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
-from lesions import data
-from lesions.classes import CODES, CREDIT, NAMES, NOTICE
-from lesions.data import images
-from lesions.explanation.explainer import Explainer
-from lesions.inference import Classifier
+from lesions.classes import CREDIT, NAMES, NOTICE
 from lesions.system.files import replacing
 
 # Viridis is perceptual, safe for colour-blind readers, and its green and yellow stand out from
@@ -139,34 +134,3 @@ def save_example(
     finally:
         plt.close(figure)
     return Path(path)
-
-
-def side_by_side(
-    classifiers: dict[str, Classifier], rows: pd.DataFrame
-) -> tuple[list[np.ndarray], list[str]]:
-    """Show the same lesions to several networks.
-
-    Args:
-        classifiers: Name to network; their input sizes may differ.
-        rows: Rows of the table, one a lesion.
-
-    Returns:
-        Pictures and titles for `figures.photo_grid` with `columns=1 + len(classifiers)`: a row of
-        pictures for each lesion, the photograph first, then each network's overlay for the class
-        that it names.
-    """
-    size = max(classifier.image_size for classifier in classifiers.values())
-    pictures = [[images.prepare(path, size)] for path in rows["image_path"]]
-    titles = [[f"true: {code}"] for code in rows["dx"]]
-    for name, classifier in classifiers.items():
-        photographs = np.stack([classifier.prepare(path) for path in rows["image_path"]])
-        patient = classifier.patient_input(len(rows), data.patient_features(rows))
-        probabilities = classifier.probabilities(photographs, patient)
-        codes = classifier.decide(probabilities)
-        maps = Explainer(classifier.model)(photographs, codes, patient=patient)
-        for place, code in enumerate(codes):
-            share = probabilities[place, CODES.index(code)]
-            heading = name.replace("_", "\n") + "\n" if place == 0 else ""
-            pictures[place].append(overlay(photographs[place], maps[place]))
-            titles[place].append(f"{heading}{code}, {share:.0%}")
-    return sum(pictures, []), sum(titles, [])

@@ -43,8 +43,8 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
         format: One of `FORMATS`. "savedmodel" makes a folder.
         path: Where it goes.
         precision: One of `PRECISIONS`; all but "float32" are for "tflite" and "onnx". "float16"
-            halves the weights, "int8" stores those of large kernels in a quarter, with a scale
-            for each output channel.
+            halves the weights (in ONNX as 16-bit integers), "int8" stores those of large kernels
+            in a quarter, both with a scale for each output channel where they are integers.
 
     Returns:
         The path and a sentence on how the exported network was checked.

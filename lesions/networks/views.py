@@ -72,5 +72,5 @@ def images_a_step() -> int:
 
 
 def use_jit() -> bool:
-    """Decide whether XLA pays: on JAX always, on TensorFlow only where compiling is soon repaid."""
+    """Return whether XLA compiles the steps: on JAX alone."""
     return keras.backend.backend() == "jax"

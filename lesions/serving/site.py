@@ -31,7 +31,7 @@ RUNTIME = SOURCE / "node_modules" / "onnxruntime-web"
 PAGES = ("*.html", "*.css", "*.js", "*.svg")
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 # 8 bits a weight are half as many bytes, but the page must agree with `predict` to .001:
-# benchmarks/page_network.py measures what each precision costs.
+# benchmarks/page.py measures what each precision costs.
 PRECISION = "float16"
 MAXIMUM_NETWORK_BYTES = 15_000_000
 MAXIMUM_PICTURE_BYTES = 200_000_000
@@ -200,6 +200,7 @@ def _record(classifier) -> dict | None:
     if record is None:
         return None
     return {
+        "when_given": [record.when_given(is_known) for is_known in (False, True)],
         "when_named": [record.when_named(code) for code in classes.CODES],
         "when_true": [record.when_true(code) for code in classes.CODES],
         "when_as_sure": [record.when_as_sure(percent / 100) for percent in range(101)],
@@ -286,7 +287,7 @@ def main(arguments=None) -> None:
     given = parser.parse_args(arguments)
     try:
         folder = write(given.output, given.model)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {total / 1e6:.1f} MB; show it by `make site-serve`.")

@@ -1,7 +1,5 @@
 """Texts that the app, the report and the page in the browser show alike, kept as data."""
 
-import json
-
 from lesions import classes
 from lesions.data import Patient
 from lesions.inference import familiarity
@@ -34,17 +32,3 @@ TEXTS = {
 def basis(patient: Patient) -> str:
     """Describe what an answer was made from."""
     return TEXTS["given"].format(patient=patient.describe()) if patient.is_known else TEXTS["alone"]
-
-
-def as_json() -> str:
-    """Return the texts and the seven classes as JSON, for a page that is not Python."""
-    table = {
-        one.code: {
-            "name": one.name,
-            "malignant": one.malignant,
-            "colour": one.colour,
-            "description": one.description,
-        }
-        for one in classes.CLASSES
-    }
-    return json.dumps({**TEXTS, "classes": table}, indent=1, ensure_ascii=False) + "\n"

@@ -1,17 +1,17 @@
 """The pilot: which augmentation travels to other clinics without losing at home."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from lesions import data, evaluation
 from lesions.data import images
-from lesions.evaluation.comparison import Entry, read_entry
+from lesions.evaluation.comparison import Entry, finished_folders, read_entry
 from lesions.evaluation.predictions import read_predictions, table, write_predictions
 from lesions.networks import models, views
 from lesions.study import other_clinics, recipes
 from lesions.system.folders import REPOSITORY
+from lesions.training import runs
 
 SET = "isic2017"  # the second validation set
 MARGIN = 0.003  # of macro AUC out of fold, within which the one that travels best is chosen
@@ -51,17 +51,17 @@ def publish(build: Path) -> list[Path]:
 
     Returns:
         The folders written.
+
+    Raises:
+        ValueError: If there is no finished run of the pilot.
     """
-    written = []
-    for folder in sorted((build / "runs" / "cpu").glob("*-pilot-*")):
-        if not (folder / "model.h5").exists() or folder.suffix == ".partial":
-            continue
+    finished = [run for one in (build / "runs").glob("*") for run in finished_folders(one)]
+    found = [run for run in finished if "-pilot-" in run.name and (run / "model.h5").exists()]
+    if not found:
+        raise ValueError(f"{build} holds no finished run of the pilot; train it first.")
+    for folder in found:
         predict_elsewhere(folder)
-        target = REPOSITORY / "models" / folder.name
-        ignored = shutil.ignore_patterns("*.h5")
-        shutil.copytree(folder, target, dirs_exist_ok=True, ignore=ignored)
-        written.append(target)
-    return written
+    return [runs.copy_records(folder, REPOSITORY / "models") for folder in found]
 
 
 def recorded(folder=REPOSITORY / "models") -> dict[str, Entry]:

@@ -26,7 +26,8 @@ from lesions.study import (
     thumbnails,
 )
 from lesions.system.files import replacing
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import REPOSITORY, named_by
+from lesions.training.runs import copy_records
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
@@ -78,7 +79,8 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
             raise ValueError(f"{executed} does not exist; run `make study` first.")
         notebook = nbformat.read(executed, 4)
         _strip(notebook)
-        nbformat.write(notebook, path)
+        with replacing(path) as temporary:
+            nbformat.write(notebook, temporary)
         written += [path, thumbnails.write(notebook, path.stem)]
     return [*written, *publish_numbers(which)]
 
@@ -97,6 +99,8 @@ def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
     try:
         metadata = data.with_split(data.read_metadata(data.find_photographs()))
     except ValueError:
+        if named_by("HAM10000_DIR"):
+            raise
         metadata = None
     return [numbers.update(path, facts.of(path.name[:2], metadata)) for path in notebooks(which)]
 
@@ -120,14 +124,7 @@ def publish_runs(build: Path) -> list[Path]:
     table = comparison.compare(found)
     best = runs / comparison.best_row(table)["run"] / "model.h5"
     written = []
-    for folder in sorted(path.parent for path in runs.glob("*/metrics.json")):
-        shutil.copytree(
-            folder,
-            models / folder.name,
-            dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("*.h5", "*.npz"),
-        )
-        written.append(models / folder.name)
+    written += [copy_records(run, models) for run in comparison.finished_folders(runs)]
     written += publish_table(table)
     if best.exists():
         written.append(best_model.publish_model(best, best.parent))
@@ -241,6 +238,7 @@ def set_address(new: str) -> list[Path]:
         text = path.read_text(encoding="utf-8")
         rewritten = re.sub(rf"(github(?:\.com)?/){re.escape(old)}\b", rf"\g<1>{new}", text)
         if rewritten != text:
-            path.write_text(rewritten, encoding="utf-8")
+            with replacing(path) as temporary:
+                temporary.write_text(rewritten, encoding="utf-8")
             changed.append(path)
     return changed

@@ -44,14 +44,19 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
+    places = [runs, REPOSITORY / "models"]
     queues = {
         "comparison": lambda: recipes.queue(profile, metadata),
         "pilot": recipes.pilot,
         "folds": lambda: recipes.folds(metadata, pilot.chosen()),
     }
     configs = queues[which]()
+    unfinished = [one for one in configs if not training.find_run(one, metadata, places)]
+    starts = {one.start for one in unfinished}
     for number, config in enumerate(configs, start=1):
-        folder = training.find_run(config, metadata, [runs, REPOSITORY / "models"])
+        folder = training.find_run(config, metadata, places)
+        if folder and folder.name in starts and not (folder / "model.h5").exists():
+            folder = None  # recorded without its weights, from which a later stage starts
         if folder is None:
             print(f"[{number}/{len(configs)}]", end=" ", flush=True)
             store = training.open_store(config, metadata, build)
@@ -84,7 +89,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         choices=("notebooks", "numbers", "runs", "pilot", "metrics", "table", "external", "model"),
         help="which of the results; numbers: those that the notebooks' text quotes; pilot: the "
         "runs of the pilot, with what they predict for ISIC 2017; model: write "
-        "models/best_model.h5 again from its metrics.json",
+        "models/best_model.h5 again from its config.json and predictions.csv",
     )
     for command in (execution, publish):
         help_text = "first two digits of a notebook, by default all; with publish, of `notebooks` "

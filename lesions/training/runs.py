@@ -17,6 +17,7 @@ from lesions.evaluation import predictions
 from lesions.networks import models, views
 from lesions.networks.initial_weights import PRETRAINED
 from lesions.system import hardware
+from lesions.system.files import replacing
 from lesions.system.folders import REPOSITORY
 from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config
@@ -64,6 +65,19 @@ def read_run(folder) -> Run:
         predictions.read_predictions(folder / "predictions.csv"),
         _read_json(folder / "metrics.json"),
     )
+
+
+def copy_records(folder: Path, target: Path) -> Path:
+    """Copy a finished run into the folder `target`, without weights and checkpoints.
+
+    Returns:
+        The copy, which replaces an earlier one once it is whole.
+    """
+    copied = target / folder.name
+    with replacing(copied) as temporary:
+        ignored = shutil.ignore_patterns("*.h5", "*.npz", LOCK)
+        shutil.copytree(folder, temporary, ignore=ignored)
+    return copied
 
 
 def _read_json(path: Path) -> dict:

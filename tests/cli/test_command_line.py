@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import evaluation, explanation, export, inference
+from lesions import data, evaluation, explanation, export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line, evaluate, explain
 from lesions.cli import export as export_command
 from lesions.evaluation import answering, predictions
-from lesions.networks import models
+from lesions.networks import models, views
 from lesions.system.folders import REPOSITORY
 
 
@@ -137,6 +138,22 @@ def test_score_on_other_photographs_is_that_of_their_predictions(
     assert found.among == pytest.approx(found.decided)
 
 
+def test_every_photograph_is_scored_with_its_own_patient(demo_metadata, tmp_path):
+    model = models.build("cnn", 64, "random", patient=True, seed=4)
+    path = models.save(model, tmp_path / "model.h5", {})
+    classifier = inference.Classifier(path, tta=False)
+    rows = demo_metadata.groupby("dx").head(12)
+    assert len(rows) > 64  # more than the photographs that are read at a time
+    pictures = np.stack([classifier.prepare(one) for one in rows["image_path"]])
+    known = data.patient_features(rows)
+    expected = views.predict(classifier.model, pictures, False, known)
+    assert (
+        np.abs(expected - views.predict(classifier.model, pictures, False, known[::-1])).max() > 0
+    )
+    found = evaluate._predict(classifier, rows)  # stderr is no terminal here
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_set_that_lacks_classes_is_scored_and_its_predictions_are_kept(
     tiny_model, demo_metadata, tmp_path, capsys, fails
 ):
@@ -191,6 +208,41 @@ def test_warnings_are_sentences_and_not_code(demo_metadata, tmp_path):
 def test_options_of_a_score_need_photographs(fails, runs):
     fails(["evaluate", runs, "--output", "kept.csv"], "--data")
     fails(["evaluate", runs, "--no-tta"], "--data")
+    fails(["evaluate", runs, "--model", "model.h5"], "--data")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "a.jpg", "--output=~/a"],
+        ["explain", "a.jpg", "--output=~/a"],
+        ["export", "--format=onnx", "--output=~/a"],
+        ["evaluate", "--data=b", "--output=~/a"],
+        ["train", "cnn", "--runs=~/a"],
+    ],
+)
+def test_a_home_folder_that_the_shell_leaves_is_found(arguments):
+    parsed = command_line.parser().parse_args(arguments)
+    named = parsed.runs if arguments[0] == "train" else parsed.output
+    assert named == os.path.expanduser("~/a") != "~/a"
+
+
+def test_a_port_that_is_taken_is_named_before_the_network_is_read(fails):
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("python_multipart")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        fails(["serve", "--port", port], str(port), "--port")
+    fails(["serve", "--port", 70_000], "70000", "--port")
+
+
+def test_a_run_without_its_seconds_is_listed(demo_metadata, tmp_path, capsys):
+    metadata = demo_metadata[demo_metadata["split"] != "train"]
+    write_run(tmp_path / "old", metadata, skill=2)
+    record = {"config": {"architecture": "cnn", "image_size": 64}}
+    (tmp_path / "old" / "config.json").write_text(json.dumps(record))
+    assert command_line.main(["evaluate", str(tmp_path)]) == 0
+    assert "old" in capsys.readouterr().out
 
 
 def test_lists_in_the_help_are_those_of_the_package():

@@ -430,6 +430,18 @@ def test_full_disk_while_building(rows, tmp_path, python, one_sentence, limit):
     assert list(folder.iterdir()) == []
 
 
+def test_a_store_of_another_process_stays_where_the_disk_is_full(rows, tmp_path, monkeypatch):
+    """Two processes build one store; the second has no room left when the first is done."""
+    store = images.ImageStore(rows, 64, tmp_path, progress=False)
+    (manifest,) = tmp_path.glob("*.json")
+    manifest.unlink()  # as while the first is about to write it
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    with pytest.raises(ValueError, match="free space"):
+        images.ImageStore(rows, 64, tmp_path, progress=False)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]
+    assert len(store.images) == len(rows)
+
+
 def test_small_disk(rows, tmp_path, one_sentence):
     disk = tmp_path / "disk"
     disk.mkdir()

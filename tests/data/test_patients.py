@@ -53,6 +53,8 @@ TABLES = {
     "semicolons": "image_id;age;sex;localization\na.jpg;50,0;M;Back\nb;;;\n",
     "the Archive's names": "isic_id,age_approx,sex,anatom_site_general\na,50,male,posterior torso\n"
     "b,,,\n",
+    "two names of one column": "image,isic_id,age,sex,anatom_site_general,site\n"
+    "a,x,50,male,back,face\nb,y,,,,\n",
     "a row twice": "image_id,age,sex,site\na,50,male,back\na,50,male,back\nb,,,\n",
 }
 

@@ -82,6 +82,13 @@ def test_a_file_of_another_network_is_named_not_used(fitted, tiny_model, tmp_pat
     (tmp_path / familiarity.FILE).write_bytes(b"PK torn")
     found, problem = familiarity.find_for(retrained)
     assert found is None and "not a valid" in problem
+    whole = (tmp_path / "model.h5").with_name("whole.npz")
+    fitted.save(whole)
+    content = whole.read_bytes()
+    for place in range(40, len(content), len(content) // 12):
+        damaged = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+        (tmp_path / familiarity.FILE).write_bytes(damaged)
+        familiarity.find_for(retrained)  # a sentence or, in bytes that nothing reads, none
 
 
 def test_features_come_from_three_resolutions_of_any_network(tmp_path):

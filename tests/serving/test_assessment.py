@@ -16,7 +16,7 @@ from lesions.cli import command_line
 from lesions.data import Patient
 from lesions.evaluation import predictions
 from lesions.networks import views
-from lesions.serving import Assessor, report, table, texts, track_record
+from lesions.serving import Assessor, report, table, track_record
 
 
 @pytest.fixture(scope="module")
@@ -316,9 +316,3 @@ def test_a_lite_file_cannot_be_assessed_with(lite_files, one_sentence):
     with pytest.raises(ValueError) as error:
         Assessor(lite_files["float32"])
     one_sentence(str(error.value).replace(".tflite", "").replace(".h5 ", ""), "float32")
-
-
-def test_texts_are_data(tmp_path):
-    found = json.loads(texts.as_json())
-    assert found["notice"] == classes.NOTICE and list(found["classes"]) == list(CODES)
-    assert found["title"] == texts.TEXTS["title"] and set(found["warnings"]) >= {"tiny", "unlike"}

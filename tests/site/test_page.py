@@ -72,8 +72,15 @@ class Server:
 
     def __init__(self, folder):
         self.asked = asked = []
+        self.has_network = has_network = threading.Event()
+        has_network.set()
 
         class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self):
+                if self.path.endswith(".onnx"):
+                    has_network.wait(PATIENCE)
+                super().do_GET()
+
             def log_request(self, *_):
                 asked.append(self.path)
 
@@ -393,6 +400,7 @@ def test_age_sex_and_site_are_taken_into_account(page, written, photograph, clas
     expected = fusion.apply(np.array([before]), [72.0], ["male"], ["face"])[0]
     np.testing.assert_allclose(page.answer()["probabilities"], expected, atol=1e-6)
     assert np.abs(expected - before).max() > 1e-3
+    page.says(track_record.read(classifier).when_given(True))
     page.run(
         "document.getElementById('patient').querySelectorAll('input, select')"
         ".forEach((field) => { field.value = ''; })"
@@ -525,6 +533,23 @@ def test_page_works_without_a_network_after_one_visit(browser, built):
     page.settle()
     page.says("Malignant", "Drawn by code")
     assert asked == 1  # the network came once, and not a second time for the copy
+
+
+def test_a_picture_chosen_while_the_network_loads_waits_for_it(browser, built, photograph, written):
+    slow = Server(built)
+    slow.has_network.clear()
+    page = Page(browser)
+    try:
+        browser.get(slow.address)
+        page.until(lambda: "MB" in page.find("#loading-text").text)
+        page.find("#files").send_keys(str(written(photograph)))
+        page.until(lambda: page.run("return lesions.pictures.size") == 1)
+        assert not page.run("return lesions.ready")
+        slow.has_network.set()
+        page.settle()
+        assert sum(page.answer()["probabilities"]) == pytest.approx(1, abs=1e-4)
+    finally:
+        slow.stop()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

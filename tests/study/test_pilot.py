@@ -28,6 +28,27 @@ def test_a_run_predicts_an_external_set(demo_folder, tiny_model, tmp_path, monke
     assert row[list(evaluation.CODES)].to_numpy(float) == pytest.approx(expected, abs=1e-5)
 
 
+def test_finished_runs_of_any_hardware_are_published_without_weights(
+    demo_folder, demo_metadata, tiny_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
+    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
+    monkeypatch.setattr(pilot, "REPOSITORY", tmp_path / "repository")
+    shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)
+    with pytest.raises(ValueError, match="no finished run of the pilot"):
+        pilot.publish(tmp_path)
+    for name in ("gpu/cnn-pilot-a", "gpu/cnn-pilot-b.partial", "cpu/cnn"):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        shutil.copy(tiny_model, folder / "model.h5")
+        for file in ("config.json", "metrics.json", "checkpoint.npz", "history.csv"):
+            (folder / file).write_text("{}")
+    (written,) = pilot.publish(tmp_path)
+    assert written == tmp_path / "repository" / "models" / "cnn-pilot-a"
+    names = sorted(path.name for path in written.iterdir())
+    assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json"]
+
+
 def test_without_external_photographs_it_says_how_to_name_them(tmp_path, monkeypatch):
     monkeypatch.delenv("EXTERNAL_DIR", raising=False)
     with pytest.raises(ValueError, match="set EXTERNAL_DIR to their folder"):

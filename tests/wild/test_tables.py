@@ -193,6 +193,11 @@ HARMLESS = {
     "one-hot columns added": one_hot_added,
     "semicolons": saved(sep=";"),
     "a first line for Excel": lambda f: (saved(sep=";")(f), prepended(b"sep=;\r\n")(f)),
+    "a first line for Excel, and a shorter name": lambda f: (
+        saved(sep=";")(f),
+        prepended(b"sep=;\r\n")(f),
+        (f / TABLE).rename(f / "metadata.csv"),
+    ),
     "a second byte-order mark": prepended(b"\xef\xbb\xbf" * 2),
     "big-endian UTF-16": prepended(b"\xfe\xff", lambda text: text.decode().encode("utf-16-be")),
     "old Mac line ends": saved(lineterminator="\r"),
