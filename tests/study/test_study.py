@@ -1,10 +1,12 @@
 """The study as a whole: notebooks, README, recorded results."""
 
 import ast
+import dataclasses
 import importlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -442,6 +444,28 @@ def test_several_processes_share_the_queue(tmp_path):
             pass
     with runs._claim(path):
         pass
+
+
+@pytest.mark.slow
+def test_a_run_without_its_weights_is_trained_again_for_the_stage_that_needs_them(
+    demo_folder, tmp_path, monkeypatch
+):
+    photographs = tmp_path / "photographs"
+    shutil.copytree(demo_folder, photographs, ignore=shutil.ignore_patterns("demo.json"))
+    monkeypatch.setenv("HAM10000_DIR", str(photographs))
+    monkeypatch.setenv("PROFILE", "cpu")
+
+    def two_stages(profile, metadata):
+        small = training.Config("cnn", image_size=32, epochs=1, augmentation="none")
+        start = training.run_name(small, metadata)
+        return [small, dataclasses.replace(small, image_size=64, start=start)]
+
+    monkeypatch.setattr(recipes, "queue", two_stages)
+    first, second = running.train_queue(tmp_path)
+    (first / "model.h5").unlink()  # as in a fresh clone
+    assert running.train_queue(tmp_path) == [first, second] and not (first / "model.h5").exists()
+    shutil.rmtree(second)
+    assert running.train_queue(tmp_path) == [first, second] and (first / "model.h5").exists()
 
 
 def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
