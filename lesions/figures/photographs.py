@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lesions.classes import CREDIT
-from lesions.figures.style import GREY
+from lesions.figures.style import GREY, description
 
 PAGE = 9  # inches, the widest figure that GitHub shows without reducing it
 
@@ -136,4 +136,5 @@ def jpeg(figure: Figure, quality: int = 50, sharpness: float = 1.4):
         # Closed, so that the notebook does not show the same figure as PNG too.
         plt.close(figure)
         width = round(100 * figure.get_figwidth())
-        return Image(data=buffer.getvalue(), format="jpeg", width=width)
+        metadata = {"alt": description(figure)}
+        return Image(data=buffer.getvalue(), format="jpeg", width=width, metadata=metadata)

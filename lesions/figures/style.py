@@ -12,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 # Paul Tol's colour-blind safe "muted" scheme (https://personal.sron.nl/~pault/), ordered so that
@@ -63,6 +64,24 @@ def use_style() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("retina")
+        _describe_in_notebooks()
+
+
+def description(figure: Figure) -> str:
+    """Return a figure's titles, or the labels of its axes, for readers who cannot see it."""
+    parts = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    if not any(parts):
+        parts = [label for axes in figure.axes for label in (axes.get_ylabel(), axes.get_xlabel())]
+    texts = dict.fromkeys(" ".join(part.split()) for part in parts if part.strip())
+    return f"Figure: {'; '.join(texts)}" if texts else "Figure"
+
+
+def _describe_in_notebooks() -> None:
+    """Let a notebook show `description` where it cannot show the figure."""
+    from IPython import get_ipython
+
+    formatter = get_ipython().display_formatter.formatters["text/plain"]
+    formatter.for_type(Figure, lambda figure, printer, _: printer.text(description(figure)))
 
 
 def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4.5) -> Axes:

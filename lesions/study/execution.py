@@ -130,7 +130,17 @@ async def execute(path: Path, target: Path, progress: Progress) -> None:
                 f"the notebook so far is {target}."
             ) from error
         finally:
+            _add_alternative_texts(notebook)
             nbformat.write(notebook, target)
+
+
+def _add_alternative_texts(notebook: nbformat.NotebookNode) -> None:
+    """Give each plot what is shown in its place, its titles, as the text of the HTML image."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                alternative = output["data"].get("text/plain", "Figure")
+                output.metadata.setdefault("image/png", {})["alt"] = alternative
 
 
 class Progress:
@@ -189,7 +199,9 @@ def render(path: Path) -> Path:
     """Render an executed notebook as an HTML page in the same folder, and return its path."""
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter(embed_images=True).from_filename(str(path))
+    # Of the two templates this is the one that writes alternative texts.
+    exporter = HTMLExporter(embed_images=True, template_name="classic")
+    body, _ = exporter.from_filename(str(path))
     page = path.with_suffix(".html")
     page.write_text(body, encoding="utf-8")
     return page

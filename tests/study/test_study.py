@@ -347,6 +347,23 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
     assert [bool(cell.get("outputs")) for cell in cells] == [False, True, True, False]
 
 
+@pytest.mark.slow
+def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(publishing.REPOSITORY)!r})\n"
+        "import matplotlib.pyplot as plt\nfrom lesions import figures\nfigures.use_style()\n"
+        "figure, axes = plt.subplots(1, 2)\nfigure.suptitle('Two\\nhalves')\n"
+        "axes[0].set_title('left')"
+    )
+    cells = [code, "figure, ax = plt.subplots()\nax.set_title('grid')\nfigures.jpeg(figure)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Pictures")])
+    notebook.cells += map(nbformat.v4.new_code_cell, cells)
+    nbformat.write(notebook, tmp_path / "00_pictures.ipynb")
+    execution.run(tmp_path, [tmp_path / "00_pictures.ipynb"])
+    page = (tmp_path / "study" / "00_pictures.html").read_text(encoding="utf-8")
+    assert re.findall(r'alt="(Figure.*?)"', page) == ["Figure: Two halves; left", "Figure: grid"]
+
+
 def test_progress_is_one_line_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
