@@ -208,20 +208,25 @@ class Study:
         """Return the recorded recipe of an architecture under this profile."""
         return recipes.config(architecture, self.profile, self.quick, **changes)
 
-    def run(self, architecture: str, metadata: pd.DataFrame | None = None, **changes):
+    def run(
+        self, architecture: str, metadata: pd.DataFrame | None = None, epoch_log=True, **changes
+    ):
         """Load the recorded run of a recipe, or train it; see `train`.
 
         Args:
             architecture: A name of `models.ARCHITECTURES`.
-            metadata: Rows with another split; default this study's.
+            metadata: Table of rows with another split; default this study's.
+            epoch_log: As of `train`.
             **changes: Fields of `training.Config` to set differently.
 
         Returns:
             A `training.Run`.
         """
-        return self.train(self.config(architecture, **changes), metadata)
+        return self.train(self.config(architecture, **changes), metadata, epoch_log)
 
-    def train(self, config: training.Config, metadata: pd.DataFrame | None = None):
+    def train(
+        self, config: training.Config, metadata: pd.DataFrame | None = None, epoch_log: bool = True
+    ):
         """Load the recorded run of a config, or train it.
 
         Pictures are decoded only where something is trained.
@@ -229,6 +234,7 @@ class Study:
         Args:
             config: What to train.
             metadata: Rows with another split; default this study's.
+            epoch_log: Whether the epochs of a recorded run are printed too, a line each.
 
         Returns:
             A `training.Run`.
@@ -246,7 +252,8 @@ class Study:
             )
         store = None if found else training.open_store(config, self.metadata, self.scratch)
         recorded = found.parent if found else self.recorded
-        return training.train_or_load(config, rows, store, self.runs, recorded, self.retrain)
+        folders = self.runs, recorded
+        return training.train_or_load(config, rows, store, *folders, self.retrain, epoch_log)
 
     @property
     def trains(self) -> bool:

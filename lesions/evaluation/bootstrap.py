@@ -94,6 +94,40 @@ def paired_difference(
     return paired_differences(pairs, (metric,), resamples)[metric].loc[""].to_dict()
 
 
+def independent_difference(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    metric: str = "balanced_accuracy",
+    resamples: int = 1000,
+) -> dict[str, float]:
+    """Compute how far a score on one set is above that on another, with a 95% interval.
+
+    Args:
+        predictions_a: Predictions of one split.
+        predictions_b: Predictions of other images, which show none of its lesions.
+        metric: One of `HEADLINES`, or "melanoma_auc".
+        resamples: How many resamples of lesions to draw of each set, independently.
+
+    Returns:
+        value (a minus b), low and high.
+
+    Raises:
+        ValueError: If the metric is unknown or the two sets share a lesion.
+    """
+    _check_metric(metric)
+    shared = set(predictions_a["lesion_id"]) & set(predictions_b["lesion_id"])
+    if shared:
+        raise ValueError(
+            f"Both sets show {len(shared)} lesions, the first is {min(shared)}, so they are not "
+            "independent; compare the same images by paired_difference."
+        )
+    a, b = (
+        _bootstrap(frame, (metric,), resamples, seed)[metric]
+        for seed, frame in enumerate((predictions_a, predictions_b))  # not drawn alike
+    )
+    return summary(a - b)
+
+
 def paired_differences(
     pairs: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
     metrics: tuple[str, ...] = ("balanced_accuracy", "macro_auc"),
@@ -113,9 +147,7 @@ def paired_differences(
         ValueError: As there.
     """
     for metric in metrics:
-        if metric not in (*HEADLINES, "melanoma_auc"):
-            known = ", ".join(HEADLINES)
-            raise ValueError(f"There is no metric '{metric}'; choose one of {known}.")
+        _check_metric(metric)
     drawn: dict[int, dict[str, np.ndarray]] = {}
     rows: dict[str, dict] = {metric: {} for metric in metrics}
     for name, pair in pairs.items():
@@ -126,6 +158,12 @@ def paired_differences(
         for metric in metrics:
             rows[metric][name] = summary(a[metric] - b[metric])
     return {metric: pd.DataFrame.from_dict(found, orient="index") for metric, found in rows.items()}
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in (*HEADLINES, "melanoma_auc"):
+        known = ", ".join(HEADLINES)
+        raise ValueError(f"There is no metric '{metric}'; choose one of {known}.")
 
 
 def _in_order(
@@ -152,11 +190,11 @@ def summary(values: np.ndarray) -> dict[str, float]:
 
 
 def _bootstrap(
-    predictions: pd.DataFrame, names: tuple[str, ...], resamples: int
+    predictions: pd.DataFrame, names: tuple[str, ...], resamples: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Compute metrics on all images (first) and on resamples of lesions (the others)."""
     one_split(predictions)
     labels, scores, named = arrays(predictions)
-    weights = weighted.lesion_weights(predictions["lesion_id"], resamples)
+    weights = weighted.lesion_weights(predictions["lesion_id"], resamples, seed)
     blocks = [weighted.metrics(labels, scores, block, names, named) for block in weights]
     return {name: np.concatenate([block[name] for block in blocks]) for name in names}

@@ -26,6 +26,7 @@ from lesions.figures.style import (
     require_columns,
 )
 
+MOST = 0.8  # of an ensemble's weight; a title counts the runs that have it
 WHITE_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 
 
@@ -320,5 +321,7 @@ def ensemble_weights_bar(
     ax.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=9)
     ax.margins(x=0.1)
     ax.grid(axis="y", visible=False)
-    title = f"Largest weight in the ensemble: {shown.iloc[-1]:.2f}"
+    largest = weights[::-1].cumsum()
+    heavy = int((largest < MOST).sum()) + 1
+    title = f"{largest.iloc[heavy - 1]:.0%} of the weight is on {heavy} of {len(weights)} runs"
     return finish(ax, title, "Weight (sum 1)", "")

@@ -292,14 +292,17 @@ def class_weights_bar(weights: Mapping[str, Sequence[float]], ax: Axes | None = 
     plain_log_ticks(ax.yaxis)
     ax.margins(y=0.15)
     legend_beside(ax, "Method")
-    title = "Weight of one photograph in the loss"
+    ratios = table.max() / table.min()
+    method = ratios.idxmax()
+    most, least = table[method].idxmax(), table[method].idxmin()
+    title = f"One photograph of {most} weighs as much as {ratios[method]:.0f} of {least} ({method})"
     return finish(ax, title, "Diagnosis", "Class weight (log scale)")
 
 
 def original_and_augmented(
     original: Sequence[int], augmented: Sequence[int], names: tuple[str, str], title: str
 ) -> Figure:
-    """Draw the class counts of a data set and of what is made of it, side by side.
+    """Draw the rows of each class in a data set and in what is made of it, side by side.
 
     Args:
         original: Seven counts in the order of CODES.
@@ -317,6 +320,6 @@ def original_and_augmented(
         ax.yaxis.set_major_formatter("{x:,.0f}")
         ax.margins(y=0.1)
         ax.grid(axis="x", visible=False)
-        finish(ax, name, "Diagnosis", "Photographs" if ax is axes[0] else "")
+        finish(ax, name, "Diagnosis", "Rows" if ax is axes[0] else "")
     figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure

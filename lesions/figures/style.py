@@ -115,10 +115,19 @@ def finish(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:
 
     A long title gets several lines: next to long labels it would be wider than the page.
     """
-    lines = [textwrap.fill(line, TITLE) for line in title.splitlines()]
+    lines = [_balanced(line) for line in title.splitlines()]
     ax.set(title="\n".join(lines), xlabel=x_label, ylabel=y_label)
     ax.set_axisbelow(True)
     return ax
+
+
+def _balanced(text: str) -> str:
+    """Break a text into as few lines as `TITLE` allows, about equally long ones."""
+    count = len(textwrap.wrap(text, TITLE))
+    for width in range(len(text) // max(1, count), TITLE):
+        if width and len(textwrap.wrap(text, width)) == count:
+            return textwrap.fill(text, width)
+    return textwrap.fill(text, TITLE)
 
 
 def legend_beside(ax: Axes, title: str | None = None) -> None:

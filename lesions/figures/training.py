@@ -28,6 +28,10 @@ def _epochs(history: pd.DataFrame) -> np.ndarray:
     return np.arange(1, len(history) + 1)
 
 
+# Which layers a phase of training changes.
+LAYERS = {"head": "new layers", "all": "all layers"}
+
+
 def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
     """Draw a dashed line where a new phase of training starts and name the phases."""
     if "phase" not in history or history["phase"].nunique() < 2:
@@ -36,7 +40,7 @@ def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
     starts = [row for row in range(len(phases)) if row == 0 or phases[row] != phases[row - 1]]
     for start in starts[1:]:
         ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
-        name = phases[start].replace("_", " ")
+        name = LAYERS.get(phases[start], phases[start].replace("_", " "))
         ax.text(
             start + 0.6,
             0.02,
@@ -160,7 +164,8 @@ def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, tit
             va="center", fontsize=9,
         )  # fmt: skip
     left.lines[-1].remove()  # nothing follows the last stage
-    left.legend(loc="lower right")
+    # Opaque, so that no line between two stages runs through it.
+    left.legend(loc="lower right", frameon=True, framealpha=1, edgecolor="none")
     right.set_xticks(range(len(histories)), [name.replace(", ", "\n") for name in histories])
     right.set_xlim(-0.5, len(histories) - 0.2)
     right.locator_params(axis="y", nbins=5)

@@ -186,7 +186,13 @@ def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> imag
 
 
 def train_or_load(
-    config: Config, metadata: pd.DataFrame, store, runs_folder, recorded, retrain=False
+    config: Config,
+    metadata: pd.DataFrame,
+    store,
+    runs_folder,
+    recorded,
+    retrain: bool = False,
+    epoch_log: bool = True,
 ) -> Run:
     """Load the recorded run of a config, or train it, and print which and every epoch.
 
@@ -197,6 +203,7 @@ def train_or_load(
         runs_folder: Where a new run folder goes; searched too.
         recorded: Folder of the runs that came with the repository.
         retrain: Whether finished runs are left aside; a half-done training is resumed.
+        epoch_log: Whether the epochs of a recorded run are printed too, a line each.
 
     Returns:
         The run.
@@ -213,8 +220,9 @@ def train_or_load(
         f"initial weights {run.record['initial_weights']}"
         f"{', trained on other copies of these photographs' if copies else ''}."
     )
-    for row in run.history.to_dict("records"):
-        print(epoch_line(row, len(run.history)))
+    if epoch_log:
+        for row in run.history.to_dict("records"):
+            print(epoch_line(row, len(run.history)))
     return run
 
 

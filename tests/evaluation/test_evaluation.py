@@ -250,6 +250,24 @@ def test_many_paired_differences_are_those_of_each_pair():
             assert found[metric].loc[name].to_dict() == pytest.approx(direct)
 
 
+def test_independent_difference_is_wider_than_either_interval():
+    predictions = frame(*draw())
+    other = frame(*draw(), split="clean")  # the same rows, of other lesions
+    result = evaluation.independent_difference(predictions, other, resamples=300)
+    assert result["value"] == 0 and result["low"] < 0 < result["high"]
+    row = evaluation.intervals(predictions, resamples=300).loc["balanced_accuracy"]
+    width = (result["high"] - result["low"]) / (row["high"] - row["low"])
+    assert width == pytest.approx(np.sqrt(2), abs=0.25)
+
+
+def test_independent_difference_refuses_shared_lesions_and_unknown_metrics():
+    predictions = frame(*draw())
+    with pytest.raises(ValueError, match="300 lesions, the first is HAM_test_00000"):
+        evaluation.independent_difference(predictions, predictions)
+    with pytest.raises(ValueError, match="no metric 'kappa'"):
+        evaluation.independent_difference(predictions, frame(*draw(), split="clean"), "kappa")
+
+
 def test_paired_difference_refuses_other_images_and_metrics():
     predictions = frame(*draw())
     with pytest.raises(ValueError, match="different images"):

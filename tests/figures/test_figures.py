@@ -255,6 +255,16 @@ def test_runs_of_little_weight_are_one_bar(ax):
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
     assert labels == ["2 others together", "d", "a"]
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([0.02, 0.08, 0.9])
+    assert ax.get_title() == "90% of the weight is on 1 of 4 runs"
+
+
+def test_a_title_leaves_no_word_alone(ax):
+    title = "Highest balanced accuracy on one view: DenseNet169, 0.621"
+    figures.per_class_bars({"cnn": PER_CLASS}, ax=ax)
+    figures.style.finish(ax, title, "", "")
+    lines = ax.get_title().splitlines()
+    assert " ".join(lines) == title and len(lines) == 2
+    assert min(map(len, lines)) > 20
 
 
 def test_a_diagram_has_a_box_for_every_part(ax):

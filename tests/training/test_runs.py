@@ -88,6 +88,10 @@ def test_train_or_load_loads_and_says_so(
     said = capsys.readouterr().out
     for word in ("recorded run", run.folder.name, run.record["date"], run.record["hardware"]):
         assert word in said
+    assert said.count("epoch ") == len(run.history)
+    training.train_or_load(config, demo_metadata, None, runs, runs, epoch_log=False)
+    said = capsys.readouterr().out
+    assert "recorded run" in said and "epoch " not in said
 
 
 def test_retrain_trains_again(few, demo_store, tmp_path, capsys, one_step):

@@ -37,6 +37,10 @@ class Interval:
         names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
         return cls(*(row[one] for one in names))
 
+    def __mul__(self, factor: float) -> Interval:
+        """Return the same in another unit; the factor is positive."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
     def __format__(self, how: str) -> str:
         return f"{self.value:{how}} ({self.low:{how}} to {self.high:{how}})"
 

@@ -120,4 +120,5 @@ def notebook_07(metadata: pd.DataFrame) -> dict:
         found[f"image_{protocol}"] = shared["same_image"]
     clean = rows[rows["split"] == leaky_splits.CLEAN]
     found["moles"] = (clean["dx"] == "nv").mean()
+    found["lesion_before"] = _leaked(metadata)["leaked_share"]
     return found | {"clean": len(clean), "clean_lesions": clean["lesion_id"].nunique()}

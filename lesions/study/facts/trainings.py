@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import evaluation
-from lesions.evaluation import CODES
+from lesions.evaluation import CODES, comparison
 from lesions.evaluation.answering import fit
 from lesions.networks import models
 from lesions.study import recipes
@@ -17,6 +17,7 @@ from lesions.study.facts.common import (
     Interval,
     answers,
     best_row,
+    comparison_table,
     differences,
     recorded_entries,
     recorded_run,
@@ -36,11 +37,20 @@ def notebook_02() -> dict:
     recall = {
         name: evaluation.per_class(*evaluation.arrays(r))["recall"] for name, r in rows.items()
     }
-    pairs = {f"gap_{name}": (one, rows["none"]) for name, one in rows.items() if name != "none"}
-    gaps = differences(pairs, ("balanced_accuracy",), resamples=500)["balanced_accuracy"]
+    pairs = {name: (one, rows["none"]) for name, one in rows.items() if name != "none"}
+    pairs["lead"] = rows["oversampling"], rows["weights"]
+    gaps = differences(pairs, resamples=500)
     moved = recall["weights"] - recall["none"]
+    of_df = {name: one["df"] for name, one in recall.items()}
+    repeated = of_df.pop("oversampling")
+    share = (repeated - of_df["weights"]) / len(CODES)
     return {
-        **gaps,
+        **{f"gap_{name}": gap for name, gap in gaps["balanced_accuracy"].items()},
+        **{f"auc_gap_{name}": gap for name, gap in gaps["macro_auc"].items()},
+        "df_repeated": repeated,
+        "df_others": max(of_df.values()),
+        "df_share": share,
+        "lead_without_df": gaps["balanced_accuracy"]["lead"].value - share,
         "rising": sum(run.record["best_epoch"] == len(run.history) for run in runs.values()),
         "validation": len(rows["none"]),
         "accuracy_none": scores["none"]["balanced_accuracy"],
@@ -110,12 +120,27 @@ def notebook_04() -> dict:
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     stages = [answers(recorded_run(config)) for config in configs]
     before = [rows[recipes.BEST], *stages]
+    first = recorded_run(configs[0])
+    melanoma = {
+        name: evaluation.per_class(*evaluation.arrays(one)).loc["mel", "recall"]
+        for name, one in rows.items()
+    }
+    from_scratch = [melanoma.pop(name) for name in ("cnn", "resnet18")]
     facts = {
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
         "stages": len(stages),
+        "stage_size": [config.image_size for config in configs],
+        "epochs": recorded_run(recipes.config(recipes.BEST, PROFILE)).record["epochs_trained"],
+        "stage_epochs": first.record["epochs_trained"],
         "best": best_row()["name"],
+        "scratch_mel": min(from_scratch),
+        "pretrained_mel": max(melanoma.values()),
     }
-    against_cnn = differences({n: (one, rows["cnn"]) for n, one in rows.items() if n != "cnn"})
+    against_cnn = differences(
+        {n: (one, rows["cnn"]) for n, one in rows.items() if n != "cnn"},
+        ("balanced_accuracy", "macro_auc", "melanoma_auc"),
+    )
+    facts["gap_melanoma"] = against_cnn["melanoma_auc"]
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
     for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
         facts[short] = {name: score(one, metric) for name, one in rows.items()}
@@ -128,10 +153,12 @@ def notebook_04() -> dict:
 @functools.cache
 def notebook_05() -> dict:
     """Return the facts of notebook 05: the hybrid and its branches, the ensemble, on validation."""
-    names = ("cnn_densenet121", "cnn", "densenet121")
+    names = ("cnn_densenet121", "cnn", "densenet121", "densenet121_efficientnetb3")
     runs = {name: recorded_run(recipes.config(name, PROFILE)) for name in names}
     rows = {name: answers(run) for name, run in runs.items()}
-    branches = [evaluation.answer(runs[name].predictions, runs[name].metrics) for name in names[1:]]
+    branches = [
+        evaluation.answer(runs[name].predictions, runs[name].metrics) for name in names[1:3]
+    ]
     frequencies = runs["cnn"].metrics["correction"]["class_frequencies"]
     voted = _mean(branches, frequencies)
     hybrid = rows["cnn_densenet121"]
@@ -142,7 +169,13 @@ def notebook_05() -> dict:
         "hybrid_auc": score(hybrid, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
         "voted_auc": score(voted, "macro_auc"),
-        **_gaps({"vote": (hybrid, voted), "branch": (hybrid, rows["densenet121"])}),
+        **_gaps(
+            {
+                "vote": (hybrid, voted),
+                "branch": (hybrid, rows["densenet121"]),
+                "other": (rows["densenet121_efficientnetb3"], rows["densenet121"]),
+            }
+        ),
         **_ensemble(),
     }
 
@@ -165,6 +198,24 @@ def _mean(frames: list[pd.DataFrame], frequencies) -> pd.DataFrame:
     )
 
 
+def _weights(entries: dict[str, comparison.Entry]) -> dict:
+    """Return which members have the most weight, and what those trained for it alone have."""
+    ranked = pd.Series(entries["ensemble"].members).sort_values(ascending=False)
+    line, start = [], ranked.index[0]
+    while start in entries:  # back to the first stage
+        line.append(start)
+        start = entries[start].record["config"].get("start")
+    names = comparison_table().set_index("run")["name"]
+    alone = ranked[ranked.index.str.match("densenet121-160px|resnet50-128px")]
+    return {
+        "line": "stages of one training" if ranked.index[1] in line else "separate trainings",
+        "heaviest": names[ranked.index[0]],
+        "second": names[ranked.index[1]],
+        "two_weight": ranked.iloc[:2].sum(),
+        "alone_weight": alone.max(),
+    }
+
+
 def _ensemble() -> dict:
     """Return what notebook 05 says of the ensemble of all recorded runs."""
     entries, best = recorded_entries(), best_row()
@@ -183,6 +234,7 @@ def _ensemble() -> dict:
         "heavy": (weights >= 0.02).sum(),
         "light": weights[weights < 0.02].sum(),
         "plain_weight": 1 / len(members),
+        **_weights(entries),
         **_gaps({"ensemble": (ensemble, single), "mean": (mean, single)}),
         "power": whole.details["correction"]["power"],
         "loss_before": before["log_loss"],
