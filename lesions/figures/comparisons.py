@@ -86,10 +86,10 @@ def per_class_heat_map(
     options = {"annot": True, "fmt": ".2f", "cmap": HEAT_MAP, "vmin": 0, "vmax": 1}
     bar = {"label": readable(metric)}
     sns.heatmap(values, linewidths=1, cbar_kws=bar, annot_kws={"fontsize": 10}, ax=ax, **options)
-    labels = [f"{code}\nn = {count:,.0f}" for code, count in images.items()]
+    labels = [f"{code}\n{count:,.0f}" for code, count in images.items()]
     ax.set_xticks(np.arange(len(CODES)) + 0.5, labels, rotation=0)
     ax.tick_params(axis="y", rotation=0)
-    return finish(ax, title, "Diagnosis", "")
+    return finish(ax, title, "Diagnosis, and how many photographs show it", "")
 
 
 def _with_interval(table: pd.DataFrame, metric: str, label: str, what: str) -> pd.DataFrame:

@@ -29,11 +29,12 @@ NAMES = {
     "grad_cam": "Grad-CAM",
     "grad_cam_plus_plus": "Grad-CAM++",
     "hires_cam": "HiResCAM",
+    "randomised top": "Last layer shuffled",
     "road_gap": "ROAD gap",
     "most_relevant_first": "ROAD, hottest first (lower is better)",
     "least_relevant_first": "ROAD, coldest first (higher is better)",
 }
-KEYS = ("part", "method", "class", "group", "metric", "step", "value", "low", "high")
+KEYS = ("part", "method", "class", "group", "metric", "step", "value", "low", "high", "images")
 
 
 def _named(name: str) -> str:
@@ -59,6 +60,18 @@ def _reach(rows: pd.DataFrame) -> np.ndarray:
     return np.clip(np.nan_to_num(reach), 0, None)
 
 
+def _with_maps(table: pd.DataFrame, part: str, method: str) -> str:
+    """Name a method, and how many of its maps are not empty where some are."""
+    rows = _rows(table, part, method=method)
+    whole = rows[(rows["class"] == "all") & (rows["group"] == "all") & rows["step"].isna()]
+    whole = whole.set_index("metric")
+    empty = whole["value"].get("empty_map", 0.0)
+    if not empty > 0:
+        return _named(method)
+    images = whole.loc["empty_map", "images"]
+    return f"{_named(method)}\n(n = {(1 - empty) * images:,.0f} of {images:,.0f})"
+
+
 def map_scores(
     table: pd.DataFrame, part: str, metrics: Sequence[str], title: str | None = None
 ) -> Figure:
@@ -71,7 +84,7 @@ def map_scores(
         title: Above the figure, or None.
 
     Returns:
-        The figure.
+        The figure; where maps of a method are empty, its label says how many are not.
 
     Raises:
         ValueError: If the table lacks the part, a metric or a column.
@@ -91,7 +104,7 @@ def map_scores(
             colour = SERIES[0] if place == 0 else GREY
             style = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6}
             ax.errorbar(row["value"], [place], xerr=_reach(row), **style)
-        ax.set_yticks(range(len(methods)), list(map(_named, methods)))
+        ax.set_yticks(range(len(methods)), [_with_maps(table, part, name) for name in methods])
         ax.set_ylim(len(methods) - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=4)
         ax.margins(x=0.12)
@@ -166,8 +179,11 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
         ax.title.set_fontsize(10)
     legend_beside(axes[1])
     gaps = _rows(table, "faithfulness", metric="road_gap")
-    gaps = gaps.drop_duplicates("method").set_index("method")["value"]
-    named = [f"{_named(name)} {gaps[name]:.2f}" for name in gaps.index[:2]]
+    gaps = gaps.drop_duplicates("method").head(2)
+    named = [
+        f"{_named(row.method)} {row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
+        for row in gaps.itertuples()
+    ]
     figure.suptitle(f"ROAD gap: {', '.join(named)}", fontsize=12, fontweight="bold")
     return figure
 
@@ -180,22 +196,36 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes.
+        The axes; no line joins the dots, because each is of the photographs that still have a
+        map, and these differ.
 
     Raises:
         ValueError: If the table lacks the part.
     """
     curve = _rows(table, "sanity", metric="rank_correlation").sort_values("step")
     ax = axes_or_new(ax, 8.5, 4)
-    shares = list(curve["step"])
-    # The untouched network agrees with itself.
-    values, reach = [1.0, *curve["value"]], np.insert(_reach(curve), 0, 0, axis=1)
-    ax.errorbar(range(len(values)), values, yerr=reach, color=SERIES[0], marker="o", capsize=3)
-    labels = ["last layer" if share == 0 else f"{share:.0%}" for share in shares]
-    ax.set_xticks(range(len(values)), ["none", *labels])
+    places = range(len(curve))
+    ax.errorbar(
+        places,
+        curve["value"],
+        yerr=_reach(curve),
+        color=SERIES[0],
+        fmt="o",
+        capsize=4,
+        markersize=7,
+    )
+    labels = [
+        f"{'last layer' if row.step == 0 else f'{row.step:.0%}'}\nn = {row.images}"
+        for row in curve.itertuples()
+    ]
+    ax.set_xticks(places, labels)
+    ax.set(xlim=(-0.5, len(curve) - 0.5), ylim=(min(-0.25, curve["low"].min() - 0.05), 1.02))
     ax.axhline(0, color="black", linewidth=1)
-    title = f"With all layers shuffled, the rank correlation is {values[-1]:.2f}"
-    return finish(ax, title, "Layers randomised, from the last", "Rank correlation")
+    last = curve.iloc[-1]
+    title = f"With all layers shuffled, {last['images']} photographs have a map; "
+    title += f"their mean rank correlation is {last['value']:.2f}"
+    label = "Layers randomised, from the last (n: photographs whose map is not empty)"
+    return finish(ax, title, label, "Rank correlation (unchanged map: 1)")
 
 
 def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None = None) -> Axes:

@@ -90,7 +90,8 @@ def feature_map(
         credit: Small line below, or None.
 
     Returns:
-        The figure; dots and frames have the class colours.
+        The figure; dots and frames have the class colours. The photographs stand in the right
+        margin, where they hide no dot, and a line leads from each to its dot.
     """
     figure, ax = plt.subplots(figsize=(8.5, 6.5), layout="constrained")
     codes = np.asarray(codes)
@@ -99,14 +100,27 @@ def feature_map(
         label = f"{code} ({chosen.sum()})"
         style = {"s": 22, "alpha": 0.8, "linewidths": 0, "label": label}
         ax.scatter(*places[chosen].T, color=COLOURS[code], **style)
-    for number, picture in pictures.items():
-        image = OffsetImage(picture, zoom=44 / len(picture))
-        frame = {"edgecolor": COLOURS[codes[number]], "linewidth": 2}
-        box = AnnotationBbox(image, places[number], pad=0.1, bboxprops=frame)
+    # Highest dot first, so that few lines cross.
+    ordered = sorted(pictures, key=lambda number: -places[number][1])
+    heights = np.linspace(0.93, 0.07, len(ordered)) if len(ordered) > 1 else [0.5]
+    for number, height in zip(ordered, heights, strict=True):
+        colour = COLOURS[codes[number]]
+        ring = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 2}
+        ax.plot(*places[number], marker="o", color=colour, **ring)
+        box = AnnotationBbox(
+            OffsetImage(pictures[number], zoom=50 / len(pictures[number])),
+            places[number],
+            xybox=(1.08, height),
+            boxcoords="axes fraction",
+            pad=0.1,
+            bboxprops={"edgecolor": colour, "linewidth": 2},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 5},
+        )
         ax.add_artist(box)
     ax.set(xticks=[], yticks=[], title=title)
     ax.grid(visible=False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1), markerscale=1.6)
+    ax.spines[:].set_visible(False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(CODES), columnspacing=1)
     if credit:
         figure.supxlabel(credit, fontsize=8, color=GREY)
     return figure

@@ -46,7 +46,7 @@ def slices_with_intervals(
         reach = np.clip([[row["value"] - row["low"]], [row["high"] - row["value"]]], 0, None)
         colour = SERIES[2 * kinds.index(kind) % len(SERIES)]
         ax.errorbar([row["value"]], [place], xerr=reach, fmt="o", color=colour, capsize=4)
-        counts = f"{row['images']:,.0f}, {row['malignant']:.0f} malignant"
+        counts = f"{row['images']:,.0f}; {row['malignant']:.0f}"
         labels.append(f"{readable(kind)}: {slice_name} ({counts})")
     ax.axvline(overall, color="black", linestyle="--", linewidth=1)
     ax.set_yticks(range(len(rows)), labels)
@@ -56,6 +56,7 @@ def slices_with_intervals(
         kind, slice_name = rows["value"].idxmin()
         lowest = f"{readable(kind).lower()} {slice_name}"
         lower = name[:1].lower() + name[1:]
-        title = f"Lowest {lower}: {rows['value'].min():.2f}, {lowest}; all {overall:.2f}"
+        title = f"Lowest {lower} of {len(rows)} groups: {rows['value'].min():.2f}, {lowest}; "
+        title += f"all {overall:.2f}"
     label = f"{name}, 95% interval over lesions; dashed: all photographs"
-    return finish(ax, title or f"{name} by slice", label, "")
+    return finish(ax, title or f"{name} by slice", label, "Group (photographs; malignant lesions)")

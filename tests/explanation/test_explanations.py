@@ -108,7 +108,11 @@ def test_the_plots_show_the_table(table):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()][0] == "Grad-CAM"
     assert len(figures.faithfulness_curves(table).axes[0].lines) == 5
     assert figures.paired_scores_by_class(table).get_title().startswith("Grad-CAM against")
-    assert "randomised" in figures.cascade_curve(table).get_xlabel()
+    cascade = figures.cascade_curve(table)
+    assert "randomised" in cascade.get_xlabel()
+    # The dots are of different photographs: no line joins them, and each says of how many.
+    assert cascade.containers[0].lines[0].get_linestyle() == "None"
+    assert all("n = " in label.get_text() for label in cascade.get_xticklabels())
     for part, changes in (("perturbations", 7), ("lesion", 4)):
         assert len(figures.flip_rates(table, part).get_yticklabels()) == changes
     with pytest.raises(ValueError, match="no rows of the part 'sanity'"):

@@ -284,6 +284,19 @@ def test_a_feature_map_shows_every_class_and_the_chosen_pictures():
         COLOURS[code].upper() for code in CODES
     ]
     assert len(ax.artists) == 2 and figure.get_supxlabel() == "By us"
+    # The photographs stand beside the dots, which they would hide.
+    figure.canvas.draw()
+    dots = ax.get_window_extent()
+    assert all(box.offsetbox.get_window_extent().x0 > dots.x1 for box in ax.artists)
+
+
+def test_a_map_score_says_how_many_maps_are_not_empty():
+    keys = [("energy_inside", 0.5), ("empty_map", 0.75)]
+    rows = [("agreement", "randomised top", "all", "all", *key, np.nan) for key in keys]
+    table = pd.DataFrame(rows, columns="part method class group metric value step".split())
+    table = table.assign(low=0.4, high=0.8, images=[25, 100])
+    ax = figures.map_scores(table, "agreement", ["energy_inside"]).axes[0]
+    assert ax.get_yticklabels()[0].get_text() == "Last layer shuffled\n(n = 25 of 100)"
 
 
 def test_a_threshold_is_marked_where_its_curve_passes(ax):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lesions import data
 from lesions.study import facts, numbers, publishing, readme, thumbnails
+from lesions.study.facts import common
 
 NOTEBOOKS = publishing.notebooks()
 BY_NAME = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -48,6 +49,11 @@ def test_a_mark_is_filled_and_only_where_its_fact_is_known():
 def test_an_interval_says_whether_it_includes_zero():
     assert facts.Interval(0.1, -0.1, 0.3).zero == "includes zero"
     assert f"the interval {facts.Interval(0.2, 0.1, 0.3).zero}" == "the interval excludes zero"
+
+
+def test_names_are_listed_as_a_sentence_does():
+    assert common.listed(["mel"]) == "`mel`" and common.listed([]) == "none"
+    assert common.listed(["very light", "light", "tan"], code=False) == "very light, light and tan"
 
 
 def test_notebooks_are_chosen_by_their_numbers():

@@ -50,6 +50,14 @@ class Interval:
         return "includes zero" if self.low <= 0 <= self.high else "excludes zero"
 
 
+def listed(names, code: bool = True) -> str:
+    """Join names as a sentence does, "`mel` and `nv`"; "none" where there is none."""
+    shown = [f"`{name}`" if code else str(name) for name in names]
+    if len(shown) < 2:
+        return "".join(shown) or "none"
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
 def recorded_run(config: Config) -> Run:
     """Read the recorded run of a config, whichever run it started from.
 

@@ -6,9 +6,12 @@ import functools
 
 import pandas as pd
 
+from lesions import classes
 from lesions.explanation import measurements
-from lesions.study.facts.common import Interval, best_row, recorded_entries
+from lesions.study.facts.common import Interval, best_row, listed, recorded_entries
 
+NOT_APART = "overlap and no paired difference is recorded, so the two cannot be told apart"
+FEW = 20  # photographs of a class whose shares are mostly chance
 # Fact to the part, method and metric of models/explanations.csv.
 QUOTED = {
     "point_cam": ("agreement", "grad_cam", "pointing_game"),
@@ -40,20 +43,42 @@ def notebook_08() -> dict:
     """Return the facts of notebook 08: what the best network's heat maps show."""
     table = pd.read_csv(measurements.TABLE)
     test = recorded_entries()[best_row()["run"]].answers("test")
-    sanity = [
-        measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=step)
-        for step in sorted(table.loc[table["part"] == "sanity", "step"].unique())
-    ]
+    last = table.loc[table["part"] == "sanity", "step"].max()
+    sanity = measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=last)
     verdicts = {
-        verdict: ", ".join(f"`{code}`" for code in codes) or "no class"
+        verdict: listed(codes) if codes else "no class"
         for verdict, codes in measurements.compared_classes(table).items()
     }
     return {
         **{name: Interval.of(measurements.look_up(table, *row)) for name, row in QUOTED.items()},
         **verdicts,
-        "sanity_last": Interval.of(sanity[-1]),
-        "sanity_lowest": min(row["value"] for row in sanity),
-        "sanity_images": sanity[-1]["images"],
+        "sanity_last": Interval.of(sanity),
+        "sanity_images": sanity["images"],
+        **_counts(table),
         "nv": (test["dx"] == "nv").sum(),
         "nv_as_mel": ((test["dx"] == "nv") & (test["predicted"] == "mel")).sum(),
+    }
+
+
+def _counts(table: pd.DataFrame) -> dict:
+    """Return on how many photographs the parts rest, and which classes have few of them."""
+    empty = measurements.look_up(table, "agreement", "randomised top", "empty_map")
+    changed = table[(table["part"] == "lesion") & (table["metric"] == "flipped")]
+    changed = changed[(changed["method"] == "lesion inpainted") & (changed["group"] == "all")]
+    images = changed.set_index("class")["images"].reindex(classes.CODES).dropna()
+    few = images[images < FEW]
+    ends = [
+        measurements.look_up(table, "faithfulness", name, "road_gap")
+        for name in ("grad_cam", "centred Gaussian")
+    ]
+    ruler = measurements.look_up(table, *QUOTED["ruler"])
+    apart = ends[0]["low"] > ends[1]["high"] or ends[1]["low"] > ends[0]["high"]
+    return {
+        "empty_top": Interval.of(empty),
+        "road_images": ends[0]["images"],
+        "road_verdict": "do not overlap" if apart else NOT_APART,
+        "lesion_images": changed.set_index("class").loc["all", "images"],
+        "changed_images": ruler["images"],
+        "few_classes": listed(few.index) if len(few) else "no class",
+        "few_step": 100 / images.min(),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, evaluation
-from lesions.data import leaky_splits
+from lesions.data import images, leaky_splits, skin_tone
 from lesions.evaluation import CODES
 from lesions.inference import familiarity
 from lesions.study import readme
@@ -19,9 +19,14 @@ from lesions.study.facts.common import (
     best_row,
     comparison_table,
     differences,
+    listed,
     recorded_entries,
+    score,
 )
 from lesions.training import Run
+
+FOUND_90 = "melanoma_sensitivity_at_90_specificity"
+TIE = 0.01  # recalls closer than this are not told apart
 
 
 def _best() -> tuple[pd.Series, pd.DataFrame]:
@@ -42,9 +47,10 @@ def notebook_06() -> dict:
         "others": len(table) - 1,
         "accuracy": Interval.of(best, "test_balanced_accuracy"),
         "auc": Interval.of(best, "test_macro_auc"),
-        "lesion_accuracy": best["test_lesion_balanced_accuracy"],
-        "found_90": best["test_melanoma_sensitivity_at_90_specificity"],
+        "lesion_accuracy": Interval.of(best, "test_lesion_balanced_accuracy"),
+        "found_90": score(test, FOUND_90),
         "malignant_auc": best["test_malignant_auc"],
+        "melanoma_auc": score(test, "melanoma_auc"),
         "power": best["power"],
         "offset": best["offset"],
         "best_parameters": best["parameters"] / 1e6,
@@ -59,14 +65,15 @@ def notebook_06() -> dict:
     }
 
 
-def _differences(best: pd.Series, test: pd.DataFrame) -> dict[str, int]:
-    """Count the models whose difference to the best one excludes zero."""
+def _differences(best: pd.Series, test: pd.DataFrame) -> dict:
+    """Count the models whose difference to the best one excludes zero; quote the ensemble's."""
     entries = recorded_entries()
     pairs = {name: (entries[name].answers("test"), test) for name in entries if name != best["run"]}
     gaps, found = differences(pairs), {}
     for short, metric in (("accuracy", "balanced_accuracy"), ("auc", "macro_auc")):
         found[f"better_{short}"] = sum(gap.low > 0 for gap in gaps[metric].values())
         found[f"worse_{short}"] = sum(gap.high < 0 for gap in gaps[metric].values())
+        found[f"ensemble_gap_{short}"] = gaps[metric]["ensemble"]
     return found
 
 
@@ -85,17 +92,23 @@ def _by_class(test: pd.DataFrame) -> dict:
         for place, row in (("lowest", table[metric].idxmin()), ("highest", table[metric].idxmax())):
             found[f"{place}_{metric}"] = table.loc[row, metric]
             found[f"{place}_{metric}_class"] = f"`{row}`"
+    near = table.index[table["recall"] < table["recall"].min() + TIE]
+    found["lowest_recall_classes"] = listed(near)
     for end, answer in (("", named), ("_plainly", probabilities.argmax(axis=1))):
         found[f"missed{end}"] = (malignant[labels] & ~malignant[answer]).sum()
         found[f"alarms{end}"] = (~malignant[labels] & malignant[answer]).sum()
     return found
 
 
-def _screening(best: pd.Series) -> dict[str, float]:
+def _screening(best: pd.Series) -> dict:
     """Return what thresholds for melanoma do to a thousand lesions."""
     rows = recorded_entries()[best["run"]].answers("test", by_lesion=True)
     labels, probabilities, _ = evaluation.arrays(rows)
     found = {"thousand_melanomas": 1000 * (labels == CODES.index("mel")).mean()}
+    names = (FOUND_90, FOUND_90.replace("90", "95"))
+    shares = evaluation.intervals(rows, names=names)
+    for name, end in zip(names, ("", "_95"), strict=True):
+        found[f"lesion_share{end}"] = Interval.of(shares.loc[name])
     for end, row in zip(("", "_95"), evaluation.screening(labels, probabilities).iloc, strict=True):
         found[f"thousand_found{end}"] = row["melanomas found"]
         found[f"thousand_missed{end}"] = row["melanomas missed"]
@@ -126,15 +139,49 @@ def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
     details = evaluation.answers_details(predictions, metadata)
     raw = evaluation.rows_of(predictions, "test")
     fused = evaluation.answer(raw, details, metadata=metadata)
-    gains = differences({"patient": (fused, test)}, ("macro_auc", "log_loss"))
-    kinds = ("sex", "age_band", "localization")
-    slices = evaluation.slice_intervals(test, metadata, kinds)
+    metrics = {"auc": "macro_auc", "loss": "log_loss", "accuracy": "balanced_accuracy"}
+    metrics["found"] = FOUND_90
+    gains = differences({"patient": (fused, test)}, tuple(metrics.values()))
+    return {
+        **{f"patient_{short}": gains[metric]["patient"] for short, metric in metrics.items()},
+        **_groups(test, metadata, best["test_malignant_auc"]),
+        **_confirmed(test, metadata),
+    }
+
+
+def _groups(test: pd.DataFrame, metadata: pd.DataFrame, overall: float) -> dict:
+    """Return in which groups of patients malignant lesions are told from benign ones worst."""
+    tested = metadata[metadata["image_id"].isin(test["image_id"])].copy()
+    pictures = (images.prepare(path, 192) for path in tested["image_path"])
+    tested["skin_tone"] = [skin_tone.tone(skin_tone.typology_angle(one)) for one in pictures]
+    kinds = ("sex", "age_band", "localization", "skin_tone")
+    slices = evaluation.slice_intervals(test, tested, kinds)
+    apart = slices[(slices["low"] > overall) | (slices["high"] < overall)]
     kind, name = slices["value"].idxmin()
     return {
-        "patient_auc": gains["macro_auc"]["patient"],
-        "patient_loss": gains["log_loss"]["patient"],
+        "slices": len(slices),
         "lowest_slice": Interval.of(slices.loc[(kind, name)]),
-        "lowest_slice_name": f"{kind.replace('_', ' ')} {name}",
+        "lowest_slice_name": _group_name((kind, name)),
+        "slices_apart": listed(map(_group_name, apart.index), code=False),
+        "tones_shown": listed(slices.loc["skin_tone"].index, code=False),
+    }
+
+
+def _group_name(key: tuple[str, str]) -> str:
+    """Write kind and group as words, "age band 30-44"."""
+    return f"{key[0].replace('_', ' ')} {key[1]}"
+
+
+def _confirmed(test: pd.DataFrame, metadata: pd.DataFrame) -> dict:
+    """Return how the network does on biopsied photographs, and on moles that were followed up."""
+    table = evaluation.slices(test, metadata, "dx_type")
+    ways = metadata.set_index("image_id")["dx_type"].loc[test["image_id"]].to_numpy()
+    biopsied = evaluation.intervals(test[ways == "histo"], names=("melanoma_auc",))
+    return {
+        "follow_up_share": (ways == "follow_up").mean(),
+        "follow_up_right": table.loc["follow_up", "accuracy"],
+        "biopsied_right": table.loc["histo", "accuracy"],
+        "biopsied_auc": Interval.of(biopsied.loc["melanoma_auc"]),
     }
 
 

@@ -98,7 +98,9 @@ def notebook_03() -> dict:
         "best_score": history["val_balanced_accuracy"].max(),
         "minutes": run.record["seconds"] / 60,
         "speed": history["images_per_second"].median(),
-        "sure_right": right[sure].mean(),
+        "right": right.sum(),
+        "sure": len(sure),
+        "sure_right": right[sure].sum(),
         "sure_nv": (named[sure] == CODES.index("nv")).mean(),
         "last_block": _last_block(run),
     }
