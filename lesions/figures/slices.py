@@ -58,5 +58,6 @@ def slices_with_intervals(
         lower = name[:1].lower() + name[1:]
         title = f"Lowest {lower} of {len(rows)} groups: {rows['value'].min():.2f}, {lowest}; "
         title += f"all {overall:.2f}"
-    label = f"{name}, 95% interval over lesions; dashed: all photographs"
-    return finish(ax, title or f"{name} by slice", label, "Group (photographs; malignant lesions)")
+    label = f"{name}, 95% interval over lesions; dashed: all photographs\n"
+    label += "in brackets: photographs; malignant lesions"
+    return finish(ax, title or f"{name} by slice", label, "")
