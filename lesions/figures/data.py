@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from lesions.classes import CODES, COLOURS, MALIGNANT, NAMES
 from lesions.figures.style import (
     HEAT_MAP,
+    MARKERS,
     SERIES,
     axes_or_new,
     finish,
@@ -51,14 +52,14 @@ def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None
 
 
 def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how many photographs each class has, most frequent first, and the shares as a ring.
+    """Draw how many photographs each class has, most frequent first.
 
     Args:
         metadata: Table with a column dx (class codes), one row a photograph.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes; the ring is an inset of theirs.
+        The axes.
 
     Raises:
         ValueError: If dx is missing.
@@ -68,11 +69,6 @@ def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     names = [f"{NAMES[code]} ({code})".replace(" or ", "\nor ") for code in counts.index]
     colours = [COLOURS[code] for code in counts.index]
     _count_bars(names, counts, len(metadata), colours, ax)
-    ring = {"width": 0.42, "edgecolor": "white", "linewidth": 1}
-    inset = ax.inset_axes([0.6, 0.04, 0.4, 0.68])
-    inset.pie(
-        counts[::-1], colors=colours[::-1], startangle=90, counterclock=False, wedgeprops=ring
-    )
     common = counts.index[-1]
     title = (
         f"{counts.max() / max(1, len(metadata)):.0%} of {len(metadata):,} photographs show {common}"
@@ -119,8 +115,8 @@ def _stacked_shares(shares: pd.DataFrame, ax: Axes) -> None:
     for name, colour in zip(shares.columns, series_colours(shares.shape[1]), strict=True):
         values = shares[name].to_numpy()
         bars = ax.bar(shares.index, values, 0.75, bottom=bottom, color=colour, label=name)
-        # A slice below seven per cent is thinner than the number that would stand in it.
-        labels = [f"{value:.0f}%" if value >= 7 else "" for value in values]
+        # A slice below five per cent is thinner than the number that would stand in it.
+        labels = [f"{value:.0f}%" if value >= 5 else "" for value in values]
         dark = sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) < 400
         ink = "white" if dark else "black"
         ax.bar_label(bars, labels, label_type="center", color=ink, fontsize=9)
@@ -169,7 +165,7 @@ def dx_type_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     malignant = metadata["dx"].isin(MALIGNANT)
     by_tissue = (metadata["dx_type"] == "histo").groupby(malignant).mean()
     shares = [f"{by_tissue[side]:.0%}" if side in by_tissue else "none" for side in (True, False)]
-    title = f"By histopathology: {shares[0]} of the malignant, {shares[1]} of the benign"
+    title = f"By histopathology: {shares[0]} of malignant, {shares[1]} of benign"
     return finish(ax, title, "Diagnosis", "Share of the photographs (%)")
 
 
@@ -244,7 +240,7 @@ def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Ax
 
 
 def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how many images of each class lie in each split, on a logarithmic scale.
+    """Draw how many photographs of each class lie in each split, as dots on a logarithmic scale.
 
     Args:
         metadata: Table with columns dx and split ("train", "validation" or "test").
@@ -257,13 +253,21 @@ def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     counts = pd.crosstab(metadata["dx"], metadata["split"])
     counts = counts.reindex(index=CODES, columns=SPLITS, fill_value=0)
     rarest = counts["test"].idxmin()
-    title = f"The test split has {counts['test'].min():,} photographs of {rarest}, its rarest class"
+    title = f"Rarest in the test split: {rarest}, {counts['test'].min():,} photographs"
     ax = axes_or_new(ax, 9, 4.5)
     ax.set_yscale("log")
-    # Bars start at one half so that a single photograph still shows.
-    grouped_bars(counts.where(counts > 0), ax, "{:,.0f}", base=0.5)
-    ax.set_ylim(0.5, max(10, counts.max().max() * 4))
+    # Dots, because a logarithmic scale has no zero for a bar to start at.
+    for number, (split, colour) in enumerate(zip(SPLITS, series_colours(len(SPLITS)), strict=True)):
+        places = np.arange(len(counts)) + 0.28 * (number - 1)
+        shown = counts[split].where(counts[split] > 0)
+        ax.plot(places, shown, MARKERS[number], color=colour, markersize=8, label=split)
+        for place, count in zip(places, counts[split], strict=True):
+            spot = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+            ax.annotate(f"{count:,}" if count else "", (place, max(count, 1)), fontsize=8, **spot)
+    ax.set_xticks(range(len(counts)), counts.index)
+    ax.set_ylim(0.7, max(10, counts.max().max() * 2))
     ax.yaxis.set_major_formatter("{x:,g}")
+    ax.grid(axis="x", visible=False)
     legend_beside(ax)
     return finish(ax, title, "Diagnosis", "Photographs (log scale)")
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from matplotlib.transforms import ScaledTranslation
 from sklearn.metrics import auc, roc_curve
 
 from lesions.figures.style import (
@@ -22,6 +24,7 @@ from lesions.figures.style import (
 )
 
 SIDES = ("home", "there")
+FEWEST = 10  # photographs that a bin needs to be drawn: chance places smaller ones
 
 
 def metrics_by_clinic(
@@ -71,45 +74,55 @@ def metrics_by_clinic(
     )
     ax.set(xlim=(0, 1), ylim=(len(metrics) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=2)
+    # Points below the axes, whatever their height: the labels need as much room everywhere.
+    below = ScaledTranslation(0, -50 / 72, ax.figure.dpi_scale_trans)
+    options = {"bbox_transform": ax.transAxes + below, "borderaxespad": 0}
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, 0), ncols=2, **options)
     return finish(ax, title, "Value, with a 95% interval over lesions", "Metric")
 
 
 def roc_by_clinic(
-    scores: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    threshold: float,
+    scores: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+    thresholds: Mapping[str, float],
     title: str,
+    home: str = "HAM10000",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the ROC curve of one class for each set, with one threshold marked on all.
+    """Draw one class's ROC curve of each external set beside the curve at home.
 
     Args:
-        scores: Name of a set to bool (n,), whether a photograph shows the class, and float (n,),
-            its probability.
-        threshold: A probability, 0 to 1; a photograph counts from it on.
+        scores: Name of a set to "home" and "there", each bool (n,), whether a photograph shows
+            the class, and float (n,), its probability.
+        thresholds: Name of a set to the probability, 0 to 1, from which on a photograph counts.
         title: Title.
+        home: What the home set is called.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes.
+        The axes; the dashed curve is the home set, with the classes of the external one.
     """
-    ax = axes_or_new(ax, 8, 5)
+    ax = axes_or_new(ax, 9, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance")
-    for number, (name, (positive, score)) in enumerate(scores.items()):
-        false_rate, true_rate, _ = roc_curve(positive, score)
-        colour = "black" if number == 0 else SERIES[2 * (number - 1)]
-        label = f"{name} (AUC {auc(false_rate, true_rate):.2f})"
-        ax.plot(false_rate, true_rate, color=colour, label=label)
-        called = score >= threshold
-        point = called[~positive].mean(), called[positive].mean()
-        ax.plot(*point, marker="o", markersize=9, color=colour, markeredgecolor="white")
+    for number, (name, sides) in enumerate(scores.items()):
+        colour = SERIES[2 * number]
+        for side in SIDES:
+            positive, score = sides[side]
+            false_rate, true_rate, _ = roc_curve(positive, score)
+            known = name if side == "there" else f"{home}, classes of {name}"
+            label = f"{known}\n(AUC {auc(false_rate, true_rate):.2f})"
+            style = {"color": colour, "linestyle": "-" if side == "there" else "--"}
+            ax.plot(false_rate, true_rate, label=label, **style)
+            called = score >= thresholds[name]
+            point = called[~positive].mean(), called[positive].mean()
+            fill = {"markerfacecolor": "white"} if side == "home" else {}
+            ax.plot(*point, marker="o", markersize=8, color=colour, zorder=3, **fill)
     ax.plot([], [], "o", color=GREY, markersize=9, label="threshold fixed at home")
     ax.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
     legend_beside(ax)
     return finish(
         ax,
         title,
-        "Other lesions called melanoma (1 - specificity)",
+        "Other lesions called melanoma (1 − specificity)",
         "Melanomas found (sensitivity)",
     )
 
@@ -125,7 +138,9 @@ def reliability_by_clinic(
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes; a dot's area grows with its share of the photographs.
+        The axes; a dot's area grows with its share of the photographs, and the legend gives the
+        expected calibration error (ECE). Bins of fewer than ten photographs count in it, but are
+        not drawn.
 
     Raises:
         ValueError: If a column is missing.
@@ -138,12 +153,10 @@ def reliability_by_clinic(
         share = bins["images"] / bins["images"].sum()
         error = (share * (bins["accuracy"] - bins["confidence"]).abs()).sum()
         colour = "black" if number == 0 else SERIES[2 * (number - 1)]
-        ax.plot(
-            bins["confidence"], bins["accuracy"], color=colour, label=f"{name}\n(ECE {error:.2f})"
-        )
-        ax.scatter(
-            bins["confidence"], bins["accuracy"], s=15 + 400 * share, alpha=0.4, color=colour
-        )
+        drawn, share = bins[bins["images"] >= FEWEST], share[bins["images"] >= FEWEST]
+        places = drawn["confidence"], drawn["accuracy"]
+        ax.plot(*places, color=colour, label=f"{name}\n(ECE {error:.2f})")
+        ax.scatter(*places, s=15 + 400 * share, alpha=0.4, color=colour)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     legend_beside(ax)
     return finish(ax, title, "Confidence (highest probability)", "Share of right predictions")
@@ -153,16 +166,17 @@ def clinic_bars(
     table: pd.DataFrame,
     title: str,
     y_label: str,
-    label_format: str = "{:.0%}",
+    label_format: str | pd.DataFrame = "{:.0%}",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw bars side by side, a group per row and a colour per column.
 
     Args:
-        table: Numbers, (groups, series).
+        table: Numbers, (groups, series); the index's name is the label of the axis.
         title: Title.
         y_label: What the numbers are.
-        label_format: Format of the number on each bar.
+        label_format: Format of the number on each bar; or a text for each bar, in a table like
+            the numbers', which are then shares, 0 to 1.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -173,6 +187,9 @@ def clinic_bars(
     lines = table.rename(index=lambda name: str(name).replace(" ", "\n"))
     grouped_bars(lines, ax, label_format)
     ax.axhline(0, color=GREY, linewidth=0.8)
-    ax.margins(y=0.2)
+    texts = isinstance(label_format, pd.DataFrame)
+    ax.margins(y=0.3 if texts else 0.2)
+    if texts or label_format.endswith("%}"):
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     legend_beside(ax)
-    return finish(ax, title, str(table.index.name or "set"), y_label)
+    return finish(ax, title, str(table.index.name or "Photographs"), y_label)

@@ -287,6 +287,7 @@ def probability_bars(
     ax.invert_yaxis()
     ax.set_xlim(0, 1.15)
     ax.set_xticks(np.arange(0, 1.01, 0.25))
+    ax.spines["bottom"].set_bounds(0, 1)  # what is right of it is room for the numbers
     ax.grid(axis="y", visible=False)
     ax.get_yticklabels()[CODES.index(predicted)].set_fontweight("bold")
     title = f"Predicted {predicted}" + (f", true {true}" if true else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -152,7 +153,7 @@ def series_colours(count: int) -> list[str]:
 def grouped_bars(
     table: pd.DataFrame,
     ax: Axes,
-    label_format: str | None = None,
+    label_format: str | pd.DataFrame | None = None,
     base: float = 0,
     margins: Mapping[str, np.ndarray] | None = None,
 ) -> Axes:
@@ -161,7 +162,8 @@ def grouped_bars(
     Args:
         table: Numbers, (groups, series).
         ax: Axes to draw on.
-        label_format: Format of the number on each bar ("{:,.0f}"), or None for none.
+        label_format: Format of the number on each bar ("{:,.0f}"), or a text for each bar in a
+            table like the numbers'; None for none.
         base: Value at which every bar starts.
         margins: Series name to float (2, groups): how far the interval reaches down and up.
 
@@ -183,16 +185,20 @@ def grouped_bars(
             yerr=None if margins is None else margins[name],
             error_kw={"ecolor": "black", "elinewidth": 1.2, "capsize": 4},
         )
-        if label_format:
-            labels = ["" if np.isnan(value) else label_format.format(value) for value in values]
+        if label_format is not None:
+            labels = label_format[name] if isinstance(label_format, pd.DataFrame) else values
+            if isinstance(label_format, str):
+                labels = [label_format.format(value).replace("-", "−") for value in values]
+            labels = ["" if np.isnan(v) else text for v, text in zip(values, labels, strict=True)]
             ax.bar_label(bars, labels, fontsize=8, padding=2, rotation=90 * (len(series) > 1))
     ax.set_xticks(np.arange(len(table)), [str(name) for name in table.index])
     # Where numbers stand on the bars, a line would strike through them.
-    ax.grid(axis="both" if label_format else "x", visible=False)
+    ax.grid(axis="x" if label_format is None else "both", visible=False)
     return ax
 
 
 def readable(metric: str) -> str:
     """Write a metric's name as people read it: "macro_auc" becomes "Macro AUC"."""
     words = " ".join(READABLE.get(word, word) for word in metric.split("_"))
+    words = re.sub(r"(\d+) specificity", r"\1% specificity", words)
     return words[:1].upper() + words[1:]

@@ -135,6 +135,7 @@ CLINICS = {
     )
     for name, value in (("ISIC 2017", 0.6), ("PH2", 0.8))
 }
+MELANOMAS = TRUE_LABELS == 4, PROBABILITIES[:, 4]
 PLOTS = {
     **{name: (METADATA,) for name in EXPLORATION},
     "class_weights_bar": (WEIGHTS,),
@@ -154,7 +155,7 @@ PLOTS = {
     "size_against_score": (make_comparison(), "value", "run"),
     "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),
     "metrics_by_clinic": (CLINICS, ["melanoma_auc"], "Worse elsewhere"),
-    "roc_by_clinic": ({"home": (TRUE_LABELS == 4, PROBABILITIES[:, 4])}, 0.2, "Curves"),
+    "roc_by_clinic": ({"PH2": {"home": MELANOMAS, "there": MELANOMAS}}, {"PH2": 0.2}, "Curves"),
     "reliability_by_clinic": ({"home": RELIABILITY, "there": RELIABILITY}, "Surer than right"),
     "clinic_bars": (pd.DataFrame({"a": [0.1, -0.2]}, ["ink", "ruler"]), "Bars", "Change"),
     "paired_scores_by_class": (EXPLANATIONS,),
@@ -302,10 +303,33 @@ def test_a_map_score_says_how_many_maps_are_not_empty():
 def test_a_threshold_is_marked_where_its_curve_passes(ax):
     positive = np.array([True, True, False, False, False])
     score = np.array([0.9, 0.2, 0.7, 0.1, 0.1])
-    figures.roc_by_clinic({"there": (positive, score)}, 0.5, "One in three", ax=ax)
-    (point,) = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    assert point.get_xdata()[0] == pytest.approx(1 / 3)
-    assert point.get_ydata()[0] == 0.5
+    sides = {"home": (positive, score), "there": (positive, score)}
+    scores, thresholds = {"a": sides, "b": sides}, {"a": 0.5, "b": 0.8}
+    figures.roc_by_clinic(scores, thresholds, "One in three, and none", ax=ax)
+    points = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    false_rates = [point.get_xdata()[0] for point in points]
+    assert false_rates == pytest.approx([1 / 3, 1 / 3, 0, 0])
+    assert {point.get_ydata()[0] for point in points} == {0.5}
+
+
+def test_small_bins_count_in_the_error_and_are_not_drawn(ax):
+    table = pd.DataFrame(
+        {"confidence": [0.3, 0.9], "accuracy": [1.0, 0.9], "images": [9, 21]}, index=[4, 13]
+    )
+    figures.reliability_by_clinic({"home": table}, "One bin", ax=ax)
+    assert list(ax.lines[1].get_xdata()) == [0.9]
+    assert "(ECE 0.21)" in ax.lines[1].get_label()
+
+
+def test_bars_have_a_true_minus_or_the_texts_of_a_table(ax):
+    table = pd.DataFrame({"a": [0.1, -0.001, -0.2]}, ["ink", "patch", "ruler"])
+    figures.clinic_bars(table, "Changes", "Change", "{:+z.2f}", ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["+0.10", "+0.00", "−0.20"]
+    ax.clear()
+    counts = pd.DataFrame({"a": ["1 of 10", "0 of 9", "2 of 10"]}, table.index)
+    figures.clinic_bars(table.abs(), "Shares", "Share", counts, ax=ax)
+    assert [text.get_text() for text in ax.texts] == counts["a"].tolist()
+    assert ax.yaxis.get_major_formatter()(0.2) == "20%"
 
 
 def test_class_bars_have_the_class_colours(ax):
@@ -336,12 +360,6 @@ def test_series_colours_are_not_class_colours():
     lower = {colour.lower() for colour in figures.SERIES}
     assert len(lower) == len(figures.SERIES)
     assert not lower & {colour.lower() for colour in COLOURS.values()}
-
-
-def test_class_bars_have_a_ring_of_the_same_colours(ax):
-    figures.class_counts_bar(METADATA, ax=ax)
-    (ring,) = ax.child_axes
-    assert sorted(colours_of(ring.patches)) == sorted(colours_of(ax.patches))
 
 
 def test_missing_values_count_the_word_unknown(ax):
