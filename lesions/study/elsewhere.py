@@ -11,6 +11,8 @@ from lesions.study import other_clinics
 from lesions.system.folders import REPOSITORY
 
 HOME = "HAM10000, test"
+PLAIN = "as it is"
+AUC = "melanoma_auc"
 FIGURES = {
     "melanoma_auc": "melanoma AUC",
     "sensitivity_at_home_threshold": "melanoma sensitivity at the threshold of home",
@@ -47,6 +49,68 @@ def warned() -> pd.DataFrame:
             "of errors": alarm[wrong].mean(),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("set")
+
+
+def counted_warnings(table: pd.DataFrame) -> pd.DataFrame:
+    """Write each share of `warned` as "5 of 432": photographs with the warning, and of how many."""
+    right = table["photographs"] - table["errors"]
+    totals = {
+        "of all": table["photographs"],
+        "of right answers": right,
+        "of errors": table["errors"],
+    }
+    return pd.DataFrame(
+        {
+            name: [f"{n * share:.0f} of {n:,.0f}" for n, share in zip(of, table[name], strict=True)]
+            for name, of in totals.items()
+        },
+        table.index,
+    )
+
+
+def artefact_effects(resamples: int = 1000) -> pd.DataFrame:
+    """Compare photographs on which an artefact is drawn with the same photographs as they are.
+
+    Args:
+        resamples: How many resamples of lesions to draw for the AUC's intervals.
+
+    Returns:
+        Indexed by change, `PLAIN` first: answers (the share that changes, among the labelled
+        diagnoses, 0 to 1); rise_mel, rise_nv and rise_bkl (mean change of the probability of
+        melanoma on photographs of that diagnosis); auc (of melanoma); and difference (of that
+        AUC to `PLAIN`, paired); all but the first with _low and _high (95%, over lesions).
+    """
+    details, parts = other_clinics.home()[1], _with_artefacts()
+    codes = external.read_recorded(other_clinics.CHANGED_SET)["dx"].unique()
+    answers = {change: evaluation.answer(part, details) for change, part in parts.items()}
+    named = {
+        change: evaluation.answer_among(part, details, codes)["predicted"]
+        for change, part in parts.items()
+    }
+    rows = {}
+    for change, one in answers.items():
+        rise = one["mel"] - answers[PLAIN]["mel"]
+        rises = {f"rise_{code}": rise.where(one["dx"] == code) for code in other_clinics.SAMPLE}
+        found = evaluation.mean_intervals(pd.DataFrame(rises), one["lesion_id"])
+        found.loc["auc"] = evaluation.intervals(one, resamples, (AUC,)).loc[AUC]
+        found.loc["difference"] = evaluation.paired_difference(one, answers[PLAIN], AUC, resamples)
+        rows[change] = {"answers": (named[change] != named[PLAIN]).mean()} | {
+            f"{figure}{end}": row[f"value{end}".removeprefix("value_")]
+            for figure, row in found.iterrows()
+            for end in ("", "_low", "_high")
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("change")
+
+
+def _with_artefacts() -> dict[str, pd.DataFrame]:
+    """Read the predictions of the same photographs as they are and with every change."""
+    frame, changes = external.read_recorded(other_clinics.CHANGED_SET), other_clinics.read_changes()
+    known = frame.set_index("image_id")[["lesion_id", "split"]]
+    plain = frame[frame["image_id"].isin(changes["image_id"])].reset_index(drop=True)
+    parts = {PLAIN: plain}
+    for change, part in changes.join(known, on="image_id").groupby("change", sort=False):
+        parts[change] = part.set_index("image_id").loc[plain["image_id"]].reset_index()
+    return parts
 
 
 def warning_block() -> str:

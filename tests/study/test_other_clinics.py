@@ -179,6 +179,26 @@ def test_few_errors_get_the_warning_at_home_and_elsewhere():
     parts = found["of all"] * found["photographs"]
     right = found["of right answers"] * (found["photographs"] - found["errors"])
     assert np.allclose(parts, right + found["of errors"] * found["errors"])
+    counted = elsewhere.counted_warnings(found)
+    errors = [
+        f"{one:.0f} of {of:,.0f}" for one, of in zip(parts - right, found["errors"], strict=True)
+    ]
+    assert counted["of errors"].tolist() == errors
+
+
+def test_artefacts_are_compared_with_the_same_photographs():
+    effects = elsewhere.artefact_effects(resamples=20)
+    assert effects.index.tolist() == [elsewhere.PLAIN, *other_clinics.CHANGES]
+    assert not effects.loc[elsewhere.PLAIN, ["answers", "rise_mel", "difference"]].any()
+    gaps = effects["auc"] - effects.loc[elsewhere.PLAIN, "auc"]
+    assert np.allclose(gaps, effects["difference"])
+    frame, changes = external.read_recorded("isic2017"), other_clinics.read_changes()
+    ruler = changes[(changes["change"] == "ruler") & (changes["dx"] == "mel")]
+    details = other_clinics.home()[1]
+    plain = frame.set_index("image_id", drop=False).loc[ruler["image_id"]]
+    rise = evaluation.answer(ruler, details)["mel"].mean()
+    rise -= evaluation.answer(plain, details)["mel"].mean()
+    assert effects.loc["ruler", "rise_mel"] == pytest.approx(rise)
 
 
 def test_pages_show_home_and_other_clinics_as_recorded():

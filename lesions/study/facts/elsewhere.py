@@ -25,17 +25,24 @@ def notebook_10() -> dict:
             figures = {figure: Interval.of(row, column) for figure, row in report.iterrows()}
             facts[f"{side}_{name}"] = figures
     warned = elsewhere.warned()
-    for short, column in (("all", "of all"), ("right", "of right answers"), ("wrong", "of errors")):
-        facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), warned[column], strict=True))
+    facts["warned_all"] = dict(zip(("home", *external.SETS), warned["of all"], strict=True))
+    counted = elsewhere.counted_warnings(warned)
+    for short, column in (("right", "of right answers"), ("wrong", "of errors")):
+        facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), counted[column], strict=True))
     facts["framed"] = {name: (one["dark_corners"] > 0).sum() for name, one in frames.items()}
     facts["images"] = {name: len(one) for name, one in frames.items()}
     facts["correlation"] = {name: one["home_correlation"].max() for name, one in frames.items()}
     facts["copy_above"] = near_duplicates.SAME_ABOVE
+    facts["copies"] = {
+        name: (one["home_correlation"] > near_duplicates.SAME_ABOVE).sum()
+        for name, one in frames.items()
+    }
     facts["views"] = _views(home, details)
     return (
         facts
+        | _confidence(frames["ph2"], details)
         | _confusions(frames["isic2017"], details)
-        | _changes(frames["isic2017"], details)
+        | _changes()
         | _tones(frames, details)
     )
 
@@ -50,21 +57,27 @@ def _views(home: pd.DataFrame, details: dict) -> Interval:
     return Interval(**gain)
 
 
-def _changes(frame: pd.DataFrame, details: dict) -> dict:
-    """Return what a drawn artefact or another light does to the answers to ISIC 2017."""
-    codes = frame["dx"].unique()
-    changes = other_clinics.read_changes().assign(lesion_id="", split="test")
-    plain = frame.assign(split="test").set_index("image_id", drop=False)
-    plain = plain.loc[changes["image_id"]].reset_index(drop=True)
-    named = [evaluation.answer_among(one, details, codes)["predicted"] for one in (changes, plain)]
-    rise = [evaluation.answer(one, details)["mel"].to_numpy() for one in (changes, plain)]
-    table = changes[["change", "dx"]].assign(
-        other=named[0].to_numpy() != named[1].to_numpy(), rise=rise[0] - rise[1]
-    )
-    rises = table.pivot_table("rise", "change", "dx")
+def _confidence(frame: pd.DataFrame, details: dict) -> dict[str, float]:
+    """Return how sure the network is of PH2's photographs, and how often it is right."""
+    labels, probabilities = evaluation.labels_and_probabilities(evaluation.answer(frame, details))
     return {
-        "changed": table.groupby("change")["other"].mean().to_dict(),
-        "rise": rises["mel"].to_dict(),
+        "sure_ph2": probabilities.max(axis=1).mean(),
+        "right_ph2": (probabilities.argmax(axis=1) == labels).mean(),
+    }
+
+
+def _changes() -> dict:
+    """Return what a drawn artefact or another light does to the answers to ISIC 2017."""
+    effects = elsewhere.artefact_effects().drop(elsewhere.PLAIN)
+    differences = [Interval.of(row, "difference") for _, row in effects.iterrows()]
+    sure = sum(one.zero == "excludes zero" for one in differences)
+    return {
+        "changed": effects["answers"].to_dict(),
+        "rise": {name: Interval.of(row, "rise_mel") for name, row in effects.iterrows()},
+        "auc_changes": len(differences),
+        "auc_sure": sure or "none",
+        "auc_low": min(one.low for one in differences),
+        "auc_high": max(one.high for one in differences),
     }
 
 

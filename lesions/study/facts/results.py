@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from lesions import classes, evaluation
 from lesions.data import images, leaky_splits, skin_tone
@@ -229,10 +230,12 @@ def _of_oversampled(run: Run) -> dict:
 def notebook_09() -> dict:
     """Return the facts of notebook 09: how far the best network's answers can be believed."""
     measured = familiarity.load(MODELS / familiarity.FILE).measured
-    best = _best()[0]
-    shown = ("unlike_found", "unlike_false", "blurred_found")
-    return {
-        **{name: measured[name] for name in shown},
-        "others": measured["other_images"],
-        "error": best["test_expected_calibration_error"],
+    totals = {"others": measured["other_images"], "tested": measured["test_images"]}
+    found = {
+        "unlike": round(measured["unlike_found"] * totals["others"]),
+        "unlike_false": round(measured["unlike_false"] * totals["tested"]),
+        "blurred": round(measured["blurred_found"] * totals["tested"]),
     }
+    exact = stats.binomtest(found["unlike"], totals["others"]).proportion_ci(0.95)
+    error = score(_best()[1], "expected_calibration_error")
+    return totals | found | {"unlike_low": exact.low, "unlike_high": exact.high, "error": error}
