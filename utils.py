@@ -335,7 +335,6 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
     if (quick or retrain) and not dataset.is_demo:
         print("Tables and figures show this run; the text is about the recorded study.")
-    print(classes.NOTICE)
     return Study(dataset, metadata, profile, quick, retrain, build, scratch)
 
 

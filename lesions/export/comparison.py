@@ -45,7 +45,7 @@ def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 2
     """
     patient = original.patient_input(len(prepared))
     rows, expected = {}, None
-    for name, path in {"Keras, float32": original.path, **files}.items():
+    for name, path in {"Keras (.h5)": original.path, **files}.items():
         model = original.model if expected is None else formats.open_model(path)
         raw = views.predict(model, prepared, False, patient)
         found = original.correction.apply(raw)
