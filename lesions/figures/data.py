@@ -262,10 +262,10 @@ def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
         shown = counts[split].where(counts[split] > 0)
         ax.plot(places, shown, MARKERS[number], color=colour, markersize=8, label=split)
         for place, count in zip(places, counts[split], strict=True):
-            spot = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+            spot = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "rotation": 90}
             ax.annotate(f"{count:,}" if count else "", (place, max(count, 1)), fontsize=8, **spot)
     ax.set_xticks(range(len(counts)), counts.index)
-    ax.set_ylim(0.7, max(10, counts.max().max() * 2))
+    ax.set_ylim(0.7, max(10, counts.max().max() * 4))
     ax.yaxis.set_major_formatter("{x:,g}")
     ax.grid(axis="x", visible=False)
     legend_beside(ax)

@@ -75,7 +75,7 @@ def _changes() -> dict:
         "changed": effects["answers"].to_dict(),
         "rise": {name: Interval.of(row, "rise_mel") for name, row in effects.iterrows()},
         "auc_changes": len(differences),
-        "auc_sure": sure or "none",
+        "auc_sure": f"{sure or 'none'} exclude{'s' * (sure < 2)}",
         "auc_low": min(one.low for one in differences),
         "auc_high": max(one.high for one in differences),
     }
