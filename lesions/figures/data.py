@@ -262,12 +262,13 @@ def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
         shown = counts[split].where(counts[split] > 0)
         ax.plot(places, shown, MARKERS[number], color=colour, markersize=8, label=split)
         for place, count in zip(places, counts[split], strict=True):
-            spot = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "rotation": 90}
+            spot = {"xytext": (0, 6), "textcoords": "offset points", "rotation": 90}
+            spot |= {"ha": "center", "va": "bottom"}
             ax.annotate(f"{count:,}" if count else "", (place, max(count, 1)), fontsize=8, **spot)
     ax.set_xticks(range(len(counts)), counts.index)
     ax.set_ylim(0.7, max(10, counts.max().max() * 4))
     ax.yaxis.set_major_formatter("{x:,g}")
-    ax.grid(axis="x", visible=False)
+    ax.grid(visible=False)  # a line would strike through the numbers
     legend_beside(ax)
     return finish(ax, title, "Diagnosis", "Photographs (log scale)")
 
