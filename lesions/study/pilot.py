@@ -60,7 +60,8 @@ def publish(build: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{build} holds no finished run of the pilot; train it first.")
     for folder in found:
-        predict_elsewhere(folder)
+        if not (folder / f"{SET}.csv").exists():
+            predict_elsewhere(folder)
     return [runs.copy_records(folder, REPOSITORY / "models") for folder in found]
 
 
