@@ -235,8 +235,8 @@ def leakage_block() -> str:
             f"{fewest} steps, {most} where oversampled first. Unseen: the test split of the other "
             "pages, with which no protocol shares a lesion. The leak is the difference between "
             "the columns of a protocol; that of the split by lesion, where nothing leaks, shows "
-            "chance at work (notebook 07 has the intervals). Rows do not compare: only the first was trained and tested on classes of "
-            "equal size.",
+            "chance at work (notebook 07 has the intervals). Rows do not compare: only the first "
+            "was trained and tested on classes of equal size.",
         ]
     )
 
