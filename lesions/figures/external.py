@@ -31,7 +31,6 @@ def metrics_by_clinic(
     reports: Mapping[str, pd.DataFrame],
     metrics: Sequence[str],
     title: str,
-    home: str = "HAM10000",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw metrics of each external set beside the same metrics at home, with 95% intervals.
@@ -40,11 +39,10 @@ def metrics_by_clinic(
         reports: Name of a set to its table from `evaluation.external_report`.
         metrics: Which rows of the tables.
         title: Title.
-        home: What the home set is called.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes; the hollow marker is the home set, with the classes of the external one.
+        The axes; the hollow marker is HAM10000, with the classes of the external set.
 
     Raises:
         ValueError: If a column is missing.
@@ -65,7 +63,7 @@ def metrics_by_clinic(
                 color=SERIES[2 * number],
                 markerfacecolor="white" if side == "home" else SERIES[2 * number],
                 capsize=3,
-                label=name if side == "there" else f"{home}, classes of {name}",
+                label=name if side == "there" else f"HAM10000, classes of {name}",
             )
     for place in range(1, len(metrics)):
         ax.axhline(place - 0.5, color="#CCCCCC", linewidth=0.8)

@@ -73,6 +73,22 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> No
     ax.annotate("", **ends, arrowprops={"arrowstyle": "->", "color": GREY})
 
 
+def _show_in_margin(ax: Axes, picture: np.ndarray, place, height: float, colour: str) -> None:
+    """Show a photograph to the right of the axes, and lead a line from it to a ringed dot."""
+    ring = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 2}
+    ax.plot(*place, marker="o", color=colour, **ring)
+    box = AnnotationBbox(
+        OffsetImage(picture, zoom=50 / len(picture)),
+        place,
+        xybox=(1.08, height),
+        boxcoords="axes fraction",
+        pad=0.1,
+        bboxprops={"edgecolor": colour, "linewidth": 2},
+        arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 5},
+    )
+    ax.add_artist(box)
+
+
 def feature_map(
     places: np.ndarray,
     codes: Sequence[str],
@@ -105,18 +121,7 @@ def feature_map(
     heights = np.linspace(0.93, 0.07, len(ordered)) if len(ordered) > 1 else [0.5]
     for number, height in zip(ordered, heights, strict=True):
         colour = COLOURS[codes[number]]
-        ring = {"markersize": 9, "markerfacecolor": "none", "markeredgewidth": 2}
-        ax.plot(*places[number], marker="o", color=colour, **ring)
-        box = AnnotationBbox(
-            OffsetImage(pictures[number], zoom=50 / len(pictures[number])),
-            places[number],
-            xybox=(1.08, height),
-            boxcoords="axes fraction",
-            pad=0.1,
-            bboxprops={"edgecolor": colour, "linewidth": 2},
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkB": 5},
-        )
-        ax.add_artist(box)
+        _show_in_margin(ax, pictures[number], places[number], height, colour)
     ax.set(xticks=[], yticks=[], title=title)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)

@@ -191,8 +191,10 @@ class Progress:
 
 def environment_of(path: Path) -> dict[str, str]:
     """Return a notebook's environment: TensorFlow where it needs gradients of layers."""
+    # A backend of Matplotlib that was chosen for scripts would leave a notebook without figures.
+    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     forced = {"KERAS_BACKEND": "tensorflow"} if path.name.startswith(NEED_TENSORFLOW) else {}
-    return os.environ | forced
+    return inherited | forced
 
 
 def render(path: Path) -> Path:

@@ -68,8 +68,9 @@ def test_network_with_other_layers_behind_the_pooling_has_no_maps(images, tmp_pa
 def test_a_different_answer_is_not_written(images, tmp_path, one_sentence):
     model = models.build("resnet18", 64, "random", seed=1)
     kernel, bias = model.get_layer("logits").get_weights()
-    # Columns that differ by less than float16 can hold.
-    kernel = np.ones_like(kernel) * (500 + 0.1 * np.arange(kernel.shape[1], dtype=np.float32))
+    # Beside the first weight of a column, the others are too small for its scale.
+    kernel = np.ones_like(kernel) * 0.04 * (np.arange(kernel.shape[1], dtype=np.float32) % 2)
+    kernel[0] = 3000
     model.get_layer("logits").set_weights([kernel, bias])
     with pytest.raises(ValueError) as error:
         export.export(model, DETAILS, "onnx", tmp_path / "a.onnx", "float16")

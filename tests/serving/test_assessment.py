@@ -125,7 +125,7 @@ def test_table_of_exports(tiny_model, lite_files, demo_metadata):
     prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
     labels = rows["dx"].map(CODES.index).to_numpy()
     table = export.compare(classifier, lite_files, prepared, labels, repeats=3)
-    assert table.index.tolist() == ["Keras, float32", *export.PRECISIONS]
+    assert table.index.tolist() == ["Keras (.h5)", *export.PRECISIONS]
     assert table.loc["float32", "largest_difference"] < 1e-4
     same = table["balanced_accuracy"].iloc[:2]
     assert same.nunique() == 1 and table["balanced_accuracy"].between(0, 1).all()

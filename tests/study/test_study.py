@@ -348,7 +348,8 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path):
+def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")  # as on a server
     code = (
         f"import sys; sys.path.insert(0, {str(publishing.REPOSITORY)!r})\n"
         "import matplotlib.pyplot as plt\nfrom lesions import figures\nfigures.use_style()\n"
