@@ -323,7 +323,8 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     try:
         found = recipes.open_data(profile, quick, download=_can_download(), **options)
     except OSError as error:  # such as an answer of Kaggle's that kagglehub cannot use
-        print(f"The photographs could not be downloaded ({type(error.__cause__ or error).__name__}).")
+        reason = type(error.__cause__ or error).__name__
+        print(f"The photographs could not be downloaded ({reason}).")
         found = recipes.open_data(profile, quick, **options)
     dataset, profile, metadata = found
     figures.use_style()
