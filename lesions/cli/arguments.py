@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 
 from lesions.system import environment
@@ -38,6 +39,13 @@ def add_model(command) -> None:
     """Add `--model`."""
     command.add_argument(
         "--model", metavar="FILE.h5", help=f"or a run folder; default: {DEFAULT_MODEL}"
+    )
+
+
+def add_output(command, metavar: str, help_text: str, required: bool = False) -> None:
+    """Add `--output`; "~", which a shell leaves in --output=~/a, is the home folder."""
+    command.add_argument(
+        "--output", required=required, type=os.path.expanduser, metavar=metavar, help=help_text
     )
 
 

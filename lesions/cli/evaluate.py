@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, importing_keras
+from lesions.cli.arguments import add_command, add_model, add_output, importing_keras
 from lesions.cli.outputs import model_files, refuse_overwriting
 from lesions.system.console import printable
 
@@ -40,12 +39,7 @@ def add_parser(commands) -> None:
     command.add_argument(
         "--data", metavar="PHOTOS", help="labelled photographs to score one network on instead"
     )
-    command.add_argument(
-        "--output",
-        type=os.path.expanduser,
-        metavar="FILE.csv",
-        help="with --data, also write the predictions",
-    )
+    add_output(command, "FILE.csv", "with --data, also write the predictions")
     command.add_argument(
         "--no-tta",
         action="store_true",

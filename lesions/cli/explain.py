@@ -9,6 +9,7 @@ from lesions import classes
 from lesions.cli.arguments import (
     add_command,
     add_model,
+    add_output,
     add_paths,
     importing_keras,
     positive,
@@ -50,11 +51,10 @@ def add_parser(commands) -> None:
     command = add_command(commands, "explain", run, SUMMARY, EPILOG)
     add_paths(command, "*")
     add = command.add_argument
-    add(
-        "--output",
-        type=os.path.expanduser,
-        metavar="PATH",
-        help="the folder of the pictures; with --measure the table, default: "
+    add_output(
+        command,
+        "PATH",
+        "the folder of the pictures; with --measure the table, default: "
         "models/explanations.csv of this repository",
     )
     add_model(command)

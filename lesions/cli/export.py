@@ -1,9 +1,7 @@
 """python -m lesions export: a network in the format of another program."""
 
-import os
-
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, importing_keras
+from lesions.cli.arguments import add_command, add_model, add_output, importing_keras
 from lesions.cli.outputs import model_files, refuse_overwriting
 from lesions.system.console import quiet_stderr
 
@@ -26,13 +24,7 @@ def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "export", run, SUMMARY, EPILOG)
     command.add_argument("--format", required=True, choices=FORMATS, help="which format")
-    command.add_argument(
-        "--output",
-        required=True,
-        type=os.path.expanduser,
-        metavar="PATH",
-        help="the file, or the folder of a savedmodel",
-    )
+    add_output(command, "PATH", "the file, or the folder of a savedmodel", required=True)
     command.add_argument(
         "--precision",
         choices=PRECISIONS,

@@ -1,6 +1,5 @@
 """python -m lesions predict: photographs to a table of answers."""
 
-import os
 import sys
 
 from lesions import classes
@@ -8,6 +7,7 @@ from lesions.cli import patients
 from lesions.cli.arguments import (
     add_command,
     add_model,
+    add_output,
     add_paths,
     importing_keras,
     positive,
@@ -50,13 +50,7 @@ def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "predict", run, SUMMARY, EPILOG)
     add_paths(command)
-    command.add_argument(
-        "--output",
-        required=True,
-        type=os.path.expanduser,
-        metavar="FILE.csv",
-        help="the table to write",
-    )
+    add_output(command, "FILE.csv", "the table to write", required=True)
     add_model(command)
     patients.add_patient(command)
     command.add_argument(

@@ -11,8 +11,6 @@ that model only.
 import hashlib
 import importlib.util
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,8 +26,6 @@ from lesions.data import images
 from lesions.system import files
 
 FILE = "familiarity.npz"
-# What reading a file that is none, or that is damaged, raises.
-DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 NEIGHBOURS = 5
 BATCH = 32
 # The maps whose side is a quarter, an eighth and a sixteenth of the picture's.
@@ -106,7 +102,7 @@ def load(path) -> Familiarity:
             facts = json.loads(str(file["facts"]))
             arrays = {name: file[name].astype(np.float32) for name in ("centre", "spread", "known")}
         return Familiarity(**facts, **arrays)
-    except DAMAGED as error:
+    except files.DAMAGED_NPZ as error:
         raise ValueError(
             f"{path} is not a valid familiarity file; make it by `python -m lesions familiarity`."
         ) from error

@@ -5,9 +5,14 @@ import errno
 import os
 import shutil
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
+
+# What reading an .npz file raises where it is missing, damaged or another file.
+DAMAGED_NPZ = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def refuse_special(path) -> None:

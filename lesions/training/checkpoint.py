@@ -3,8 +3,6 @@
 import io
 import json
 import shutil
-import zipfile
-import zlib
 from pathlib import Path
 
 import keras
@@ -13,7 +11,6 @@ import numpy as np
 from lesions.system.files import replacing
 
 STATE, OPTIMIZER = "state", "optimizer/"
-DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def copy(variable) -> np.ndarray:
@@ -107,8 +104,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict | None]:
     """Read what `write` wrote: the arrays by name, and the state.
 
     Raises:
-        OSError, EOFError, ValueError, KeyError, BadZipFile or zlib.error, which are `DAMAGED`:
-            If the file is missing or cannot be read.
+        One of `files.DAMAGED_NPZ`: If the file is missing or cannot be read.
     """
     with np.load(io.BytesIO(path.read_bytes())) as stored:
         header = json.loads(str(stored["header"]))

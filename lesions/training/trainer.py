@@ -13,6 +13,7 @@ from lesions import classes, data
 from lesions.data import balance
 from lesions.networks import models, views
 from lesions.system import hardware
+from lesions.system.files import DAMAGED_NPZ
 from lesions.training import batches, checkpoint, earlier, losses, photographs, torch_layers
 from lesions.training.config import Config
 
@@ -255,7 +256,7 @@ class Trainer:
             arrays, state = checkpoint.read(path)
             checkpoint.read(self.work / BEST)
             seen = state["photographs"]["digest"]
-        except (*checkpoint.DAMAGED, TypeError):
+        except DAMAGED_NPZ:
             print(f"{path} is damaged, so this training starts over.", flush=True)
             return None, None
         if seen != self.photographs["digest"]:
