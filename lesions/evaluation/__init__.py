@@ -12,6 +12,7 @@ that the network was not trained on; everything else computes on what `answer` r
 
 from lesions.evaluation.answering import answer, answers_details
 from lesions.evaluation.bootstrap import (
+    Interval,
     independent_difference,
     intervals,
     mean_intervals,

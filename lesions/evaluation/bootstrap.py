@@ -1,6 +1,7 @@
 """95% intervals and paired differences, by resampling lesions."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,39 @@ import pandas as pd
 from lesions.evaluation import weighted
 from lesions.evaluation.predictions import arrays, one_split
 from lesions.evaluation.weighted import HEADLINES
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 95% interval; `{:.3f}` writes "0.771 (0.724 to 0.816)".
+
+    Attributes:
+        value: The number.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, row: pd.Series, name: str = "") -> "Interval":
+        """Read a row's value, low and high; or name, name_low and name_high."""
+        names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
+        return cls(*(row[one] for one in names))
+
+    def __mul__(self, factor: float) -> "Interval":
+        """Return the same in another unit; the factor is positive."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def __format__(self, how: str) -> str:
+        return f"{self.value:{how}} ({self.low:{how}} to {self.high:{how}})"
+
+    @property
+    def zero(self) -> str:
+        """Say whether the interval of a difference includes zero, as a verb and its object."""
+        return "includes zero" if self.low <= 0 <= self.high else "excludes zero"
 
 
 def intervals(predictions: pd.DataFrame, resamples: int = 1000, names=HEADLINES) -> pd.DataFrame:

@@ -125,8 +125,7 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, sign="", **w
     row = look_up(table, part, method, metric, **which)
     if not np.isfinite(row["value"]):
         return "undefined"
-    value, low, high = (f"{row[name]:{sign}.2f}" for name in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
+    return f"{evaluation.Interval.of(row):{sign}.2f}"
 
 
 def compared_classes(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -160,12 +160,8 @@ def block(resamples: int = 1000) -> str:
         cells = [name]
         for place in (AWAY, HOME):
             row = table.loc[(name, place)]
-            cells.append(f"{row['auc']:.3f} ({row['auc_low']:.3f} to {row['auc_high']:.3f})")
-            cells.append(
-                ""
-                if name == PLAIN
-                else f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to "
-                f"{row['difference_high']:+.3f})"
-            )
+            cells.append(f"{evaluation.Interval.of(row, 'auc'):.3f}")
+            gap = f"{evaluation.Interval.of(row, 'difference'):+.3f}"
+            cells.append("" if name == PLAIN else gap)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

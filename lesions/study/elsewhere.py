@@ -153,6 +153,5 @@ def _counted(frame: pd.DataFrame) -> str:
 
 
 def _cells(report: pd.DataFrame, side: str) -> list[str]:
-    rows = report.loc[list(FIGURES)]
-    ends = zip(rows[side], rows[f"{side}_low"], rows[f"{side}_high"], strict=True)
-    return [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in ends]
+    rows = (report.loc[name] for name in FIGURES)
+    return [f"{evaluation.Interval.of(row, side):.3f}" for row in rows]

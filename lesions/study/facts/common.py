@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
 from lesions import evaluation
-from lesions.evaluation import comparison
+from lesions.evaluation import Interval, comparison
 from lesions.system.folders import REPOSITORY
 from lesions.training import Config, Run, from_record, read_run
 
 MODELS = REPOSITORY / "models"
 PROFILE = "cpu"  # under which the recorded runs were trained
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its 95% interval; `{:.3f}` writes "0.771 (0.724 to 0.816)".
-
-    Attributes:
-        value: The number.
-        low: Lower end.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, row: pd.Series, name: str = "") -> Interval:
-        """Read a row's value, low and high; or name, name_low and name_high."""
-        names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
-        return cls(*(row[one] for one in names))
-
-    def __mul__(self, factor: float) -> Interval:
-        """Return the same in another unit; the factor is positive."""
-        return Interval(self.value * factor, self.low * factor, self.high * factor)
-
-    def __format__(self, how: str) -> str:
-        return f"{self.value:{how}} ({self.low:{how}} to {self.high:{how}})"
-
-    @property
-    def zero(self) -> str:
-        """Say whether the interval of a difference includes zero, as a verb and its object."""
-        return "includes zero" if self.low <= 0 <= self.high else "excludes zero"
 
 
 def listed(names, code: bool = True) -> str:
