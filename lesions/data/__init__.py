@@ -37,6 +37,7 @@ from lesions.data.splits import (
     split_by_image,
     split_by_lesion,
     with_split,
+    without_validation,
     write_splits,
 )
 from lesions.data.tables import COLUMNS

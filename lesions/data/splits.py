@@ -82,6 +82,12 @@ def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
     return metadata.assign(split=np.where(metadata["split"] == "test", "test", split))
 
 
+def without_validation(metadata: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy in which all rows but those of the test split are training rows."""
+    is_test = metadata["split"] == "test"
+    return metadata.assign(split=is_test.map({True: "test", False: "train"}))
+
+
 def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
     """Split 70/15/15 by image, so that photographs of one lesion land on both sides.
 

@@ -1,5 +1,6 @@
 """The recorded recipes: which config each architecture gets under each profile."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -69,12 +70,11 @@ STAGES = {
 SEEDS = (42, 43, 44)
 # The augmentations that are compared before the fold networks are trained, the mildest first.
 PILOT = ("standard", "colour", "scale", "artefacts")
-# The networks of the five folds, from ImageNet at 128 px and on from there at 192 px. The last
-# epoch is kept: the rows of a fold decide between recipes, not between epochs.
-FOLD_STAGES = (
-    {"image_size": 128, "epochs": 7, "keep": "last"},
-    {"image_size": 192, "epochs": 4, "keep": "last", "head_epochs": 0, "learning_rate": 2e-4},
-)
+# The networks of the five folds start from ImageNet. The last epoch is kept: the rows of a fold
+# decide between recipes, not between epochs.
+FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
+# The network that learns from them goes on from one of them, with larger pictures.
+STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
@@ -223,27 +223,38 @@ def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[st
 def pilot() -> list[Config]:
     """Return the recipes by which an augmentation is chosen out of fold, on the first fold."""
     return [
-        config(BEST, "cpu", fold=0, augmentation=name, tag=f"pilot-{name}", **FOLD_STAGES[0])
+        config(BEST, "cpu", fold=0, augmentation=name, tag=f"pilot-{name}", **FOLD_RECIPE)
         for name in PILOT
     ]
 
 
-def folds(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of the fold networks, both stages of one fold after the other.
+def folds(augmentation: str) -> list[Config]:
+    """Return the recipes of the five fold networks, each with a seed of its own.
+
+    Args:
+        augmentation: The augmentation that the pilot chose; it trained the first of them.
+    """
+    others = [
+        config(BEST, "cpu", fold=fold, seed=SEEDS[0] + fold, augmentation=augmentation)
+        for fold in range(1, data.FOLDS)
+    ]
+    return [pilot()[PILOT.index(augmentation)], *(replace(one, **FOLD_RECIPE) for one in others)]
+
+
+def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
+    """Return the recipes of the network that learns from the fold networks.
+
+    The first is trained on four folds, and tells on the fifth what the second, which is trained on
+    all rows but the test split, is worth. Both go on from the network of those four folds.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
         augmentation: The augmentation that the pilot chose.
     """
-    first, later = FOLD_STAGES
-    configs = []
-    for fold in range(data.FOLDS):
-        one = {"fold": fold, "seed": SEEDS[0] + fold, "augmentation": augmentation}
-        small = config(BEST, "cpu", **one, **first)
-        if fold == 0:  # the pilot has trained it
-            small = pilot()[PILOT.index(augmentation)]
-        configs += [small, config(BEST, "cpu", start=run_name(small, metadata), **one, **later)]
-    return configs
+    teachers = [run_name(one, metadata) for one in folds(augmentation)]
+    recipe = {"start": teachers[0], "teacher": "+".join(teachers)} | STUDENT
+    first = config(BEST, "cpu", fold=0, **recipe | {"augmentation": augmentation})
+    return [first, replace(first, fold=None, answers_from=run_name(first, metadata))]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -28,8 +28,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
 
     Args:
         build: Folder for everything made here.
-        which: "comparison", the published one; "pilot", see `recipes.pilot`; or "folds", see
-            `recipes.folds`.
+        which: "comparison", "pilot", "folds" or "students", see `recipes`.
 
     Returns:
         The run folders, found or made, without those that another process is training.
@@ -48,7 +47,8 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     queues = {
         "comparison": lambda: recipes.queue(profile, metadata),
         "pilot": recipes.pilot,
-        "folds": lambda: recipes.folds(metadata, pilot.chosen()),
+        "folds": lambda: recipes.folds(pilot.chosen()),
+        "students": lambda: recipes.students(metadata, pilot.chosen()),
     }
     configs = queues[which]()
     unfinished = [one for one in configs if not training.find_run(one, metadata, places)]
@@ -79,16 +79,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "which",
         nargs="?",
         default="comparison",
-        choices=("comparison", "pilot", "folds"),
-        help="all networks of the comparison; the pilot that compares augmentations; or the "
-        "networks of the five folds, with the augmentation that the pilot chose",
+        choices=("comparison", "pilot", "folds", "students"),
+        help="all networks of the comparison; the pilot that compares augmentations; the networks "
+        "of the five folds, with the augmentation that the pilot chose; or the network that "
+        "learns from them",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
         "what",
-        choices=("notebooks", "numbers", "runs", "pilot", "metrics", "table", "external", "model"),
-        help="which of the results; numbers: those that the notebooks' text quotes; pilot: the "
-        "runs of the pilot, with what they predict for ISIC 2017; model: write "
+        choices=("notebooks", "numbers", "runs", "folds", "metrics", "table", "external", "model"),
+        help="which of the results; numbers: those that the notebooks' text quotes; folds: the "
+        "runs of folds, with what they predict for ISIC 2017; model: write "
         "models/best_model.h5 again from its config.json and predictions.csv",
     )
     for command in (execution, publish):
@@ -116,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "notebooks": lambda: publishing.publish_notebooks(build, chosen.numbers),
                 "numbers": lambda: publishing.publish_numbers(chosen.numbers),
                 "runs": lambda: publishing.publish_runs(build),
-                "pilot": lambda: pilot.publish(build),
+                "folds": lambda: pilot.publish(build),
                 "metrics": publishing.publish_metrics,
                 "table": publishing.publish_table,
                 "external": publishing.publish_external,

@@ -303,10 +303,9 @@ def _replace_folder(work: Path, final: Path) -> None:
 
 def _rows_of(config: Config, metadata: pd.DataFrame) -> pd.DataFrame:
     """Return the table with the split that a config is trained by."""
-    if not config.answers_from:
-        return data.hold_out(metadata, config.fold)
-    is_test = metadata["split"] == "test"
-    return metadata.assign(split=is_test.map({True: "test", False: "train"}))
+    if config.answers_from:
+        return data.without_validation(metadata)
+    return data.hold_out(metadata, config.fold)
 
 
 def _check_split(config: Config, metadata: pd.DataFrame) -> None:

@@ -108,18 +108,22 @@ def test_the_pilot_differs_in_its_augmentation_alone():
     assert len(same) == 1 and {one.fold for one in configs} == {0}
 
 
-def test_every_fold_is_trained_in_two_stages_with_a_seed_of_its_own(demo_metadata):
-    configs = recipes.folds(demo_metadata, "scale")
-    firsts, seconds = configs[::2], configs[1::2]
-    assert [one.fold for one in firsts] == [one.fold for one in seconds] == list(range(5))
-    assert [one.start for one in seconds] == [
-        training.run_name(one, demo_metadata) for one in firsts
-    ]
+def test_every_fold_has_a_network_of_one_recipe_with_a_seed_of_its_own():
+    configs = recipes.folds("scale")
+    assert [one.fold for one in configs] == list(range(5))
     assert len({one.seed for one in configs}) == 5
-    assert {one.augmentation for one in configs} == {"scale"}
-    assert all(first.seed == second.seed for first, second in zip(firsts, seconds, strict=True))
-    assert firsts[0] in recipes.pilot()  # which is not trained twice
-    assert not {one.tag for one in configs[1:]} - {""}
+    assert configs[0] in recipes.pilot()  # which is not trained twice
+    assert len({dataclasses.replace(one, fold=None, seed=0, tag="") for one in configs}) == 1
+
+
+def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
+    names = [training.run_name(one, demo_metadata) for one in recipes.folds("scale")]
+    first, whole = recipes.students(demo_metadata, "scale")
+    assert first.start == whole.start == names[0]
+    assert first.teacher == whole.teacher == "+".join(names)
+    assert (first.fold, whole.fold) == (0, None)
+    assert whole.answers_from == training.run_name(first, demo_metadata)
+    assert dataclasses.replace(first, fold=None, answers_from=whole.answers_from) == whole
 
 
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
