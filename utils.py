@@ -270,12 +270,18 @@ class Study:
             print(f"Training here takes {durations.describe(configs, self.metadata)}.")
 
     def all_runs(self) -> list[Path]:
-        """List the finished run folders on these rows, without the notebooks' experiments."""
-        fingerprint = data.data_fingerprint(self.metadata)
+        """List the finished run folders on these rows, without the notebooks' experiments.
+
+        Networks of folds and of all rows are among them: their rows follow from these.
+        """
+        tables = [data.hold_out(self.metadata, fold) for fold in (None, *range(data.FOLDS))]
+        tables.append(data.without_validation(self.metadata))
+        fingerprints = [data.data_fingerprint(table) for table in tables]
         found = {}
         for place in reversed(self.run_folders):  # this study's own last, so that they win
             for folder in comparison.run_folders(place):
-                if fingerprint in (folder / "config.json").read_text(encoding="utf-8"):
+                record = (folder / "config.json").read_text(encoding="utf-8")
+                if any(one in record for one in fingerprints):
                     found[folder.name] = folder
         return list(found.values())
 

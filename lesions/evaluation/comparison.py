@@ -56,7 +56,8 @@ def finished_folders(folder) -> list[Path]:
 def run_folders(folder) -> list[Path]:
     """List the finished runs below a folder that belong into the comparison.
 
-    A run with a tag or a leaky split is an experiment of a notebook, not a competitor.
+    A run with a tag or a leaky split is an experiment of a notebook, not a competitor; of the
+    pilot on the first fold, `entries` takes the run whose recipe the other folds share.
 
     Args:
         folder: Folder of run folders, for example `models`.
@@ -67,7 +68,8 @@ def run_folders(folder) -> list[Path]:
     found = []
     for run in finished_folders(folder):
         config = _read_record(run / "config.json").get("config", {})
-        if not config.get("tag") and config.get("protocol", "lesion") == "lesion":
+        competes = not config.get("tag") or config.get("fold") is not None
+        if competes and config.get("protocol", "lesion") == "lesion":
             found.append(run)
     return found
 
@@ -82,7 +84,7 @@ class Entry:
         predictions: Validation or out-of-fold rows and test rows; a network's own answers, or
             the mean of several at the class frequencies.
         details: `correction` and `decision_strength`, fitted on the validation rows.
-        members: Name to weight, of an ensemble; else empty.
+        members: Name to weight, of an ensemble and of the networks of folds; else empty.
     """
 
     name: str
@@ -97,16 +99,16 @@ class Entry:
 
 
 def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
-    """Read run folders, put those of folds together, and add the ensemble of all.
+    """Read run folders, put those of folds together, and add the ensemble of the others.
 
     Args:
         run_folders: Folders that hold config.json, metrics.json and predictions.csv. Runs that
-            differ only in their fold, seed and earlier stage become one entry once they cover all
-            folds; before, they are left out.
+            differ only in their fold, seed, earlier stage and tag become one entry once they
+            cover all folds; before, they are left out.
 
     Returns:
-        Name to entry. Where there are several, the last is "ensemble": of the fold entries if
-        there are any, because only they predict the same out-of-fold rows, else of all.
+        Name to entry. Where several networks predict the validation split, the last is their
+        "ensemble": networks of folds and of all rows predict others.
 
     Raises:
         ValueError: If there is no folder, one lacks a file, or its predictions cannot be used.
@@ -118,11 +120,11 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     folds: dict[str, list[Entry]] = {}
     for run in runs:
         if run.record.get("fold") is not None:
-            recipe = {**run.record["config"], "fold": None, "seed": None, "start": None}
+            recipe = run.record["config"] | dict.fromkeys(("fold", "seed", "start", "tag"))
             folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
     of_folds = [_of_folds(group) for group in folds.values() if _is_whole(group)]
     found |= {entry.name: entry for entry in of_folds}
-    members = of_folds or list(found.values())
+    members = list(of_the_split(found).values())
     if len(members) > 1:
         found["ensemble"] = _ensemble(members)
     return found
@@ -138,10 +140,10 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
         One row an entry, lowest validation log loss first: run, architecture, networks (how many
         answer), image_size, patient (whether age, sex and site are an input), class_balance,
         epochs (trained), seed, initial_weights, hardware, minutes, parameters, members (weights
-        of an ensemble), validation_images, validation_<metric> and test_<metric> for each key of
-        `metrics` (photographs), test_lesion_<metric> for the headlines with every lesion counted
-        once, _low and _high of balanced accuracy and macro AUC (95%, over lesions), power, offset
-        and decision_strength.
+        of several networks), validation_images, validation_<metric> and test_<metric> for each
+        key of `metrics` (photographs), test_lesion_<metric> for the headlines with every lesion
+        counted once, _low and _high of balanced accuracy and macro AUC (95%, over lesions),
+        power, offset and decision_strength.
     """
     table = pd.DataFrame([_row(entry) for entry in found.values()])
     return table.sort_values("validation_log_loss", ignore_index=True)
@@ -161,17 +163,19 @@ def plain_names(table: pd.DataFrame) -> list[str]:
     """Name the rows of a comparison as people do, as short as they stay apart.
 
     Args:
-        table: Columns run, architecture, image_size, seed, patient and class_balance, as from
-            `compare`.
+        table: Columns run, architecture, networks, image_size, seed, patient and class_balance,
+            as from `compare`.
 
     Returns:
-        Names such as "DenseNet121, 192 px"; of namesakes with what they differ in: age, sex and
-        site as input, the class balance or the seed; else the names of the runs.
+        Names such as "DenseNet121, 192 px", with "5 folds" where that many answer; of namesakes
+        with what they differ in: age, sex and site as input, the class balance or the seed; else
+        the names of the runs.
     """
     names = [
         row.architecture
         if row.architecture == "ensemble"
         else f"{NETWORKS.get(row.architecture, row.architecture)}, {row.image_size:.0f} px"
+        + (f", {row.networks} folds" if row.networks > 1 else "")
         + (", given age, sex and site" if row.patient else "")
         for row in table.itertuples()
     ]
@@ -183,6 +187,22 @@ def plain_names(table: pd.DataFrame) -> list[str]:
                 named.loc[namesakes.index, "name"] = longer
     again = named["name"].duplicated(keep=False)
     return named["name"].where(~again, named["run"]).to_list()
+
+
+def names(found: dict[str, Entry]) -> dict[str, str]:
+    """Map the name of each entry to its plain name, see `plain_names`."""
+    return dict(zip(found, plain_names(pd.DataFrame(map(_about, found.values()))), strict=True))
+
+
+def of_the_split(found: dict[str, Entry]) -> dict[str, Entry]:
+    """Keep the entries that predict the validation split: no folds, no network of all rows."""
+    return {
+        name: entry
+        for name, entry in found.items()
+        if "config" in entry.record
+        and entry.record.get("networks", 1) == 1
+        and not entry.record.get("answers_from")
+    }
 
 
 def class_balance(config: dict) -> str:
@@ -274,7 +294,8 @@ def _of_folds(runs: list[Entry]) -> Entry:
     name = f"{first.get('architecture')}-{first.get('image_size')}px ({len(runs)} folds)"
     frames = [answer(run.predictions, run.details) for run in runs]
     kept = {key: first.get(key) for key in (*SHARED, "config", "initial_weights")}
-    return _together(name, runs, out_of_fold(frames), **kept)
+    weights = {run.name: 1 / len(runs) for run in runs}
+    return _together(name, runs, out_of_fold(frames), members=weights, **kept)
 
 
 def _ensemble(members: list[Entry]) -> Entry:
@@ -292,11 +313,10 @@ def _ensemble(members: list[Entry]) -> Entry:
     )
 
 
-def _row(entry: Entry) -> dict:
-    frequencies = np.array(entry.details["correction"]["class_frequencies"])
-    figures = evaluate(entry.predictions, frequencies, names=WITH_INTERVAL)
+def _about(entry: Entry) -> dict:
+    """Return what a row says of an entry before any metric."""
     record, seconds = entry.record, entry.record.get("seconds")
-    row = {
+    return {
         "run": entry.name,
         "architecture": record.get("architecture"),
         "networks": record.get("networks", 1),
@@ -310,6 +330,12 @@ def _row(entry: Entry) -> dict:
         "members": "; ".join(f"{name}: {one:.3f}" for name, one in entry.members.items()),
         "validation_images": len(rows_of(entry.predictions, "validation")),
     }
+
+
+def _row(entry: Entry) -> dict:
+    frequencies = np.array(entry.details["correction"]["class_frequencies"])
+    figures = evaluate(entry.predictions, frequencies, names=WITH_INTERVAL)
+    row = _about(entry)
     row |= {f"validation_{name}": value for name, value in figures["validation"].items()}
     for prefix, metrics, bounds in (
         ("test", figures["test"], figures["test_intervals"]),

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lesions import data, evaluation
 from lesions.data import images
+from lesions.evaluation import Interval
 from lesions.evaluation.comparison import Entry, finished_folders, read_entry
 from lesions.evaluation.predictions import read_predictions, table, write_predictions
 from lesions.networks import models, views
@@ -44,7 +46,7 @@ def predict_elsewhere(folder: Path, name: str = SET) -> Path:
 
 
 def publish(build: Path) -> list[Path]:
-    """Copy the pilot's runs into the repository, each with its predictions of the external set.
+    """Copy the runs of folds into the repository, each with its predictions of the external set.
 
     Args:
         build: Where `train_queue` left them.
@@ -53,12 +55,12 @@ def publish(build: Path) -> list[Path]:
         The folders written.
 
     Raises:
-        ValueError: If there is no finished run of the pilot.
+        ValueError: If there is no finished run of a fold.
     """
     finished = [run for one in (build / "runs").glob("*") for run in finished_folders(one)]
-    found = [run for run in finished if "-pilot-" in run.name and (run / "model.h5").exists()]
+    found = [run for run in finished if "-fold" in run.name and (run / "model.h5").exists()]
     if not found:
-        raise ValueError(f"{build} holds no finished run of the pilot; train it first.")
+        raise ValueError(f"{build} holds no finished run of a fold; train one first.")
     for folder in found:
         if not (folder / f"{SET}.csv").exists():
             predict_elsewhere(folder)
@@ -88,7 +90,7 @@ def compare(folder=REPOSITORY / "models") -> pd.DataFrame:
     Returns:
         One row an augmentation: log_loss and macro_auc out of fold and melanoma_auc on the
         external set, at the class frequencies; <figure>_difference from the mildest
-        augmentation with <figure>_low and <figure>_high (95%, paired, over lesions).
+        augmentation with its _low and _high (95%, paired, over lesions).
     """
     answers = {}
     for name, entry in recorded(folder).items():
@@ -103,9 +105,39 @@ def compare(folder=REPOSITORY / "models") -> pd.DataFrame:
             rows[name][metric] = evaluation.intervals(frame, names=(metric,)).loc[metric, "value"]
             baseline = answers[BASELINE][metric]
             difference = evaluation.paired_difference(frame, baseline, metric)
-            rows[name] |= {f"{metric}_difference": difference["value"]}
-            rows[name] |= {f"{metric}_{end}": difference[end] for end in ("low", "high")}
+            ends = {"": "value", "_low": "low", "_high": "high"}
+            rows[name] |= {f"{metric}_difference{end}": difference[of] for end, of in ends.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
+
+
+def of_all_folds(folder=REPOSITORY / "models") -> pd.DataFrame | None:
+    """Compare the mean of the five fold networks on the external set with the pilot's alone.
+
+    Args:
+        folder: Folder of run folders.
+
+    Returns:
+        Rows "mean" and "difference" with the melanoma AUC's value, low and high; None where a
+        network of the chosen augmentation is not recorded.
+    """
+    alone = recorded(folder)[chosen(folder)]
+    found = [read_entry(path) for path in finished_folders(folder) if "-fold" in path.name]
+    same = recipes.FOLD_RECIPE | {"augmentation": chosen(folder)}
+    found = [one for one in found if same.items() <= one.record["config"].items()]
+    if len(found) < data.FOLDS:
+        return None
+    answers = {
+        one.name: evaluation.answer(
+            read_predictions(Path(folder) / one.name / f"{SET}.csv"), one.details
+        )
+        for one in found
+    }
+    mean = evaluation.ensemble(list(answers.values()), np.full(len(found), 1 / len(found)))
+    rows = {
+        "mean": evaluation.intervals(mean, names=("melanoma_auc",)).loc["melanoma_auc"],
+        "difference": evaluation.paired_difference(mean, answers[alone.name], "melanoma_auc"),
+    }
+    return pd.DataFrame(rows).T
 
 
 def choose(compared: pd.DataFrame) -> str:
@@ -133,16 +165,17 @@ def chosen(folder=REPOSITORY / "models") -> str:
     if missing:
         raise ValueError(
             f"The pilot lacks the augmentation {missing[0]}; train it by `python -m lesions.study "
-            "train pilot` and record it by `publish pilot`."
+            "train pilot` and record it by `publish folds`."
         )
     return choose(compared)
 
 
-def block(compared: pd.DataFrame) -> str:
+def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
     """Write the table of the pilot for the pages.
 
     Args:
         compared: From `compare`.
+        together: From `of_all_folds`.
 
     Returns:
         Markdown.
@@ -152,17 +185,20 @@ def block(compared: pd.DataFrame) -> str:
         "| --- | --- | --- | --- |",
     ]
     for name, row in compared.iterrows():
-        cells = [f"{row[metric]:.3f}{_against(row, metric, name)}" for metric in METRICS]
+        cells = [f"{row[metric]:.3f}" for metric in METRICS]
+        if name != BASELINE:
+            gaps = [Interval.of(row, f"{metric}_difference") for metric in METRICS]
+            cells = [f"{cell}, {gap:+.3f}" for cell, gap in zip(cells, gaps, strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     missing = [name for name in recipes.PILOT if name not in compared.index]
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
         verdict = f"Chosen: **{choose(compared)}**."
+    if together is not None:
+        mean, difference = (Interval.of(together.loc[name]) for name in ("mean", "difference"))
+        verdict += (
+            f" The mean of the {data.FOLDS} networks of this recipe, one a fold, has a melanoma "
+            f"AUC of {mean:.3f} on ISIC 2017, and differs from the first of them alone by "
+            f"{difference:+.3f}."
+        )
     return "\n".join([*lines, "", verdict])
-
-
-def _against(row, metric: str, name: str) -> str:
-    if name == BASELINE:
-        return ""
-    value, low, high = (row[f"{metric}_{end}"] for end in ("difference", "low", "high"))
-    return f" ({value:+.3f}, {low:+.3f} to {high:+.3f})"

@@ -76,6 +76,7 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
         own = whole["split"].eq("test") | whole.index.isin(validation[number::2])
         images = {"train": len(validation) // 2, "validation": len(validation) // 2}
         own_start = {"fold": number, "seed": number, "start": f"stage1-{number}"}
+        own_start["tag"] = "" if number else "pilot"  # which trained the first fold
         runs.append(write_run(tmp_path / f"f{number}", whole[own], images, **own_start))
     runs.append(write_run(tmp_path / "single", whole, epochs=3))
     assert set(comparison.entries(runs[1:])) == {"single"}  # one fold alone is none
@@ -89,6 +90,21 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
     assert table.loc[name, "validation_log_loss"] == pytest.approx(
         table.loc["single", "validation_log_loss"], abs=0.02
     )
+
+
+def test_the_ensemble_is_of_networks_that_predict_the_validation_split(tmp_path):
+    split = [write_run(tmp_path / f"run{n}", both_splits(), seed=n) for n in range(2)]
+    every = write_run(tmp_path / "student", both_splits(), answers_from="run0")
+    found = comparison.entries([*split, every])
+    assert set(found["ensemble"].members) == {"run0", "run1"}
+    assert set(comparison.of_the_split(found)) == {"run0", "run1"}
+    assert "ensemble" not in comparison.entries([split[0], every])
+
+
+def test_of_runs_with_a_tag_those_of_folds_take_part(tmp_path):
+    write_run(tmp_path / "experiment", both_splits(), tag="balance-none")
+    fold = write_run(tmp_path / "fold0", both_splits(), tag="pilot-standard", fold=0)
+    assert comparison.run_folders(tmp_path) == [fold]
 
 
 def test_an_entry_answers_by_photograph_and_by_lesion(tmp_path):
@@ -108,15 +124,17 @@ def test_class_balance_is_named(tmp_path):
 
 def test_names_are_plain_and_as_short_as_they_stay_apart():
     rows = [
-        ("a", "cnn", 64, 42, False, "oversampled"),
-        ("b", "cnn", 64, 43, False, "oversampled"),
-        ("c", "densenet121", 192, 42, False, "oversampled"),
-        ("d", "densenet121", 192, 42, False, "square-root weights"),
-        ("e", "densenet121", 64, 42, True, "square-root weights"),
-        ("f", "densenet121", 64, 42, False, "square-root weights"),
-        ("ensemble", "ensemble", np.nan, np.nan, False, ""),
+        ("a", "cnn", 1, 64, 42, False, "oversampled"),
+        ("b", "cnn", 1, 64, 43, False, "oversampled"),
+        ("c", "densenet121", 1, 192, 42, False, "oversampled"),
+        ("d", "densenet121", 1, 192, 42, False, "square-root weights"),
+        ("e", "densenet121", 1, 64, 42, True, "square-root weights"),
+        ("f", "densenet121", 1, 64, 42, False, "square-root weights"),
+        ("g", "densenet121", 5, 192, np.nan, False, "square-root weights"),
+        ("ensemble", "ensemble", 6, np.nan, np.nan, False, ""),
     ]
-    columns = ["run", "architecture", "image_size", "seed", "patient", "class_balance"]
+    columns = ["run", "architecture", "networks", "image_size", "seed", "patient"]
+    columns.append("class_balance")
     assert comparison.plain_names(pd.DataFrame(rows, columns=columns)) == [
         "CNN, 64 px, seed 42",
         "CNN, 64 px, seed 43",
@@ -124,6 +142,7 @@ def test_names_are_plain_and_as_short_as_they_stay_apart():
         "DenseNet121, 192 px, square-root weights",
         "DenseNet121, 64 px, given age, sex and site",
         "DenseNet121, 64 px",
+        "DenseNet121, 192 px, 5 folds",
         "ensemble",
     ]
     twins = pd.DataFrame([rows[0], ("z", *rows[0][1:])], columns=columns)

@@ -35,16 +35,16 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr(pilot, "REPOSITORY", tmp_path / "repository")
     shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)
-    with pytest.raises(ValueError, match="no finished run of the pilot"):
+    with pytest.raises(ValueError, match="no finished run of a fold"):
         pilot.publish(tmp_path)
-    for name in ("gpu/cnn-pilot-a", "gpu/cnn-pilot-b.partial", "cpu/cnn"):
+    for name in ("gpu/cnn-fold0-a", "gpu/cnn-fold0-b.partial", "cpu/cnn"):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         shutil.copy(tiny_model, folder / "model.h5")
         for file in ("config.json", "metrics.json", "checkpoint.npz", "history.csv"):
             (folder / file).write_text("{}")
     (written,) = pilot.publish(tmp_path)
-    assert written == tmp_path / "repository" / "models" / "cnn-pilot-a"
+    assert written == tmp_path / "repository" / "models" / "cnn-fold0-a"
     names = sorted(path.name for path in written.iterdir())
     assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json"]
 

@@ -54,6 +54,9 @@ def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monk
     assert "Loaded the recorded run" in capsys.readouterr().out
     assert not (again.scratch / "stores").exists()
     assert [folder.parent for folder in again.all_runs()] == [earlier]
+    fold = dataclasses.replace(config, fold=2, keep="last")
+    training.train(fold, study.metadata, store, earlier)
+    assert len(again.all_runs()) == 2  # folds are drawn from the same photographs
 
 
 @pytest.mark.parametrize("recorded", ["cpu", "gpu"])

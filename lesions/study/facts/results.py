@@ -41,10 +41,12 @@ def notebook_06() -> dict:
     """Return the facts of notebook 06: every recorded network on the test split."""
     table, (best, test) = comparison_table(), _best()
     together = table[table["run"] == "ensemble"].iloc[0]
+    folds = table[table["run"].str.endswith("folds)")].iloc[0]
+    trained = table[table["run"] != "ensemble"]
     return {
         "best": best["name"],
         "images": len(test),
-        "runs": (table["run"] != "ensemble").sum(),
+        "runs": trained["networks"].sum(),
         "others": len(table) - 1,
         "accuracy": Interval.of(best, "test_balanced_accuracy"),
         "auc": Interval.of(best, "test_macro_auc"),
@@ -58,16 +60,20 @@ def notebook_06() -> dict:
         "ensemble_parameters": together["parameters"] / 1e6,
         "ensemble_accuracy": together["test_balanced_accuracy"],
         "ensemble_auc": together["test_macro_auc"],
-        "hours": together["minutes"] / 60,
-        **_differences(best, test),
+        "folds": folds["networks"],
+        "folds_accuracy": Interval.of(folds, "test_balanced_accuracy"),
+        "folds_auc": Interval.of(folds, "test_macro_auc"),
+        "folds_rows": folds["validation_images"],
+        "hours": trained["minutes"].sum() / 60,
+        **_differences(best, folds, test),
         **_by_class(test),
         **_screening(best),
         **_calibration(best, test),
     }
 
 
-def _differences(best: pd.Series, test: pd.DataFrame) -> dict:
-    """Count the models whose difference to the best one excludes zero; quote the ensemble's."""
+def _differences(best: pd.Series, folds: pd.Series, test: pd.DataFrame) -> dict:
+    """Count the models whose difference to the best one excludes zero; quote those of several."""
     entries = recorded_entries()
     pairs = {name: (entries[name].answers("test"), test) for name in entries if name != best["run"]}
     gaps, found = differences(pairs), {}
@@ -75,6 +81,7 @@ def _differences(best: pd.Series, test: pd.DataFrame) -> dict:
         found[f"better_{short}"] = sum(gap.low > 0 for gap in gaps[metric].values())
         found[f"worse_{short}"] = sum(gap.high < 0 for gap in gaps[metric].values())
         found[f"ensemble_gap_{short}"] = gaps[metric]["ensemble"]
+        found[f"folds_gap_{short}"] = gaps[metric][folds["run"]]
     return found
 
 
