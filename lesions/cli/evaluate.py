@@ -10,6 +10,7 @@ from lesions import classes
 from lesions.cli.arguments import add_command, add_model, add_output, importing_keras
 from lesions.cli.outputs import model_files, refuse_overwriting
 from lesions.system.console import printable
+from lesions.system.folders import MODELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,7 +161,7 @@ def score(model, folder, tta: bool = True) -> Score:
     classifier = inference.Classifier(model, tta)
     frame = predictions.table(rows, _predict(classifier, rows))
     answers = evaluation.answer(frame, classifier.details)
-    splits = pd.read_csv(data.REPOSITORY / "models" / "splits.csv", dtype=str)
+    splits = pd.read_csv(MODELS / "splits.csv", dtype=str)
     known = splits.loc[splits["split"] != "test", "image_id"]
     present = [code for code in classes.CODES if (rows["dx"] == code).any()]
     among = evaluation.answer_among(frame, classifier.details, present)

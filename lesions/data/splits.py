@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lesions.system.files import write_csv
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = {"train": 0.70, "validation": 0.15, "test": 0.15}
@@ -159,7 +159,7 @@ def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
     return metadata.assign(split=split, fold=fold)
 
 
-def with_split(metadata: pd.DataFrame, path=REPOSITORY / "models" / "splits.csv") -> pd.DataFrame:
+def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFrame:
     """Add the recorded split where it covers these images, else make one by lesion.
 
     Where it covers some of them only, a warning reports that all are split again.

@@ -18,9 +18,9 @@ from lesions.evaluation.predictions import (
     rows_of,
 )
 from lesions.evaluation.weighted import MELANOMA
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 
-RECORDED = REPOSITORY / "models" / "external"
+RECORDED = MODELS / "external"
 SETS = {"isic2017": "ISIC 2017", "ph2": "PH2"}
 SPECIFICITY = 0.9
 OF_ANSWERS = (

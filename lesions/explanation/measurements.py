@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesions import classes, data, evaluation
+from lesions import classes, evaluation
+from lesions.system.folders import MODELS
 
-TABLE = data.REPOSITORY / "models" / "explanations.csv"
+TABLE = MODELS / "explanations.csv"
 COLUMNS = "run part method class group metric step value low high images seconds_per_image".split()
 PAIRED = "agreement, paired"  # the part with differences photograph by photograph
 AGAINST_GAUSSIAN = "grad_cam minus centred Gaussian"

@@ -15,8 +15,9 @@ from lesions import classes, data, evaluation
 from lesions.data import UNKNOWN_PATIENT, Patient, images
 from lesions.inference import familiarity, lite
 from lesions.networks import models, views
+from lesions.system.folders import MODELS
 
-BEST_MODEL = data.REPOSITORY / "models" / "best_model.h5"
+BEST_MODEL = MODELS / "best_model.h5"
 COLUMNS = ("image", "predicted", *classes.CODES, "warning", "error")
 COLUMNS_WITH_PATIENT = ("image", "predicted", *classes.CODES, "patient", "warning", "error")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from lesions import classes, data, evaluation
+from lesions import classes, evaluation
 from lesions.evaluation import external, predictions
 from lesions.inference import familiarity
+from lesions.system.folders import MODELS
 
-MODELS = data.REPOSITORY / "models"
 # Fewer photographs than this make no share.
 ENOUGH = 20
 BAND = 0.1

@@ -7,9 +7,9 @@ import h5py
 
 from lesions import data, evaluation, training
 from lesions.networks import architectures, model_file
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 
-PATH = REPOSITORY / "models" / "best_model.h5"
+PATH = MODELS / "best_model.h5"
 LIMIT = 60_000_000
 
 
@@ -32,7 +32,7 @@ def publish_model(weights: Path = PATH, folder: Path | None = None) -> Path:
     try:
         with h5py.File(weights, "r") as file:
             run = json.loads(file.attrs[model_file.DETAILS])["run"]
-        folder = folder or REPOSITORY / "models" / run
+        folder = folder or MODELS / run
         record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = record["config"]
         frame = evaluation.read_predictions(folder / "predictions.csv")

@@ -6,7 +6,7 @@ import statistics
 import pandas as pd
 
 from lesions.system import hardware
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 from lesions.training import Config
 
 # One T4 in mixed precision against the processor cores of the recorded runs: an estimate from
@@ -62,7 +62,7 @@ def round_duration(seconds: float) -> str:
 def _pixels_a_second(gpu: bool) -> dict[str, float]:
     """Return, by architecture, the median of the pixels that runs on GPUs or cores trained on."""
     rates: dict[str, list[float]] = {}
-    for path in sorted((REPOSITORY / "models").glob("*/config.json")):
+    for path in sorted(MODELS.glob("*/config.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
         pixels = run["images"]["train"] * run["epochs_trained"] * run["config"]["image_size"] ** 2
         if pixels and run["seconds"] and gpu != run["hardware"].endswith("no GPU"):

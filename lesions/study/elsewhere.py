@@ -8,7 +8,7 @@ from lesions import evaluation
 from lesions.evaluation import external
 from lesions.inference import familiarity
 from lesions.study import other_clinics
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 
 HOME = "HAM10000, test"
 PLAIN = "as it is"
@@ -35,7 +35,7 @@ def warned() -> pd.DataFrame:
     test = evaluation.rows_of(home, "test").merge(other_clinics.read_home(), on="image_id")
     frames = {HOME: test}
     frames |= {label: external.read_recorded(name) for name, label in external.SETS.items()}
-    fitted = familiarity.load(REPOSITORY / "models" / familiarity.FILE)
+    fitted = familiarity.load(MODELS / familiarity.FILE)
     rows = {}
     for label, frame in frames.items():
         answers = evaluation.answer(frame, details)

@@ -15,7 +15,7 @@ from lesions.inference import familiarity
 from lesions.networks import views
 from lesions.study import at_prediction
 from lesions.system.files import replacing, write_csv
-from lesions.system.folders import REPOSITORY, named_by
+from lesions.system.folders import MODELS, named_by
 
 CREDITS = {
     "isic2017": "ISIC archive (CC0), collected for ISIC 2017: Codella et al., arXiv:1710.05006",
@@ -63,8 +63,8 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
 
 def home() -> tuple[pd.DataFrame, dict]:
     """Read predictions.csv (the mean of eight views) and metrics.json of the best model's run."""
-    runs = pd.read_csv(REPOSITORY / "models" / "comparison.csv")
-    folder = REPOSITORY / "models" / comparison.best_row(runs)["run"]
+    runs = pd.read_csv(MODELS / "comparison.csv")
+    folder = MODELS / comparison.best_row(runs)["run"]
     details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return read_predictions(folder / "predictions.csv"), details
 

@@ -12,7 +12,7 @@ from lesions.evaluation.comparison import Entry, finished_folders, read_entry
 from lesions.evaluation.predictions import read_predictions, table, write_predictions
 from lesions.networks import models, views
 from lesions.study import other_clinics, recipes
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 from lesions.training import runs
 
 SET = "isic2017"  # the second validation set
@@ -64,10 +64,10 @@ def publish(build: Path) -> list[Path]:
     for folder in found:
         if not (folder / f"{SET}.csv").exists():
             predict_elsewhere(folder)
-    return [runs.copy_records(folder, REPOSITORY / "models") for folder in found]
+    return [runs.copy_records(folder, MODELS) for folder in found]
 
 
-def recorded(folder=REPOSITORY / "models") -> dict[str, Entry]:
+def recorded(folder=MODELS) -> dict[str, Entry]:
     """Read the recorded runs of the pilot.
 
     Args:
@@ -81,7 +81,7 @@ def recorded(folder=REPOSITORY / "models") -> dict[str, Entry]:
     return {name: by_name[name] for name in recipes.PILOT if name in by_name}
 
 
-def compare(folder=REPOSITORY / "models") -> pd.DataFrame:
+def compare(folder=MODELS) -> pd.DataFrame:
     """Compare the augmentations out of fold and on the external set.
 
     Args:
@@ -110,7 +110,7 @@ def compare(folder=REPOSITORY / "models") -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 
 
-def of_all_folds(folder=REPOSITORY / "models") -> pd.DataFrame | None:
+def of_all_folds(folder=MODELS) -> pd.DataFrame | None:
     """Compare the mean of the five fold networks on the external set with the pilot's alone.
 
     Args:
@@ -154,7 +154,7 @@ def choose(compared: pd.DataFrame) -> str:
     return compared.loc[near, "melanoma_auc"].idxmax()
 
 
-def chosen(folder=REPOSITORY / "models") -> str:
+def chosen(folder=MODELS) -> str:
     """Return the augmentation that the recorded pilot chooses.
 
     Raises:

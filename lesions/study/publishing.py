@@ -26,7 +26,7 @@ from lesions.study import (
     thumbnails,
 )
 from lesions.system.files import replacing
-from lesions.system.folders import REPOSITORY, named_by
+from lesions.system.folders import MODELS, REPOSITORY, named_by
 from lesions.training.runs import copy_records
 
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -115,16 +115,16 @@ def publish_runs(build: Path) -> list[Path]:
         ValueError: If there is no run, it is of the demo set or quick, or the best model is
             above 60 MB, see `best_model.publish_model`.
     """
-    runs, models = latest_runs(build), REPOSITORY / "models"
+    runs = latest_runs(build)
     if runs.name not in ("cpu", "gpu"):
         raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
-    recorded = {path.name: path for path in comparison.run_folders(models)}
+    recorded = {path.name: path for path in comparison.run_folders(MODELS)}
     recorded |= {path.name: path for path in comparison.run_folders(runs)}
     found = comparison.entries(recorded[name] for name in sorted(recorded))
     table = comparison.compare(found)
     best = runs / comparison.best_row(table)["run"] / "model.h5"
     written = []
-    written += [copy_records(run, models) for run in comparison.finished_folders(runs)]
+    written += [copy_records(run, MODELS) for run in comparison.finished_folders(runs)]
     written += publish_table(table)
     if best.exists():
         written.append(best_model.publish_model(best, best.parent))
@@ -138,10 +138,9 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
 
     The table is `comparison.compare` over these runs where that is at hand.
     """
-    models = REPOSITORY / "models"
     if table is None:
-        table = comparison.compare(comparison.entries(comparison.run_folders(models)))
-    written = [comparison.write_comparison(table, models / "comparison.csv")]
+        table = comparison.compare(comparison.entries(comparison.run_folders(MODELS)))
+    written = [comparison.write_comparison(table, MODELS / "comparison.csv")]
     blocks = {
         "answer": readme.answer_block(table),
         "results": readme.steps_block(table),
@@ -164,7 +163,7 @@ def publish_metrics() -> list[Path]:
     """
     metadata = data.with_split(data.read_metadata(data.find_photographs()))
     written = []
-    for path in sorted((REPOSITORY / "models").glob("*/config.json")):
+    for path in sorted(MODELS.glob("*/config.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         protocol, seed = record["config"]["protocol"], record["config"]["seed"]
         rows = metadata

@@ -11,7 +11,7 @@ from lesions.data import leaky_splits
 from lesions.evaluation import Interval, comparison, external
 from lesions.study import other_clinics
 from lesions.system.files import replacing
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS, REPOSITORY
 
 LEAKAGE_METRICS = ("balanced_accuracy", "accuracy")
 # The README's table tells the study in steps: name, and what picks the row of the comparison.
@@ -172,7 +172,7 @@ def leakage_run(protocol: str) -> training.Run:
     Raises:
         ValueError: If no run of the protocol is recorded.
     """
-    folders = list((REPOSITORY / "models").glob(f"cnn-*-leak-{protocol}-*/config.json"))
+    folders = list(MODELS.glob(f"cnn-*-leak-{protocol}-*/config.json"))
     if not folders:
         raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
     newest = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path))
@@ -333,7 +333,7 @@ def _shape(table: pd.DataFrame) -> str:
 
 def pages() -> list[Path]:
     """List the pages that may hold blocks: the README, the model card and `docs/`."""
-    places = [REPOSITORY / "README.md", REPOSITORY / "models" / "README.md"]
+    places = [REPOSITORY / "README.md", MODELS / "README.md"]
     return [*places, *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from lesions import data
 from lesions.networks.models import ARCHITECTURES, BRANCHES
 from lesions.system import hardware
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 from lesions.training import Config, find_run, run_name
 
 # In 150 steps at most, new views slow learning down more than they help.
@@ -151,7 +151,7 @@ def recorded_profile(metadata: pd.DataFrame) -> str | None:
     counts = {}
     for profile in ("gpu", "cpu"):
         configs = [config(name, profile) for name in NETWORKS[profile]]
-        found = [find_run(one, metadata, [REPOSITORY / "models"]) for one in configs]
+        found = [find_run(one, metadata, [MODELS]) for one in configs]
         counts[profile] = len(found) - found.count(None)
     best = max(counts, key=counts.get)
     return best if counts[best] else None

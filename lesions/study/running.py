@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from lesions.system import allocator, console
+from lesions.system.folders import MODELS
 
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
     from lesions import classes, data
     from lesions.study import best_model, execution, pilot, publishing
-    from lesions.study.publishing import REPOSITORY, latest_runs, notebooks
+    from lesions.study.publishing import latest_runs, notebooks
 
 
 def train_queue(build: Path, which: str = "comparison") -> list[Path]:
@@ -43,7 +44,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
-    places = [runs, REPOSITORY / "models"]
+    places = [runs, MODELS]
     queues = {
         "comparison": lambda: recipes.queue(profile, metadata),
         "pilot": recipes.pilot,
@@ -135,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _report(build: Path, index: Path) -> None:
     """Print the recorded comparison first, which needs no photographs, then this study's own."""
     runs = latest_runs(build)
-    _print_table("Recorded, on the photographs of HAM10000", REPOSITORY / "models")
+    _print_table("Recorded, on the photographs of HAM10000", MODELS)
     drawn = " on drawn pictures, which say nothing about skin" * runs.name.startswith("demo")
     _print_table(f"This run{drawn}", runs)
     print("\nWritten:")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+MODELS = REPOSITORY / "models"  # recorded runs, the best model, and what is measured of it
 
 
 def named_by(variable: str) -> str:

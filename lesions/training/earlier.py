@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from lesions import classes, data, evaluation
+from lesions import classes, evaluation
 from lesions.evaluation import predictions
 from lesions.networks import models
+from lesions.system.folders import MODELS
 
 BEST_MODEL = "best_model"  # the network that the repository ships
 
@@ -58,7 +59,7 @@ def _start_from_best(model: keras.Model) -> None:
     Raises:
         ValueError: If the two networks have no layer in common.
     """
-    best, details = models.load(data.REPOSITORY / "models" / f"{BEST_MODEL}.h5")
+    best, details = models.load(MODELS / f"{BEST_MODEL}.h5")
     known = {layer.name: layer.get_weights() for layer in best.layers if layer.name != "logits"}
     taken = []
     for layer in model.layers:
@@ -77,7 +78,7 @@ def _start_from_best(model: keras.Model) -> None:
 
 def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
     """Load the network of a run, see `models.load`, or raise `StartMissing`."""
-    for path in (runs_folder / run / "model.h5", data.REPOSITORY / "models" / "best_model.h5"):
+    for path in (runs_folder / run / "model.h5", MODELS / "best_model.h5"):
         if path.exists():
             earlier, details = models.load(path)
             if details.get("run") == run:
@@ -145,7 +146,7 @@ def held_out_predictions(run: str, runs_folder: Path) -> pd.DataFrame:
 
 
 def _recorded(run: str, runs_folder: Path) -> Path:
-    for folder in (runs_folder / run, data.REPOSITORY / "models" / run):
+    for folder in (runs_folder / run, MODELS / run):
         if (folder / "predictions.csv").exists():
             return folder
     raise StartMissing(

@@ -18,7 +18,7 @@ from lesions.networks import models, views
 from lesions.networks.initial_weights import PRETRAINED
 from lesions.system import hardware
 from lesions.system.files import replacing
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_line
@@ -136,7 +136,7 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
     for folder in map(Path, folders):
         if all((folder / name / file).exists() for file in RUN_FILES):
             record = _read_json(folder / name / "config.json")
-            published = folder.resolve() == REPOSITORY / "models"
+            published = folder.resolve() == MODELS
             if _other_photographs(record, metadata, published):
                 print(f"{folder / name} is not used: it was trained on other photographs.")
             elif not published and _began_from_less(config, record):

@@ -33,7 +33,7 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
 ):
     monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
-    monkeypatch.setattr(pilot, "REPOSITORY", tmp_path / "repository")
+    monkeypatch.setattr(pilot, "MODELS", tmp_path / "models")
     shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)
     with pytest.raises(ValueError, match="no finished run of a fold"):
         pilot.publish(tmp_path)
@@ -44,7 +44,7 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
         for file in ("config.json", "metrics.json", "checkpoint.npz", "history.csv"):
             (folder / file).write_text("{}")
     (written,) = pilot.publish(tmp_path)
-    assert written == tmp_path / "repository" / "models" / "cnn-fold0-a"
+    assert written == tmp_path / "models" / "cnn-fold0-a"
     names = sorted(path.name for path in written.iterdir())
     assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json"]
 

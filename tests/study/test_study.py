@@ -21,6 +21,7 @@ from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
 from lesions.study import best_model, execution, publishing, readme, recipes, running
+from lesions.system.folders import MODELS
 from lesions.training import runs
 
 NAMES = [
@@ -159,7 +160,7 @@ def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
         publishing.set_address("somebody/some-study")
 
 
-RECORDED = comparison.run_folders(publishing.REPOSITORY / "models")
+RECORDED = comparison.run_folders(MODELS)
 
 
 def test_recorded_results_are_what_the_predictions_say(tmp_path):
@@ -168,7 +169,7 @@ def test_recorded_results_are_what_the_predictions_say(tmp_path):
     same_numbers(shown("answer"), readme.answer_block(table))
     same_numbers(shown("results"), readme.steps_block(table))
     same_numbers(shown("networks"), readme.results_block(table))
-    recorded = pd.read_csv(publishing.REPOSITORY / "models" / "comparison.csv")
+    recorded = pd.read_csv(MODELS / "comparison.csv")
     path = comparison.write_comparison(table, tmp_path / "comparison.csv")
     pd.testing.assert_frame_equal(recorded, pd.read_csv(path), atol=2e-3, rtol=2e-3)
 
@@ -177,7 +178,7 @@ def test_notebook_06_shows_the_recorded_runs():
     notebook = nbformat.read(publishing.NOTEBOOKS / "06_compare_models.ipynb", 4)
     outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     assert f"{len(RECORDED)} runs, " in outputs
-    table = pd.read_csv(publishing.REPOSITORY / "models" / "comparison.csv")
+    table = pd.read_csv(MODELS / "comparison.csv")
     for name in comparison.plain_names(table.fillna({"class_balance": ""})):
         assert name in outputs
 
@@ -195,9 +196,7 @@ def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
 def test_recorded_predictions_are_of_the_recorded_split():
     import pandas as pd
 
-    splits = pd.read_csv(publishing.REPOSITORY / "models" / "splits.csv").set_index("image_id")[
-        "split"
-    ]
+    splits = pd.read_csv(MODELS / "splits.csv").set_index("image_id")["split"]
     for folder in RECORDED:
         frame = pd.read_csv(folder / "predictions.csv").set_index("image_id")["split"]
         assert frame.equals(splits[frame.index])
@@ -208,7 +207,7 @@ def test_recorded_predictions_are_of_the_recorded_split():
 def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     metadata = data.read_metadata(ham10000)
     assert len(metadata) == 10015
-    recorded = data.read_splits(publishing.REPOSITORY / "models" / "splits.csv", metadata)
+    recorded = data.read_splits(MODELS / "splits.csv", metadata)
     computed = data.split_by_lesion(metadata)
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
@@ -240,20 +239,20 @@ def test_recorded_metrics_are_what_the_predictions_say():
 @pytest.fixture(scope="module")
 def best(best_classifier):
     """The recorded best model, and the predictions of its run."""
-    folder = publishing.REPOSITORY / "models" / best_classifier.details["run"]
+    folder = MODELS / best_classifier.details["run"]
     return best_classifier, folder, predictions.read_predictions(folder / "predictions.csv")
 
 
 def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
     classifier, folder, _ = best
-    table = pd.read_csv(publishing.REPOSITORY / "models" / "comparison.csv")
+    table = pd.read_csv(MODELS / "comparison.csv")
     assert table.loc[table["networks"] == 1, "run"].iloc[0] == folder.name
     metrics = json.loads((folder / "metrics.json").read_text())
     for name in ("power", "offset", "class_frequencies"):
         stored, fitted = classifier.details["correction"][name], metrics["correction"][name]
         assert stored == pytest.approx(fitted, abs=1e-6)
     assert classifier.details["decision_strength"] == metrics["decision_strength"]
-    assert (publishing.REPOSITORY / "models" / "best_model.h5").stat().st_size < best_model.LIMIT
+    assert (MODELS / "best_model.h5").stat().st_size < best_model.LIMIT
 
 
 def test_best_model_answers_as_recorded(best, ham10000):
@@ -431,7 +430,7 @@ def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):
     (runs / "comparison.csv").write_text("run,test_macro_auc\nof-drawn-pictures,0.5\n")
     running._report(tmp_path, tmp_path / "index.html")
     shown = capsys.readouterr().out
-    best = comparison.run_folders(publishing.REPOSITORY / "models")
+    best = comparison.run_folders(MODELS)
     assert any(shown.index(folder.name) < shown.index("of-drawn-pictures") for folder in best)
     assert shown.index("HAM10000") < shown.index("drawn pictures, which") < shown.index("Written")
 

@@ -11,6 +11,7 @@ import utils
 from lesions import data, training
 from lesions.study import durations, publishing, recipes
 from lesions.system import hardware
+from lesions.system.folders import MODELS
 from lesions.training import runs
 
 PLATFORMS = publishing.REPOSITORY / "tests" / "platforms"
@@ -65,7 +66,7 @@ def test_what_is_recorded_is_shown_on_any_hardware(
     gpus, recorded, table, kaggle_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
-    monkeypatch.setattr(recipes, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(recipes, "MODELS", tmp_path / "models")
     folder = kaggle_folder(table)
     _, profile, metadata = recipes.open_data(folder=folder)
     assert profile == ("gpu" if gpus else "cpu")
@@ -88,7 +89,7 @@ def test_a_gpu_shortens_the_estimate_and_is_said_to_be_estimated(demo_metadata, 
 
 
 def test_runs_on_a_gpu_and_on_cores_are_kept_apart(demo_metadata, monkeypatch, tmp_path):
-    monkeypatch.setattr(durations, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(durations, "MODELS", tmp_path / "models")
     for name, hardware_used, seconds in (("a", "2 cores of X, no GPU", 900), ("b", "1 x T4", 10)):
         (tmp_path / "models" / name).mkdir(parents=True)
         record = {
@@ -117,7 +118,7 @@ def test_durations_in_words(seconds, words):
 
 
 def test_the_recorded_run_is_estimated_at_about_what_it_took():
-    (folder,) = (publishing.REPOSITORY / "models").glob("resnet50-64px-seed42-*")
+    (folder,) = MODELS.glob("resnet50-64px-seed42-*")
     run = training.read_run(folder)
     rows = pd.DataFrame({"split": ["train"] * run.record["images"]["train"]})
     found = durations.estimate([recipes.config("resnet50", "cpu")], rows)

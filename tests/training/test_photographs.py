@@ -8,7 +8,6 @@ import pytest
 
 from lesions import training
 from lesions.data import images
-from lesions.system.folders import REPOSITORY
 from lesions.training import photographs, runs
 
 
@@ -54,8 +53,7 @@ def test_a_run_is_found_for_its_own_photographs(few, demo_store, one_step, tmp_p
     # Recorded in the repository, it stands for the same pictures at any size.
     (tmp_path / "models").mkdir()
     shutil.copytree(folder, tmp_path / "models" / folder.name)
-    assert REPOSITORY == runs.REPOSITORY
-    monkeypatch.setattr(runs, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(runs, "MODELS", tmp_path / "models")
     published = tmp_path / "models"
     assert training.find_run(one_step, small, [published]) == published / folder.name
     other = moved(few, tmp_path / "other", negative)

@@ -10,10 +10,9 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import Interval, comparison
-from lesions.system.folders import REPOSITORY
+from lesions.system.folders import MODELS
 from lesions.training import Config, Run, from_record, read_run
 
-MODELS = REPOSITORY / "models"
 PROFILE = "cpu"  # under which the recorded runs were trained
 
 
