@@ -163,13 +163,13 @@ def plain_names(table: pd.DataFrame) -> list[str]:
     """Name the rows of a comparison as people do, as short as they stay apart.
 
     Args:
-        table: Columns run, architecture, networks, image_size, seed, patient and class_balance,
-            as from `compare`.
+        table: Columns run, architecture, networks, image_size, seed, patient, class_balance and
+            initial_weights, as from `compare`.
 
     Returns:
         Names such as "DenseNet121, 192 px", with "5 folds" where that many answer; of namesakes
-        with what they differ in: age, sex and site as input, the class balance or the seed; else
-        the names of the runs.
+        with what they differ in: random weights, the class balance or the seed; else the names
+        of the runs.
     """
     names = [
         row.architecture
@@ -180,10 +180,15 @@ def plain_names(table: pd.DataFrame) -> list[str]:
         for row in table.itertuples()
     ]
     named = table.reset_index(drop=True).assign(name=names)
-    for column, text in (("class_balance", ", {}"), ("seed", ", seed {:.0f}")):
+    texts = {
+        "initial_weights": lambda weights: ", random weights" * (weights == "random"),
+        "class_balance": ", {}".format,
+        "seed": ", seed {:.0f}".format,
+    }
+    for column, text in texts.items():
         for _, namesakes in named.groupby("name"):
             if namesakes[column].nunique() > 1:
-                longer = namesakes["name"] + namesakes[column].map(text.format)
+                longer = namesakes["name"] + namesakes[column].map(text)
                 named.loc[namesakes.index, "name"] = longer
     again = named["name"].duplicated(keep=False)
     return named["name"].where(~again, named["run"]).to_list()

@@ -20,7 +20,8 @@ STEPS = (
     ("ResNet18 from scratch, 64 px, 10 epochs", {"architecture": "resnet18", "image_size": 64}),
     (
         "DenseNet121 from ImageNet, 64 px, 5 epochs",
-        {"architecture": "densenet121", "image_size": 64, "patient": False},
+        {"architecture": "densenet121", "image_size": 64, "patient": False}
+        | {"initial_weights": "imagenet"},
     ),
     ("CNN + DenseNet121 in one network, 64 px, 5 epochs", {"architecture": "cnn_densenet121"}),
     (
@@ -31,7 +32,7 @@ STEPS = (
     ("DenseNet121, 128 px, 11 epochs", {"architecture": "densenet121", "image_size": 128}),
     ("the same, 8 more epochs at 192 px", {"image_size": 192, "epochs": 8}),
     ("the same, 4 more on oversampled rows: **the best model**", {"image_size": 192, "epochs": 4}),
-    ("mean of {networks} DenseNet121, one a fold, 128 px, 8 epochs", {"networks": data.FOLDS}),
+    ("{networks} DenseNet121, one a fold, averaged, 128 px, 8 epochs", {"networks": data.FOLDS}),
 )
 
 
@@ -58,11 +59,11 @@ def steps_block(table: pd.DataFrame) -> str:
             *lines,
             "",
             f"{best['test_images']:,} test photographs of {best['test_lesions']:,} lesions that no "
-            "training has seen, eight views, one seed a row. Probabilities are brought to the "
+            "training has seen, eight views, one seed a network. Probabilities are brought to the "
             "frequencies of the diagnoses in the training photographs, and answers favour rare "
-            "diagnoses by a rule fitted on validation ([how](docs/results.md)). Best: lowest "
-            "validation log loss. In brackets: 95% intervals over test lesions; another seed is "
-            "not in them.",
+            "diagnoses by a rule fitted on validation, or out of fold ([how](docs/results.md)). "
+            "Best: the single network with the lowest validation log loss. In brackets: 95% "
+            "intervals over test lesions; another seed is not in them.",
         ]
     )
 
@@ -123,8 +124,8 @@ def results_block(table: pd.DataFrame) -> str:
         "probability by the class's frequency to a power chosen on validation, then takes the "
         "largest. *Of lesions*: probabilities averaged over each lesion's photographs, every "
         "lesion counted once. "
-        "Ordered by validation log loss, by which everything is chosen. The test split was never "
-        "used for a choice; it was scored for every recorded run. "
+        "Ordered by log loss on validation, or out of fold, by which everything is chosen. The "
+        "test split was never used for a choice; it was scored for every recorded run. "
         f"Hardware: {'; '.join(sorted(table.loc[table['networks'] == 1, 'hardware'].unique()))}.",
         *_seed_lines(table),
     ]

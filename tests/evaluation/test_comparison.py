@@ -123,18 +123,20 @@ def test_class_balance_is_named(tmp_path):
 
 
 def test_names_are_plain_and_as_short_as_they_stay_apart():
+    weighted = "square-root weights"
     rows = [
-        ("a", "cnn", 1, 64, 42, False, "oversampled"),
-        ("b", "cnn", 1, 64, 43, False, "oversampled"),
-        ("c", "densenet121", 1, 192, 42, False, "oversampled"),
-        ("d", "densenet121", 1, 192, 42, False, "square-root weights"),
-        ("e", "densenet121", 1, 64, 42, True, "square-root weights"),
-        ("f", "densenet121", 1, 64, 42, False, "square-root weights"),
-        ("g", "densenet121", 5, 192, np.nan, False, "square-root weights"),
-        ("ensemble", "ensemble", 6, np.nan, np.nan, False, ""),
+        ("a", "cnn", 1, 64, 42, False, "oversampled", "random"),
+        ("b", "cnn", 1, 64, 43, False, "oversampled", "random"),
+        ("c", "densenet121", 1, 192, 42, False, "oversampled", "imagenet"),
+        ("d", "densenet121", 1, 192, 42, False, weighted, "imagenet"),
+        ("e", "densenet121", 1, 64, 42, True, weighted, "imagenet"),
+        ("f", "densenet121", 1, 64, 42, False, weighted, "imagenet"),
+        ("g", "densenet121", 1, 64, 42, False, weighted, "random"),
+        ("h", "densenet121", 5, 192, np.nan, False, weighted, "imagenet"),
+        ("ensemble", "ensemble", 6, np.nan, np.nan, False, "", "6 members"),
     ]
     columns = ["run", "architecture", "networks", "image_size", "seed", "patient"]
-    columns.append("class_balance")
+    columns += ["class_balance", "initial_weights"]
     assert comparison.plain_names(pd.DataFrame(rows, columns=columns)) == [
         "CNN, 64 px, seed 42",
         "CNN, 64 px, seed 43",
@@ -142,6 +144,7 @@ def test_names_are_plain_and_as_short_as_they_stay_apart():
         "DenseNet121, 192 px, square-root weights",
         "DenseNet121, 64 px, given age, sex and site",
         "DenseNet121, 64 px",
+        "DenseNet121, 64 px, random weights",
         "DenseNet121, 192 px, 5 folds",
         "ensemble",
     ]
