@@ -20,7 +20,7 @@ from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
-from lesions.study import best_model, execution, publishing, readme, recipes, running
+from lesions.study import best_model, execution, pilot, publishing, readme, recipes, running
 from lesions.system.folders import MODELS
 from lesions.training import runs
 
@@ -177,8 +177,9 @@ def test_recorded_results_are_what_the_predictions_say(tmp_path):
 def test_notebook_06_shows_the_recorded_runs():
     notebook = nbformat.read(publishing.NOTEBOOKS / "06_compare_models.ipynb", 4)
     outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
-    assert f"{len(RECORDED)} runs, " in outputs
     table = pd.read_csv(MODELS / "comparison.csv")
+    networks = table.loc[table["run"] != "ensemble", "networks"].sum()
+    assert f"{networks} networks, " in outputs
     for name in comparison.plain_names(table.fillna({"class_balance": ""})):
         assert name in outputs
 
@@ -194,14 +195,14 @@ def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
 
 
 def test_recorded_predictions_are_of_the_recorded_split():
-    import pandas as pd
-
-    splits = pd.read_csv(MODELS / "splits.csv").set_index("image_id")["split"]
+    splits = pd.read_csv(MODELS / "splits.csv").set_index("image_id")
     for folder in RECORDED:
+        config = json.loads((folder / "config.json").read_text())["config"]
+        expected = data.hold_out(splits, config.get("fold"))["split"]
         frame = pd.read_csv(folder / "predictions.csv").set_index("image_id")["split"]
-        assert frame.equals(splits[frame.index])
+        assert frame.equals(expected[frame.index])
         assert set(frame) == {"validation", "test"}
-        assert len(frame) == (splits != "train").sum()
+        assert len(frame) == (expected != "train").sum()
 
 
 def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
@@ -212,7 +213,8 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
-    configs = {training.run_name(one, computed): one for one in recipes.queue("cpu", computed)}
+    listed = [*recipes.queue("cpu", computed), *recipes.folds(pilot.chosen())]
+    configs = {training.run_name(one, computed): one for one in listed}
     found = {folder.name: folder for folder in RECORDED if folder.name in configs}
     assert len(found) >= 10
     for name, folder in found.items():
