@@ -121,6 +121,8 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     for run in runs:
         if run.record.get("fold") is not None:
             recipe = run.record["config"] | dict.fromkeys(("fold", "seed", "start", "tag"))
+            # A setting that came later is missing in earlier records.
+            recipe = {name: value for name, value in recipe.items() if value not in (None, "")}
             folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
     of_folds = [_of_folds(group) for group in folds.values() if _is_whole(group)]
     found |= {entry.name: entry for entry in of_folds}

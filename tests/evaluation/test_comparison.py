@@ -77,6 +77,7 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
         images = {"train": len(validation) // 2, "validation": len(validation) // 2}
         own_start = {"fold": number, "seed": number, "start": f"stage1-{number}"}
         own_start["tag"] = "" if number else "pilot"  # which trained the first fold
+        own_start |= {"answers_from": ""} if number else {}  # a setting that came later
         runs.append(write_run(tmp_path / f"f{number}", whole[own], images, **own_start))
     runs.append(write_run(tmp_path / "single", whole, epochs=3))
     assert set(comparison.entries(runs[1:])) == {"single"}  # one fold alone is none
