@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lesions import data, evaluation
 from lesions.data import images
 from lesions.evaluation import Interval
-from lesions.evaluation.comparison import Entry, finished_folders, read_entry
+from lesions.evaluation.comparison import (
+    Entry,
+    entries,
+    finished_folders,
+    read_entry,
+    run_folders,
+)
 from lesions.evaluation.predictions import read_predictions, table, write_predictions
 from lesions.networks import models, views
 from lesions.study import other_clinics, recipes
@@ -94,9 +99,8 @@ def compare(folder=MODELS) -> pd.DataFrame:
     """
     answers = {}
     for name, entry in recorded(folder).items():
-        elsewhere = read_predictions(Path(folder) / entry.name / f"{SET}.csv")
         at_home = entry.answers("validation")
-        there = evaluation.answer(elsewhere, entry.details)
+        there = _answers_elsewhere(entry, folder)
         answers[name] = {"log_loss": at_home, "macro_auc": at_home, "melanoma_auc": there}
     rows = {}
     for name, frames in answers.items():
@@ -110,34 +114,38 @@ def compare(folder=MODELS) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 
 
-def of_all_folds(folder=MODELS) -> pd.DataFrame | None:
+def of_all_folds(compared: pd.DataFrame, folder=MODELS) -> pd.DataFrame | None:
     """Compare the mean of the five fold networks on the external set with the pilot's alone.
 
     Args:
+        compared: From `compare`.
         folder: Folder of run folders.
 
     Returns:
         Rows "mean" and "difference" with the melanoma AUC's value, low and high; None where a
         network of the chosen augmentation is not recorded.
     """
-    alone = recorded(folder)[chosen(folder)]
-    found = [read_entry(path) for path in finished_folders(folder) if "-fold" in path.name]
-    same = recipes.FOLD_RECIPE | {"augmentation": chosen(folder)}
-    found = [one for one in found if same.items() <= one.record["config"].items()]
-    if len(found) < data.FOLDS:
+    alone = recorded(folder)[choose(compared)].name
+    of_folds = entries(path for path in run_folders(folder) if "-fold" in path.name)
+    members = next((one.members for one in of_folds.values() if alone in one.members), None)
+    if members is None:
         return None
     answers = {
-        one.name: evaluation.answer(
-            read_predictions(Path(folder) / one.name / f"{SET}.csv"), one.details
-        )
-        for one in found
+        name: _answers_elsewhere(read_entry(Path(folder) / name), folder) for name in members
     }
-    mean = evaluation.ensemble(list(answers.values()), np.full(len(found), 1 / len(found)))
+    mean = evaluation.ensemble(list(answers.values()), list(members.values()))
     rows = {
         "mean": evaluation.intervals(mean, names=("melanoma_auc",)).loc["melanoma_auc"],
-        "difference": evaluation.paired_difference(mean, answers[alone.name], "melanoma_auc"),
+        "difference": evaluation.paired_difference(mean, answers[alone], "melanoma_auc"),
     }
     return pd.DataFrame(rows).T
+
+
+def _answers_elsewhere(entry: Entry, folder) -> pd.DataFrame:
+    """Return `evaluation.answer` of what a run predicts for the external set."""
+    return evaluation.answer(
+        read_predictions(Path(folder) / entry.name / f"{SET}.csv"), entry.details
+    )
 
 
 def choose(compared: pd.DataFrame) -> str:

@@ -141,6 +141,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     if table is None:
         table = comparison.compare(comparison.entries(comparison.run_folders(MODELS)))
     written = [comparison.write_comparison(table, MODELS / "comparison.csv")]
+    compared = pilot.compare()
     blocks = {
         "answer": readme.answer_block(table),
         "results": readme.steps_block(table),
@@ -150,7 +151,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "elsewhere": elsewhere.card_block(),
         "warning": elsewhere.warning_block(),
         "at_prediction": at_prediction.block(),
-        "pilot": pilot.block(pilot.compare(), pilot.of_all_folds()),
+        "pilot": pilot.block(compared, pilot.of_all_folds(compared)),
     }
     return [*written, *readme.update(blocks), *publish_numbers()]
 

@@ -234,11 +234,12 @@ def folds(augmentation: str) -> list[Config]:
     Args:
         augmentation: The augmentation that the pilot chose; it trained the first of them.
     """
+    recipe = {"augmentation": augmentation, **FOLD_RECIPE}
     others = [
-        config(BEST, "cpu", fold=fold, seed=SEEDS[0] + fold, augmentation=augmentation)
+        config(BEST, "cpu", fold=fold, seed=SEEDS[0] + fold, **recipe)
         for fold in range(1, data.FOLDS)
     ]
-    return [pilot()[PILOT.index(augmentation)], *(replace(one, **FOLD_RECIPE) for one in others)]
+    return [pilot()[PILOT.index(augmentation)], *others]
 
 
 def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
@@ -252,8 +253,8 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
         augmentation: The augmentation that the pilot chose.
     """
     teachers = [run_name(one, metadata) for one in folds(augmentation)]
-    recipe = {"start": teachers[0], "teacher": "+".join(teachers)} | STUDENT
-    first = config(BEST, "cpu", fold=0, **recipe | {"augmentation": augmentation})
+    own = {"augmentation": augmentation, "start": teachers[0], "teacher": "+".join(teachers)}
+    first = config(BEST, "cpu", fold=0, **STUDENT | own)
     return [first, replace(first, fold=None, answers_from=run_name(first, metadata))]
 
 
