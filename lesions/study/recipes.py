@@ -84,6 +84,7 @@ UNBALANCED = {
 }
 BALANCING = {
     "none": {},
+    "square root": {"class_weighting": "square_root"},
     "weights": {"class_weighting": "balanced"},
     "focal": {"loss": "focal"},
     "oversampling": {"oversampling": True},
@@ -204,20 +205,34 @@ def stages(profile: str, metadata: pd.DataFrame) -> list[Config]:
 
 
 def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[str, Config]:
-    """Return the six recipes by which notebook 02 compares treatments of the imbalance.
+    """Return the recipes by which notebook 02 compares treatments of the imbalance.
 
     Args:
         profile: "demo", "cpu" or "gpu".
         quick: Whether only two epochs are trained.
-        **changes: Fields of `training.Config` to set differently in all six.
+        **changes: Fields of `training.Config` to set differently in all of them.
     """
     epochs = QUICK["epochs"] if quick else BALANCING_EPOCHS[profile]
     size = 32 if profile == "demo" else 64
     common = {"image_size": size, "epochs": epochs} | UNBALANCED | changes
     return {
-        name: config("cnn", profile, quick, tag=f"balance-{name}", **common | change)
+        name: config(
+            "cnn", profile, quick, tag=f"balance-{name.replace(' ', '-')}", **common | change
+        )
         for name, change in BALANCING.items()
     }
+
+
+def control(profile: str) -> Config:
+    """Return the recipe of the best architecture from random weights, to tell ImageNet's worth.
+
+    It has the epochs and the learning rate of the networks from scratch, else nothing differs.
+
+    Args:
+        profile: "cpu" or "gpu".
+    """
+    epochs = SCRATCH[profile]["epochs"]
+    return config(BEST, profile, weights="random", epochs=epochs, **FROM_SCRATCH)
 
 
 def pilot() -> list[Config]:
@@ -269,7 +284,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True)]
     best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
-    listed = [*stages(profile, metadata), *networks, *patient, *best, *cnn]
+    listed = [*stages(profile, metadata), *networks, control(profile), *patient, *best, *cnn]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 
 
