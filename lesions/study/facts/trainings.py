@@ -28,10 +28,9 @@ from lesions.training import Run
 
 @functools.cache
 def notebook_02() -> dict:
-    """Return the facts of notebook 02: six treatments of the imbalance, on validation."""
-    runs = {
-        name: recorded_run(config) for name, config in recipes.balance_experiments(PROFILE).items()
-    }
+    """Return the facts of notebook 02: treatments of the imbalance, on validation."""
+    configs = recipes.balance_experiments(PROFILE)
+    runs = {name.replace(" ", "_"): recorded_run(config) for name, config in configs.items()}
     rows = {name: answers(run) for name, run in runs.items()}
     scores = {name: evaluation.metrics(*evaluation.arrays(one)) for name, one in rows.items()}
     recall = {
@@ -119,6 +118,8 @@ def notebook_04() -> dict:
     """Return the facts of notebook 04: pretrained networks and the stages, on validation."""
     names = ("cnn", *recipes.NETWORKS[PROFILE])
     rows = {name: answers(recorded_run(recipes.config(name, PROFILE))) for name in names}
+    random = recorded_run(recipes.control(PROFILE))
+    rows["random"] = answers(random)
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     stages = [answers(recorded_run(config)) for config in configs]
     before = [rows[recipes.BEST], *stages]
@@ -127,6 +128,7 @@ def notebook_04() -> dict:
         name: evaluation.per_class(*evaluation.arrays(one)).loc["mel", "recall"]
         for name, one in rows.items()
     }
+    random_mel = melanoma.pop("random")
     from_scratch = [melanoma.pop(name) for name in ("cnn", "resnet18")]
     facts = {
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
@@ -135,18 +137,19 @@ def notebook_04() -> dict:
         "epochs": recorded_run(recipes.config(recipes.BEST, PROFILE)).record["epochs_trained"],
         "stage_epochs": first.record["epochs_trained"],
         "best": best_row()["name"],
+        "random_epochs": random.record["epochs_trained"],
+        "random_mel": random_mel,
         "scratch_mel": min(from_scratch),
         "pretrained_mel": max(melanoma.values()),
     }
-    against_cnn = differences(
-        {n: (one, rows["cnn"]) for n, one in rows.items() if n != "cnn"},
-        ("balanced_accuracy", "macro_auc", "melanoma_auc"),
-    )
-    facts["gap_melanoma"] = against_cnn["melanoma_auc"]
+    pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
+    pairs["imagenet"] = rows[recipes.BEST], rows["random"]
+    gaps = differences(pairs, ("balanced_accuracy", "macro_auc", "melanoma_auc"))
+    facts["gap_melanoma"] = gaps["melanoma_auc"]
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
     for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
         facts[short] = {name: score(one, metric) for name, one in rows.items()}
-        facts[f"gap_{short}"] = against_cnn[metric]
+        facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
         facts[f"gain_{short}"] = gains[metric]
     return facts
