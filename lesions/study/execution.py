@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import html
 import os
 import re
@@ -20,9 +21,9 @@ from lesions.system import hardware
 from lesions.system.folders import named_by
 
 # Each lane executes its notebooks one after another, beside the other lane: what a notebook
-# compares or explains is trained before it in the first lane, or by 06, for which 09 and 10 wait.
-LANES = (("03", "04", "05", "06", "08"), ("01", "02", "07", "09", "10"))
-WAIT_FOR_BEST_MODEL = ("09", "10")
+# compares or explains is trained before it in the first lane, or by 06, for which 09 waits.
+LANES = (("03", "04", "05", "06", "08", "10"), ("01", "02", "07", "09"))
+WAITS_FOR_BEST_MODEL = "09"
 NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
 CLEAR_LINE = "\x1b[2K"  # what a terminal, also that of Windows 10 and later, reads as that
 
@@ -30,8 +31,9 @@ CLEAR_LINE = "\x1b[2K"  # what a terminal, also that of Windows 10 and later, re
 def run(build: Path, chosen: list[Path] | None = None) -> Path:
     """Execute the notebooks and render them, with an index.html that links the pages.
 
-    Two are executed at a time on two cores or more, because much of a notebook keeps one core
-    busy; one at a time where they would share a GPU's memory.
+    Two are executed at a time on two cores or more, each on its half of them, because much of a
+    notebook keeps one core busy and kernels that share cores wait for each other's threads; one at
+    a time where they would share a GPU's memory.
 
     Args:
         build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
@@ -62,14 +64,15 @@ def lanes(chosen: list[Path]) -> list[list[Path]]:
         chosen: Notebooks in the study's order.
 
     Returns:
-        One list where only one notebook may run at a time, else one for each of `LANES`.
+        One list where only one notebook may run at a time, else one for each of `LANES` that has
+        a notebook to run.
     """
     if hardware.cores() < 2 or hardware.gpus():
         return [chosen]
     numbers = {number for lane in LANES for number in lane}
     sorted_in = [[path for path in chosen if path.name[:2] in lane] for lane in LANES]
     sorted_in[0] += [path for path in chosen if path.name[:2] not in numbers]
-    return sorted_in
+    return [lane for lane in sorted_in if lane]
 
 
 async def _execute_all(chosen: list[Path], folder: Path) -> dict[Path, float]:
@@ -78,23 +81,40 @@ async def _execute_all(chosen: list[Path], folder: Path) -> dict[Path, float]:
     best_model = asyncio.Event()
     before = [path for path in chosen if path.name.startswith("06")]
 
-    async def execute_lane(paths: list[Path]) -> None:
+    in_lanes = lanes(chosen)
+
+    async def execute_lane(paths: list[Path], number: int) -> None:
         for path in paths:
-            if before and path.name.startswith(WAIT_FOR_BEST_MODEL):
+            if before and path.name.startswith(WAITS_FOR_BEST_MODEL):
                 await best_model.wait()
-            number = f"[{chosen.index(path) + 1}/{len(chosen)}]"
-            progress = Progress(f"{number} {path.stem}", running)
-            await execute(path, folder / path.name, progress)
+            place = f"[{chosen.index(path) + 1}/{len(chosen)}]"
+            progress = Progress(f"{place} {path.stem}", running)
+            start = _on_share(number, len(in_lanes))
+            await execute(path, folder / path.name, progress, start)
             seconds[path] = progress.close()
             if path in before:
                 best_model.set()
 
-    await asyncio.gather(*map(execute_lane, lanes(chosen)))
+    await asyncio.gather(*map(execute_lane, in_lanes, range(len(in_lanes))))
     return seconds
 
 
-async def execute(path: Path, target: Path, progress: Progress) -> None:
+def _on_share(number: int, shares: int) -> dict:
+    """Return what keeps a new process on one of equal shares of this process's cores, for Popen."""
+    if shares == 1 or not hasattr(os, "sched_setaffinity"):  # not on macOS or Windows
+        return {}
+    share = sorted(os.sched_getaffinity(0))[number::shares]
+    return {"preexec_fn": functools.partial(os.sched_setaffinity, 0, share)}
+
+
+async def execute(path: Path, target: Path, progress: Progress, start: dict | None = None) -> None:
     """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
+
+    Args:
+        path: The notebook.
+        target: File to write it to.
+        progress: Told of every cell.
+        start: Arguments of `subprocess.Popen` for the kernel.
 
     Raises:
         ValueError: If a cell fails or the kernel dies.
@@ -120,7 +140,7 @@ async def execute(path: Path, target: Path, progress: Progress) -> None:
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
         )
         try:
-            await client.async_execute(env=environment_of(path))
+            await client.async_execute(env=environment_of(path), **start or {})
         except (CellExecutionError, DeadKernelError) as error:
             reason = "the kernel died, perhaps for lack of memory"
             if isinstance(error, CellExecutionError):

@@ -408,22 +408,42 @@ class TestLanes:
         assert all(lane == sorted(lane) for lane in found)
         assert sorted(sum(found, [])) == [*NOTEBOOKS, Path("11_new.ipynb")]
 
-    @pytest.mark.slow
-    def test_the_second_waits_for_the_best_model(self, machine, tmp_path):
-        machine(2, [])
+    def written(self, folder, sources):
         paths = []
-        for name, code in {
-            "06_compare": "import time; time.sleep(1); open('model', 'w').write('x')",
-            "09_use": "print(open('model').read())",
-        }.items():
+        for name, code in sources.items():
             notebook = nbformat.v4.new_notebook(
                 cells=[nbformat.v4.new_markdown_cell(f"# {name}"), nbformat.v4.new_code_cell(code)]
             )
-            paths.append(tmp_path / f"{name}.ipynb")
+            paths.append(folder / f"{name}.ipynb")
             nbformat.write(notebook, paths[-1])
-        execution.run(tmp_path, paths)
-        shown = nbformat.read(tmp_path / "study" / "09_use.ipynb", 4).cells[1].outputs
-        assert [output["text"] for output in shown] == ["x\n"]
+        return paths
+
+    def shown(self, folder, name):
+        cell = nbformat.read(folder / "study" / f"{name}.ipynb", 4).cells[1]
+        return "".join(output["text"] for output in cell.outputs)
+
+    @pytest.mark.slow
+    def test_the_second_waits_for_the_best_model(self, machine, tmp_path):
+        machine(2, [])
+        sources = {
+            "06_compare": "import time; time.sleep(1); open('model', 'w').write('x')",
+            "09_use": "print(open('model').read())",
+        }
+        execution.run(tmp_path, self.written(tmp_path, sources))
+        assert self.shown(tmp_path, "09_use") == "x\n"
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(
+        not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+        reason="needs two cores that a process can be kept to",
+    )
+    @pytest.mark.parametrize("names", [("01_explore", "03_train"), ("01_explore",)])
+    def test_two_at_a_time_share_the_cores_and_one_has_them_all(self, machine, tmp_path, names):
+        machine(2, [])
+        source = "import os; print(*os.sched_getaffinity(0))"
+        execution.run(tmp_path, self.written(tmp_path, dict.fromkeys(names, source)))
+        used = [core for name in names for core in self.shown(tmp_path, name).split()]
+        assert sorted(map(int, used)) == sorted(os.sched_getaffinity(0))
 
 
 def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):
