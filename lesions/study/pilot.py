@@ -45,7 +45,13 @@ def predict_elsewhere(folder: Path, name: str = SET) -> Path:
         raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
     model, details = models.load(folder / "model.h5")
     rows = data.read_metadata(dataset).assign(split="test")
-    store = images.ImageStore(rows, details["image_size"], data.build_folder() / "stores")
+    store = images.ImageStore(
+        rows,
+        details["image_size"],
+        data.build_folder() / "stores",
+        hair_removal=details.get("hair_removal", False),
+        colour_constancy=details.get("colour_constancy"),
+    )
     predicted = views.predict(model, store.images, tta=False)
     return write_predictions(table(rows, predicted), folder / f"{name}.csv")
 
@@ -79,11 +85,12 @@ def recorded(folder=MODELS) -> dict[str, Entry]:
         folder: Folder of run folders.
 
     Returns:
-        Augmentation to entry, in the order of `recipes.PILOT`.
+        Augmentation, or what was tried afterwards, to entry, in the order of `recipes.pilot`.
     """
     found = [read_entry(path) for path in sorted(Path(folder).glob("*-pilot-*"))]
-    by_name = {entry.record["augmentation"]: entry for entry in found}
-    return {name: by_name[name] for name in recipes.PILOT if name in by_name}
+    by_tag = {entry.record["tag"]: entry for entry in found}
+    names = {config.tag: config.tag.removeprefix("pilot-") for config in recipes.pilot()}
+    return {name: by_tag[tag] for tag, name in names.items() if tag in by_tag}
 
 
 def compare(folder=MODELS) -> pd.DataFrame:
@@ -93,7 +100,7 @@ def compare(folder=MODELS) -> pd.DataFrame:
         folder: Folder of run folders.
 
     Returns:
-        One row an augmentation: log_loss and macro_auc out of fold and melanoma_auc on the
+        One row each of `recorded`: log_loss and macro_auc out of fold and melanoma_auc on the
         external set, at the class frequencies; <figure>_difference from the mildest
         augmentation with its _low and _high (95%, paired, over lesions).
     """
@@ -175,7 +182,7 @@ def chosen(folder=MODELS) -> str:
             f"The pilot lacks the augmentation {missing[0]}; train it by `python -m lesions.study "
             "train pilot` and record it by `publish folds`."
         )
-    return choose(compared)
+    return choose(compared.loc[list(recipes.PILOT)])
 
 
 def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
@@ -197,11 +204,12 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
         if name != BASELINE:
             gaps = [Interval.of(row, f"{metric}_difference") for metric in METRICS]
             cells = [f"{cell}, {gap:+.3f}" for cell, gap in zip(cells, gaps, strict=True)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        late = "" if name in recipes.PILOT else ", after the choice"
+        lines.append(f"| {name}{late} | {' | '.join(cells)} |")
     missing = [name for name in recipes.PILOT if name not in compared.index]
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
-        verdict = f"Chosen: **{choose(compared)}**."
+        verdict = f"Chosen: **{choose(compared.loc[list(recipes.PILOT)])}**."
     if together is not None:
         mean, difference = (Interval.of(together.loc[name]) for name in ("mean", "difference"))
         verdict += (

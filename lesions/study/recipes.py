@@ -70,6 +70,11 @@ STAGES = {
 SEEDS = (42, 43, 44)
 # The augmentations that are compared before the fold networks are trained, the mildest first.
 PILOT = ("standard", "colour", "scale", "artefacts")
+# Tried on the same fold after the choice, with the standard augmentation: no candidates.
+AFTERWARDS = {
+    "mixup": {"mixup": 0.2},
+    "shades of grey": {"colour_constancy": "shades_of_grey"},
+}
 # The networks of the five folds start from ImageNet. The last epoch is kept: the rows of a fold
 # decide between recipes, not between epochs.
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
@@ -236,10 +241,14 @@ def control(profile: str) -> Config:
 
 
 def pilot() -> list[Config]:
-    """Return the recipes by which an augmentation is chosen out of fold, on the first fold."""
+    """Return the recipes by which an augmentation is chosen out of fold, on the first fold.
+
+    Those of `AFTERWARDS` come last.
+    """
+    changes = {name: {"augmentation": name} for name in PILOT} | AFTERWARDS
     return [
-        config(BEST, "cpu", fold=0, augmentation=name, tag=f"pilot-{name}", **FOLD_RECIPE)
-        for name in PILOT
+        config(BEST, "cpu", fold=0, tag=f"pilot-{name.replace(' ', '-')}", **FOLD_RECIPE | change)
+        for name, change in changes.items()
     ]
 
 

@@ -101,11 +101,13 @@ def test_configs_of_recorded_runs(config, one_sentence):
     one_sentence(error, "accumulation", "4")
 
 
-def test_the_pilot_differs_in_its_augmentation_alone():
+def test_the_pilot_differs_in_one_thing_at_a_time():
     configs = recipes.pilot()
-    assert [one.augmentation for one in configs] == list(recipes.PILOT)
-    same = {dataclasses.replace(one, augmentation="none", tag="", fold=None) for one in configs}
-    assert len(same) == 1 and {one.fold for one in configs} == {0}
+    assert [one.augmentation for one in configs[:4]] == list(recipes.PILOT)
+    same = {"augmentation": "none", "tag": "", "mixup": 0.0, "colour_constancy": None}
+    assert len({dataclasses.replace(one, **same) for one in configs}) == 1
+    for config, changes in zip(configs[4:], recipes.AFTERWARDS.values(), strict=True):
+        assert dataclasses.replace(configs[0], tag=config.tag, **changes) == config
 
 
 def test_every_fold_has_a_network_of_one_recipe_with_a_seed_of_its_own():
