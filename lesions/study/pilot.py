@@ -162,9 +162,10 @@ def choose(compared: pd.DataFrame) -> str:
         compared: From `compare`.
 
     Returns:
-        Of those within `MARGIN` macro AUC of the best, the one with the highest melanoma AUC on
-        the external set.
+        Of `recipes.PILOT`, and of those within `MARGIN` macro AUC of the best of them, the one with
+        the highest melanoma AUC on the external set.
     """
+    compared = compared[compared.index.isin(recipes.PILOT)]
     near = compared["macro_auc"] >= compared["macro_auc"].max() - MARGIN
     return compared.loc[near, "melanoma_auc"].idxmax()
 
@@ -182,7 +183,7 @@ def chosen(folder=MODELS) -> str:
             f"The pilot lacks the augmentation {missing[0]}; train it by `python -m lesions.study "
             "train pilot` and record it by `publish folds`."
         )
-    return choose(compared.loc[list(recipes.PILOT)])
+    return choose(compared)
 
 
 def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
@@ -209,7 +210,7 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
     missing = [name for name in recipes.PILOT if name not in compared.index]
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
-        verdict = f"Chosen: **{choose(compared.loc[list(recipes.PILOT)])}**."
+        verdict = f"Chosen: **{choose(compared)}**."
     if together is not None:
         mean, difference = (Interval.of(together.loc[name]) for name in ("mean", "difference"))
         verdict += (

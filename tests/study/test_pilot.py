@@ -8,23 +8,29 @@ import pytest
 
 from lesions import evaluation, inference
 from lesions.data import images
+from lesions.networks import models
 from lesions.study import pilot
 
 
-def test_a_run_predicts_an_external_set(demo_folder, tiny_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("constancy", [None, "shades_of_grey"])
+def test_a_run_predicts_an_external_set(
+    constancy, demo_folder, tiny_model, tmp_path, monkeypatch
+):
     monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
     shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)
     (tmp_path / "run").mkdir()
-    shutil.copy(tiny_model, tmp_path / "run" / "model.h5")
+    model, details = models.load(tiny_model)
+    details["colour_constancy"] = constancy
+    models.save(model, tmp_path / "run" / "model.h5", details)
     path = pilot.predict_elsewhere(tmp_path / "run")
     found = evaluation.read_predictions(path)
     assert found["image_id"].is_unique and len(found) > 100
     row = found.iloc[5]
     photograph = next((tmp_path / "external").rglob(f"{row['image_id']}.jpg"))
     classifier = inference.Classifier(tmp_path / "run" / "model.h5", tta=False)
-    prepared = images.prepare(photograph, classifier.image_size)[None].astype(np.float32)
-    expected = np.asarray(classifier.model(prepared))[0]
+    prepared = images.prepare(photograph, classifier.image_size, colour_constancy=constancy)
+    expected = np.asarray(classifier.model(prepared[None].astype(np.float32)))[0]
     assert row[list(evaluation.CODES)].to_numpy(float) == pytest.approx(expected, abs=1e-5)
 
 
@@ -57,10 +63,15 @@ def test_without_external_photographs_it_says_how_to_name_them(tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     ("macro_auc", "chosen"),
-    [((0.950, 0.949, 0.948), "c"), ((0.950, 0.948, 0.946), "b"), ((0.950, 0.946, 0.946), "a")],
+    [
+        ((0.950, 0.949, 0.948), "scale"),
+        ((0.950, 0.948, 0.946), "colour"),
+        ((0.950, 0.946, 0.946), "standard"),
+    ],
 )
 def test_the_one_that_travels_best_is_chosen_among_those_that_lose_nothing(macro_auc, chosen):
     table = pd.DataFrame(
-        {"macro_auc": macro_auc, "melanoma_auc": (0.70, 0.75, 0.80)}, index=["a", "b", "c"]
+        {"macro_auc": (*macro_auc, 0.96), "melanoma_auc": (0.70, 0.75, 0.80, 0.90)},
+        index=["standard", "colour", "scale", "mixup"],  # the last was tried after the choice
     )
     assert pilot.choose(table) == chosen
