@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lesions.data.preparing import prepare
+from lesions.system import processor
 from lesions.system.files import replacing
 
 CHUNK = 64
@@ -164,7 +165,7 @@ def _append_images(file, paths: list[str], options: dict, progress: bool) -> Non
     bar = tqdm(
         total=len(paths), desc="Image store", unit="images", disable=None if progress else True
     )
-    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with bar, ThreadPoolExecutor(processor.cores()) as pool:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
             for image in pool.map(lambda path: prepare(path, **options), chunk):

@@ -15,6 +15,7 @@ from lesions import classes, data, evaluation
 from lesions.data import UNKNOWN_PATIENT, Patient, images
 from lesions.inference import familiarity, lite
 from lesions.networks import models, views
+from lesions.system import processor
 from lesions.system.folders import MODELS
 
 BEST_MODEL = MODELS / "best_model.h5"
@@ -279,7 +280,7 @@ class Classifier:
 def _ahead(function, items: Iterable, batch_size: int) -> Iterator[list]:
     """Apply a function to items on all cores, one batch ahead of whoever takes the results."""
     items = iter(items)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processor.cores()) as pool:
         ahead: list = []
         while True:
             started = [pool.submit(function, one) for one in islice(items, batch_size)]

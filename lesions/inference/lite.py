@@ -1,6 +1,5 @@
 """TensorFlow Lite files as networks, the form for phones, used as a Keras model is used."""
 
-import os
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from lesions.networks import description
+from lesions.system import processor
 
 
 class LiteModel:
@@ -27,7 +27,7 @@ class LiteModel:
         Raises:
             ValueError: If the file is not a TensorFlow Lite network of this project.
         """
-        threads = threads or os.cpu_count()
+        threads = threads or processor.cores()
         try:
             self._interpreter = _interpreter()(model_path=str(path), num_threads=threads)
             signature = self._interpreter.get_signature_list()["serving_default"]

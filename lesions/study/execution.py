@@ -17,7 +17,7 @@ import nbformat
 
 from lesions import classes
 from lesions.study import publishing
-from lesions.system import hardware
+from lesions.system import hardware, processor
 from lesions.system.folders import named_by
 
 # Each lane executes its notebooks one after another, beside the other lane: what a notebook
@@ -67,7 +67,7 @@ def lanes(chosen: list[Path]) -> list[list[Path]]:
         One list where only one notebook may run at a time, else one for each of `LANES` that has
         a notebook to run.
     """
-    if hardware.cores() < 2 or hardware.gpus():
+    if processor.cores() < 2 or hardware.gpus():
         return [chosen]
     numbers = {number for lane in LANES for number in lane}
     sorted_in = [[path for path in chosen if path.name[:2] in lane] for lane in LANES]

@@ -1,14 +1,12 @@
 """What this machine has, and how Keras is told to use it."""
 
 import contextlib
-import os
 import platform
 import socket
-from pathlib import Path
 
 import keras
 
-from lesions.system import console
+from lesions.system import console, processor
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -55,31 +53,8 @@ def describe() -> str:
     found = gpus()
     if found:
         return f"{len(found)} x {found[0]}"
-    count = cores()
-    return f"{count} core{'s' * (count > 1)} of {_processor()}, no GPU"
-
-
-def cores() -> int:
-    """Count the cores that this process may use, which `taskset` may have limited."""
-    limited = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
-    return len(os.sched_getaffinity(0)) if limited else os.cpu_count()
-
-
-def _cpu_info() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text() if path.exists() else ""
-
-
-def _processor() -> str:
-    for line in _cpu_info().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def has_bfloat16() -> bool:
-    """Check whether the processor multiplies bfloat16 in hardware."""
-    return any(flag in _cpu_info() for flag in ("avx512_bf16", "amx_bf16"))
+    count = processor.cores()
+    return f"{count} core{'s' * (count > 1)} of {processor.name()}, no GPU"
 
 
 def versions() -> dict[str, str]:
@@ -120,7 +95,7 @@ def precision(name: str = "auto"):
             pays = all(capability >= (8, 0) for _, capability in found)
             name = "bfloat16" if pays else "float16"
         else:
-            pays = keras.backend.backend() in ("tensorflow", "torch") and has_bfloat16()
+            pays = keras.backend.backend() in ("tensorflow", "torch") and processor.has_bfloat16()
             name = "bfloat16" if pays else "float32"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32" if name == "float32" else f"mixed_{name}")

@@ -13,9 +13,7 @@ from lesions.study import pilot
 
 
 @pytest.mark.parametrize("constancy", [None, "shades_of_grey"])
-def test_a_run_predicts_an_external_set(
-    constancy, demo_folder, tiny_model, tmp_path, monkeypatch
-):
+def test_a_run_predicts_an_external_set(constancy, demo_folder, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
     shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)

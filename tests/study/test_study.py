@@ -391,7 +391,7 @@ class TestLanes:
     @pytest.fixture
     def machine(self, monkeypatch):
         def have(cores, gpus):
-            monkeypatch.setattr(execution.hardware, "cores", lambda: cores)
+            monkeypatch.setattr(execution.processor, "cores", lambda: cores)
             monkeypatch.setattr(execution.hardware, "gpus", lambda: gpus)
 
         return have
@@ -433,12 +433,10 @@ class TestLanes:
         assert self.shown(tmp_path, "09_use") == "x\n"
 
     @pytest.mark.slow
-    @pytest.mark.skipif(
-        not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
-        reason="needs two cores that a process can be kept to",
-    )
     @pytest.mark.parametrize("names", [("01_explore", "03_train"), ("01_explore",)])
-    def test_two_at_a_time_share_the_cores_and_one_has_them_all(self, machine, tmp_path, names):
+    def test_two_at_a_time_share_the_cores_and_one_has_them_all(
+        self, machine, all_cores, tmp_path, names
+    ):
         machine(2, [])
         source = "import os; print(*os.sched_getaffinity(0))"
         execution.run(tmp_path, self.written(tmp_path, dict.fromkeys(names, source)))

@@ -1,6 +1,5 @@
 """A training that is killed goes on, and ends the same."""
 
-import contextlib
 import os
 import shutil
 from types import SimpleNamespace
@@ -52,22 +51,8 @@ def check_same_run(found, expected):
     assert np.abs(found.predictions[CODES] - expected.predictions[CODES]).to_numpy().max() < 1e-3
 
 
-@contextlib.contextmanager
-def on_one_core():
-    """Let this process use one core inside a `with` block, where the system can."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def test_killed_while_writing_the_run(
-    run, demo_metadata, demo_store, tmp_path, code, python, capsys, config
+    run, demo_metadata, demo_store, tmp_path, code, python, capsys, config, all_cores
 ):
     """Killed with everything written, but for the rename that makes the run visible."""
     kill = (
@@ -83,8 +68,8 @@ def test_killed_while_writing_the_run(
     assert set(RESULTS) < {path.name for path in work.iterdir()}
     assert training.find_run(config, demo_metadata, [tmp_path]) is None
     trained_on = hardware.describe()
-    with on_one_core():
-        whole = training.train_or_load(config, demo_metadata, demo_store, tmp_path, tmp_path)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    whole = training.train_or_load(config, demo_metadata, demo_store, tmp_path, tmp_path)
     assert "Resuming after epoch 3" in capsys.readouterr().out
     assert sorted(path.name for path in whole.folder.iterdir()) == RESULTS
     assert [path.name for path in tmp_path.iterdir()] == [run.folder.name]
