@@ -58,7 +58,7 @@ study: .venv/study
 	$(BIN)/python -m lesions.study run
 
 test: .venv/tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # What needs no network: tables, photographs, figures of merit, and the structure of the package.
 test-fast: .venv/tests

@@ -1,31 +1,52 @@
-"""The recipes of the demo set reach the bars that make it worth running."""
+"""The study on the demo set, whole: every notebook runs, and the networks learn."""
 
+import re
+
+import nbformat
 import pytest
 
-from lesions import data, evaluation, training
-from lesions.data import demo
-from lesions.study import recipes
+from lesions import classes, evaluation, training
+from lesions.evaluation import comparison
+from lesions.study import execution, publishing
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    return tmp_path_factory.mktemp("build")
+    """What `make study` makes where no photographs are at hand."""
+    folder = tmp_path_factory.mktemp("build")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HAM10000_DIR", "RETRAIN", "QUICK"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PROFILE", "demo")
+        patch.setenv("LESIONS_BUILD", str(folder))
+        execution.run(folder)
+    return folder
 
 
-@pytest.fixture(scope="module")
-def metadata(build):
-    dataset = data.open_dataset(demo.make_demo(build / "demo"), "drawn for the test", is_demo=True)
-    return data.with_split(data.read_metadata(dataset))
+def test_every_notebook_runs(build):
+    index = (build / "study" / "index.html").read_text(encoding="utf-8")
+    notebooks = publishing.notebooks()
+    assert re.findall(r'href="(.+?)"', index) == [f"{path.stem}.html" for path in notebooks]
+    for path in notebooks:
+        executed = nbformat.read(build / "study" / path.name, 4)
+        for cell in executed.cells:
+            for output in cell.get("outputs", []):
+                text = output.get("text", "")
+                assert output.get("name") != "stderr", f"{path.name}: {text[:300]}"
+    runs = publishing.latest_runs(build)
+    assert (runs / "comparison.csv").exists()
+    assert (runs / "best_model.h5").exists()
+    assert len(list((runs / "gradcam_examples").glob("*_gradcam.jpg"))) == len(classes.CODES)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "bar"), [("cnn", 0.45), ("densenet121", 0.8), ("cnn_densenet121", 0.8)]
 )
-def test_networks_learn_the_drawn_classes(architecture, bar, build, metadata):
-    config = recipes.config(architecture, "demo")
-    store = training.open_store(config, metadata, build, progress=False)
-    run = training.read_run(training.train(config, metadata, store, build / "runs"))
+def test_networks_learn_the_drawn_classes(architecture, bar, build):
+    runs = map(training.read_run, comparison.run_folders(publishing.latest_runs(build)))
+    (run,) = (one for one in runs if one.record["config"]["architecture"] == architecture)
     test = run.predictions[run.predictions["split"] == "test"]
     found = evaluation.intervals(test).loc["balanced_accuracy", "value"]
     assert found >= bar, f"{architecture} reaches {found:.3f} on the drawn test split"

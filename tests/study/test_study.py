@@ -310,27 +310,6 @@ def test_nothing_of_one_machine_is_published():
 
 
 @pytest.mark.slow
-def test_every_notebook_runs_on_the_demo_set(tmp_path, monkeypatch):
-    for name in ("HAM10000_DIR", "RETRAIN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PROFILE", "demo")
-    monkeypatch.setenv("QUICK", "1")
-    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
-    index = execution.run(tmp_path)
-    pages = re.findall(r'href="(.+?)"', index.read_text(encoding="utf-8"))
-    assert pages == [f"{name}.html" for name in NAMES]
-    for name in NAMES:
-        executed = nbformat.read(tmp_path / "study" / f"{name}.ipynb", 4)
-        for cell in executed.cells:
-            for output in cell.get("outputs", []):
-                assert output.get("name") != "stderr", f"{name}: {output.get('text', '')[:300]}"
-    runs = publishing.latest_runs(tmp_path)
-    assert (runs / "comparison.csv").exists()
-    assert (runs / "best_model.h5").exists()
-    assert len(list((runs / "gradcam_examples").glob("*_gradcam.jpg"))) == len(classes.CODES)
-
-
-@pytest.mark.slow
 def test_a_failing_cell_is_named(tmp_path, capsys):
     notebook = nbformat.v4.new_notebook(
         cells=[
@@ -423,7 +402,7 @@ class TestLanes:
         return "".join(output["text"] for output in cell.outputs)
 
     @pytest.mark.slow
-    def test_the_second_waits_for_the_best_model(self, machine, tmp_path):
+    def test_the_second_waits_for_the_best_model(self, machine, all_cores, tmp_path):
         machine(2, [])
         sources = {
             "06_compare": "import time; time.sleep(1); open('model', 'w').write('x')",
