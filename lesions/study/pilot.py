@@ -165,7 +165,10 @@ def choose(compared: pd.DataFrame) -> str:
         Of `recipes.PILOT`, and of those within `MARGIN` macro AUC of the best of them, the one with
         the highest melanoma AUC on the external set.
     """
-    compared = compared[compared.index.isin(recipes.PILOT)]
+    return _best_traveller(compared[compared.index.isin(recipes.PILOT)])
+
+
+def _best_traveller(compared: pd.DataFrame) -> str:
     near = compared["macro_auc"] >= compared["macro_auc"].max() - MARGIN
     return compared.loc[near, "melanoma_auc"].idxmax()
 
@@ -211,6 +214,9 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
         verdict = f"Chosen: **{choose(compared)}**."
+        late = _best_traveller(compared)
+        if late != choose(compared):
+            verdict += f" The same rule would have chosen {late}, had it been tried before."
     if together is not None:
         mean, difference = (Interval.of(together.loc[name]) for name in ("mean", "difference"))
         verdict += (

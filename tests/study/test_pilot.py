@@ -73,3 +73,15 @@ def test_the_one_that_travels_best_is_chosen_among_those_that_lose_nothing(macro
         index=["standard", "colour", "scale", "mixup"],  # the last was tried after the choice
     )
     assert pilot.choose(table) == chosen
+
+
+@pytest.mark.parametrize("late", [0.74, 0.90])
+def test_the_table_says_what_the_rule_would_have_chosen_afterwards(late):
+    rows = {name: (0.95, 0.70) for name in pilot.recipes.PILOT} | {"mixup": (0.95, late)}
+    rows["colour"] = (0.95, 0.75)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["macro_auc", "melanoma_auc"])
+    for name in pilot.METRICS:
+        table[[f"{name}_difference{end}" for end in ("", "_low", "_high")]] = 0.0
+    text = pilot.block(table.assign(log_loss=0.5), None)
+    assert "| mixup, after the choice |" in text and "Chosen: **colour**." in text
+    assert ("would have chosen mixup" in text) == (late == 0.90)
