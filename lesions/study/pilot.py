@@ -89,7 +89,10 @@ def recorded(folder=MODELS) -> dict[str, Entry]:
     """
     found = [read_entry(path) for path in sorted(Path(folder).glob("*-pilot-*"))]
     by_tag = {entry.record["tag"]: entry for entry in found}
-    names = {config.tag: config.tag.removeprefix("pilot-") for config in recipes.pilot()}
+    names = {
+        config.tag: config.tag.removeprefix("pilot-").replace("-", " ")
+        for config in recipes.pilot()
+    }
     return {name: by_tag[tag] for tag, name in names.items() if tag in by_tag}
 
 
