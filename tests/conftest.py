@@ -13,15 +13,16 @@ from tables import draw_table, drawn_fusion, write_photographs
 
 from lesions import data
 from lesions.data import demo, images
+from lesions.system import processor
 from lesions.system.folders import REPOSITORY
 
 
 def pytest_configure():
     """Keep each worker on its share of the cores: threads of two that share them wait in turns."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker and hasattr(os, "sched_setaffinity"):
+    if worker:
         workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        share = sorted(os.sched_getaffinity(0))[int(worker.removeprefix("gw")) :: workers]
+        share = processor.share(int(worker.removeprefix("gw")), workers)
         if share:
             os.sched_setaffinity(0, share)
 
@@ -169,9 +170,10 @@ def python():
 
 @pytest.fixture
 def all_cores():
-    """Let a test use two cores or more, where a worker of these tests has only its share."""
-    if not hasattr(os, "sched_setaffinity") or os.cpu_count() < 2:
-        pytest.skip("needs two cores that a process can be kept to")
+    """Let a test use all cores, where a worker of these tests has only its share."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count()))
     yield

@@ -80,7 +80,6 @@ async def _execute_all(chosen: list[Path], folder: Path) -> dict[Path, float]:
     seconds, running = {}, []
     best_model = asyncio.Event()
     before = [path for path in chosen if path.name.startswith("06")]
-
     in_lanes = lanes(chosen)
 
     async def execute_lane(paths: list[Path], number: int) -> None:
@@ -101,13 +100,11 @@ async def _execute_all(chosen: list[Path], folder: Path) -> dict[Path, float]:
 
 def _on_share(number: int, shares: int) -> dict:
     """Return what keeps a new process on one of equal shares of this process's cores, for Popen."""
-    if shares == 1 or not hasattr(os, "sched_setaffinity"):  # not on macOS or Windows
-        return {}
-    share = sorted(os.sched_getaffinity(0))[number::shares]
-    return {"preexec_fn": functools.partial(os.sched_setaffinity, 0, share)}
+    share = processor.share(number, shares)
+    return {"preexec_fn": functools.partial(os.sched_setaffinity, 0, share)} if share else {}
 
 
-async def execute(path: Path, target: Path, progress: Progress, start: dict | None = None) -> None:
+async def execute(path: Path, target: Path, progress: Progress, start: dict) -> None:
     """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
 
     Args:
@@ -140,7 +137,7 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict | No
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
         )
         try:
-            await client.async_execute(env=environment_of(path), **start or {})
+            await client.async_execute(env=environment_of(path), **start)
         except (CellExecutionError, DeadKernelError) as error:
             reason = "the kernel died, perhaps for lack of memory"
             if isinstance(error, CellExecutionError):

@@ -89,11 +89,9 @@ def recorded(folder=MODELS) -> dict[str, Entry]:
     """
     found = [read_entry(path) for path in sorted(Path(folder).glob("*-pilot-*"))]
     by_tag = {entry.record["tag"]: entry for entry in found}
-    names = {
-        config.tag: config.tag.removeprefix("pilot-").replace("-", " ")
-        for config in recipes.pilot()
-    }
-    return {name: by_tag[tag] for tag, name in names.items() if tag in by_tag}
+    names = (*recipes.PILOT, *recipes.AFTERWARDS)
+    tags = [config.tag for config in recipes.pilot()]
+    return {name: by_tag[tag] for name, tag in zip(names, tags, strict=True) if tag in by_tag}
 
 
 def compare(folder=MODELS) -> pd.DataFrame:
@@ -216,10 +214,10 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
     missing = [name for name in recipes.PILOT if name not in compared.index]
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
-        verdict = f"Chosen: **{choose(compared)}**."
-        late = _best_traveller(compared)
-        if late != choose(compared):
-            verdict += f" The same rule would have chosen {late}, had it been tried before."
+        before, of_all = choose(compared), _best_traveller(compared)
+        verdict = f"Chosen: **{before}**."
+        if of_all != before:
+            verdict += f" The same rule would have chosen {of_all}, had it been tried before."
     if together is not None:
         mean, difference = (Interval.of(together.loc[name]) for name in ("mean", "difference"))
         verdict += (

@@ -11,6 +11,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if limited else os.cpu_count()
 
 
+def share(number: int, shares: int) -> list[int]:
+    """Return one of equal shares of the cores that this process may use, for `sched_setaffinity`.
+
+    Args:
+        number: Which of them, from 0 on.
+        shares: How many there are.
+
+    Returns:
+        Numbers of cores; none where there are too few, or no process can be kept to a core.
+    """
+    limited = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
+    return sorted(os.sched_getaffinity(0))[number::shares] if limited else []
+
+
 def name() -> str:
     """Return the processor's name as its maker writes it, else its architecture."""
     for line in _cpu_info().splitlines():
