@@ -80,9 +80,10 @@ def metrics(
     most_probable = scores.argmax(axis=1)
     result = _decisions(labels, most_probable if predicted is None else predicted, weights)
     result |= _losses(labels, most_probable, scores, weights)
-    if {"macro_auc", "macro_average_precision", "melanoma_auc", *SPECIFICITIES} & set(names):
+    macro = {"macro_auc", "macro_average_precision"} & set(names)
+    if macro or {"melanoma_auc", *SPECIFICITIES} & set(names):
         aucs, precisions = [], []
-        for label in ALL_CLASSES:
+        for label in ALL_CLASSES if macro else [MELANOMA]:
             curve = _curve(labels == label, scores[:, label], weights)
             aucs.append(_curve_auc(*curve))
             precisions.append(_curve_average_precision(*curve))

@@ -37,6 +37,7 @@ from lesions.figures.explanations import (
 from lesions.figures.external import (
     clinic_bars,
     metrics_by_clinic,
+    networks_by_clinic,
     reliability_by_clinic,
     roc_by_clinic,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "metrics_by_clinic",
     "missing_values",
     "network_diagram",
+    "networks_by_clinic",
     "original_and_augmented",
     "paired_differences",
     "paired_panels",

@@ -72,11 +72,54 @@ def metrics_by_clinic(
     )
     ax.set(xlim=(0, 1), ylim=(len(metrics) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
+    _legend_below(ax)
+    return finish(ax, title, "Value, with a 95% interval over lesions", "Metric")
+
+
+def networks_by_clinic(
+    reports: Mapping[str, pd.DataFrame],
+    title: str,
+    x_label: str = "Melanoma AUC, with a 95% interval over lesions",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one metric of many networks on each external set, and at home.
+
+    Args:
+        reports: Name of a set to a table with a row a network and the columns of
+            `evaluation.external_report`; the same networks in each.
+        title: Title.
+        x_label: The metric.
+        ax: Axes to draw on, or None for a new figure.
+
+    Returns:
+        The axes; the hollow marker is HAM10000, with the classes of the external set.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
+    networks = list(next(iter(reports.values())).index)
+    ax = axes_or_new(ax, 8.5, 1.4 + 0.3 * len(networks))
+    for number, (name, report) in enumerate(reports.items()):
+        require_columns(report, [f"there{end}" for end in ("", "_low", "_high")], name)
+        rows, colour = report.loc[networks], SERIES[2 * number]
+        height = np.arange(len(networks)) + 0.3 * (number - (len(reports) - 1) / 2)
+        spread = [rows["there"] - rows["there_low"], rows["there_high"] - rows["there"]]
+        marks = {"fmt": MARKERS[number], "color": colour, "capsize": 2}
+        ax.errorbar(rows["there"], height, xerr=np.maximum(spread, 0), label=name, **marks)
+        known = {"label": f"HAM10000, classes of {name}", "markerfacecolor": "white"}
+        ax.errorbar(rows["home"], height, **marks | known)
+    ax.set_yticks(range(len(networks)), networks)
+    ax.set_ylim(len(networks) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    _legend_below(ax)
+    return finish(ax, title, x_label, "Network")
+
+
+def _legend_below(ax: Axes) -> None:
     # Points below the axes, whatever their height: the labels need as much room everywhere.
     below = ScaledTranslation(0, -50 / 72, ax.figure.dpi_scale_trans)
     options = {"bbox_transform": ax.transAxes + below, "borderaxespad": 0}
     ax.legend(loc="upper center", bbox_to_anchor=(0.4, 0), ncols=2, **options)
-    return finish(ax, title, "Value, with a 95% interval over lesions", "Metric")
 
 
 def roc_by_clinic(

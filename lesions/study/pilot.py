@@ -5,18 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from lesions import data, evaluation
-from lesions.data import images
 from lesions.evaluation import Interval
-from lesions.evaluation.comparison import (
-    Entry,
-    entries,
-    finished_folders,
-    read_entry,
-    run_folders,
-)
-from lesions.evaluation.predictions import read_predictions, table, write_predictions
-from lesions.networks import models, views
-from lesions.study import other_clinics, recipes
+from lesions.evaluation.comparison import Entry, finished_folders, read_entry
+from lesions.evaluation.predictions import read_predictions
+from lesions.study import other_networks, recipes
 from lesions.system.folders import MODELS
 from lesions.training import runs
 
@@ -26,38 +18,8 @@ BASELINE = recipes.PILOT[0]
 METRICS = ("log_loss", "macro_auc", "melanoma_auc")
 
 
-def predict_elsewhere(folder: Path, name: str = SET) -> Path:
-    """Predict an external set by the network of a run, one view a photograph.
-
-    Args:
-        folder: Run folder with model.h5; the predictions go beside it, as `<name>.csv`, with the
-            columns of predictions.csv and the split "test".
-        name: A key of `external.SETS`.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ValueError: If EXTERNAL_DIR names no folder, or not one that holds the set.
-    """
-    dataset = other_clinics.find_set(name)
-    if dataset is None:
-        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
-    model, details = models.load(folder / "model.h5")
-    rows = data.read_metadata(dataset).assign(split="test")
-    store = images.ImageStore(
-        rows,
-        details["image_size"],
-        data.build_folder() / "stores",
-        hair_removal=details.get("hair_removal", False),
-        colour_constancy=details.get("colour_constancy"),
-    )
-    predicted = views.predict(model, store.images, tta=False)
-    return write_predictions(table(rows, predicted), folder / f"{name}.csv")
-
-
 def publish(build: Path) -> list[Path]:
-    """Copy the runs of folds into the repository, each with its predictions of the external set.
+    """Copy the runs of folds into the repository, each with its predictions of the external sets.
 
     Args:
         build: Where `train_queue` left them.
@@ -73,8 +35,7 @@ def publish(build: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{build} holds no finished run of a fold; train one first.")
     for folder in found:
-        if not (folder / f"{SET}.csv").exists():
-            predict_elsewhere(folder)
+        other_networks.predict_all(folder)
     return [runs.copy_records(folder, MODELS) for folder in found]
 
 
@@ -122,29 +83,26 @@ def compare(folder=MODELS) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 
 
-def of_all_folds(compared: pd.DataFrame, folder=MODELS) -> pd.DataFrame | None:
-    """Compare the mean of the five fold networks on the external set with the pilot's alone.
+def of_all_folds(folder=MODELS) -> pd.DataFrame | None:
+    """Compare the mean of the five fold networks on the external set with the first alone.
 
     Args:
-        compared: From `compare`.
         folder: Folder of run folders.
 
     Returns:
-        Rows "mean" and "difference" with the melanoma AUC's value, low and high; None where a
-        network of the chosen augmentation is not recorded.
+        Rows "mean" and "difference" with the melanoma AUC's value, low and high; None where
+        these networks are not recorded.
     """
-    alone = recorded(folder)[choose(compared)].name
-    of_folds = entries(path for path in run_folders(folder) if "-fold" in path.name)
-    members = next((one.members for one in of_folds.values() if alone in one.members), None)
-    if members is None:
+    asked = other_networks.asked(folder)
+    if other_networks.MEAN not in asked:
         return None
-    answers = {
-        name: _answers_elsewhere(read_entry(Path(folder) / name), folder) for name in members
-    }
-    mean = evaluation.ensemble(list(answers.values()), list(members.values()))
+    mean, first = (
+        evaluation.answer(one.there[SET], one.details)
+        for one in (asked[other_networks.MEAN], asked["fold 0"])
+    )
     rows = {
         "mean": evaluation.intervals(mean, names=("melanoma_auc",)).loc["melanoma_auc"],
-        "difference": evaluation.paired_difference(mean, answers[alone], "melanoma_auc"),
+        "difference": evaluation.paired_difference(mean, first, "melanoma_auc"),
     }
     return pd.DataFrame(rows).T
 

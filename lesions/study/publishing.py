@@ -151,7 +151,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "elsewhere": elsewhere.card_block(),
         "warning": elsewhere.warning_block(),
         "at_prediction": at_prediction.block(),
-        "pilot": pilot.block(compared, pilot.of_all_folds(compared)),
+        "pilot": pilot.block(compared, pilot.of_all_folds()),
     }
     return [*written, *readme.update(blocks), *publish_numbers()]
 

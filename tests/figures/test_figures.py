@@ -155,6 +155,7 @@ PLOTS = {
     "size_against_score": (make_comparison(), "value", "run"),
     "ensemble_weights_bar": ({"cnn": 0.3, "resnet50": 0.7},),
     "metrics_by_clinic": (CLINICS, ["melanoma_auc"], "Worse elsewhere"),
+    "networks_by_clinic": (CLINICS, "Every network is worse elsewhere"),
     "roc_by_clinic": ({"PH2": {"home": MELANOMAS, "there": MELANOMAS}}, {"PH2": 0.2}, "Curves"),
     "reliability_by_clinic": ({"home": RELIABILITY, "there": RELIABILITY}, "Surer than right"),
     "clinic_bars": (pd.DataFrame({"a": [0.1, -0.2]}, ["ink", "ruler"]), "Bars", "Change"),

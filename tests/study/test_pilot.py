@@ -1,35 +1,12 @@
-"""The pilot: predictions of another clinic's set beside a run, and the choice between runs."""
+"""The pilot: its runs with their predictions of other clinics, and the choice between them."""
 
 import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from lesions import evaluation, inference
-from lesions.data import images
-from lesions.networks import models
+from lesions.evaluation import external
 from lesions.study import pilot
-
-
-@pytest.mark.parametrize("constancy", [None, "shades_of_grey"])
-def test_a_run_predicts_an_external_set(constancy, demo_folder, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
-    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
-    shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)
-    (tmp_path / "run").mkdir()
-    model, details = models.load(tiny_model)
-    details["colour_constancy"] = constancy
-    models.save(model, tmp_path / "run" / "model.h5", details)
-    path = pilot.predict_elsewhere(tmp_path / "run")
-    found = evaluation.read_predictions(path)
-    assert found["image_id"].is_unique and len(found) > 100
-    row = found.iloc[5]
-    photograph = next((tmp_path / "external").rglob(f"{row['image_id']}.jpg"))
-    classifier = inference.Classifier(tmp_path / "run" / "model.h5", tta=False)
-    prepared = images.prepare(photograph, classifier.image_size, colour_constancy=constancy)
-    expected = np.asarray(classifier.model(prepared[None].astype(np.float32)))[0]
-    assert row[list(evaluation.CODES)].to_numpy(float) == pytest.approx(expected, abs=1e-5)
 
 
 def test_finished_runs_of_any_hardware_are_published_without_weights(
@@ -38,7 +15,8 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
     monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
     monkeypatch.setattr(pilot, "MODELS", tmp_path / "models")
-    shutil.copytree(demo_folder, tmp_path / "external" / pilot.SET)
+    for name in external.SETS:
+        shutil.copytree(demo_folder, tmp_path / "external" / name)
     with pytest.raises(ValueError, match="no finished run of a fold"):
         pilot.publish(tmp_path)
     for name in ("gpu/cnn-fold0-a", "gpu/cnn-fold0-b.partial", "cpu/cnn"):
@@ -50,13 +28,7 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
     (written,) = pilot.publish(tmp_path)
     assert written == tmp_path / "models" / "cnn-fold0-a"
     names = sorted(path.name for path in written.iterdir())
-    assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json"]
-
-
-def test_without_external_photographs_it_says_how_to_name_them(tmp_path, monkeypatch):
-    monkeypatch.delenv("EXTERNAL_DIR", raising=False)
-    with pytest.raises(ValueError, match="set EXTERNAL_DIR to their folder"):
-        pilot.predict_elsewhere(tmp_path)
+    assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json", "ph2.csv"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pandas as pd
 from lesions import evaluation
 from lesions.data import near_duplicates, skin_tone
 from lesions.evaluation import external
-from lesions.study import at_prediction, elsewhere, other_clinics
+from lesions.study import at_prediction, elsewhere, other_clinics, other_networks
 from lesions.study.facts.common import Interval
 
 
@@ -42,6 +42,7 @@ def notebook_10() -> dict:
         facts
         | _confidence(frames["ph2"], details)
         | _confusions(frames["isic2017"], details)
+        | _networks()
         | _changes()
         | _tones(frames, details)
     )
@@ -55,6 +56,21 @@ def _views(home: pd.DataFrame, details: dict) -> Interval:
     one = at_prediction.as_predictions(part, at_prediction.PLAIN)
     gain = evaluation.paired_difference(eight, one, at_prediction.METRIC)
     return Interval(**gain)
+
+
+def _networks() -> dict:
+    """Return how other networks travel: how many worse, the ends of their AUC, all thresholds."""
+    facts = {"worse": {}, "ends": {}, "found": {}}
+    reports = other_networks.reports()
+    for name, label in external.SETS.items():
+        aucs = reports[label].loc[elsewhere.AUC]
+        facts["asked"] = len(aucs)
+        facts["worse"][name] = (aucs["difference_high"] < 0).sum()
+        facts["found"][name] = reports[label].loc["sensitivity_at_home_threshold"]["there"]
+        for end, network in (("low", aucs["there"].idxmin()), ("high", aucs["there"].idxmax())):
+            facts["ends"][f"{name}_{end}"] = network
+            facts[f"{end}_{name}"] = Interval.of(aucs.loc[network], "there")
+    return facts
 
 
 def _confidence(frame: pd.DataFrame, details: dict) -> dict[str, float]:

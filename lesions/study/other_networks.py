@@ -1,0 +1,149 @@
+"""The other networks on photographs of other clinics: whether one of them travels better."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lesions import data, evaluation
+from lesions.data import images
+from lesions.evaluation import comparison, external
+from lesions.evaluation.predictions import read_predictions, table, write_predictions
+from lesions.networks import models, views
+from lesions.study import other_clinics
+from lesions.system.folders import MODELS
+
+BEST, MEAN = "best model", "mean of the five folds"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A network, or several together, that was asked about every external set.
+
+    Attributes:
+        home: Predictions of its validation and test rows, as of predictions.csv.
+        details: `correction` and `decision_strength`, fitted on those validation rows.
+        there: Key of `external.SETS` to predictions of that set, one view each.
+    """
+
+    home: pd.DataFrame
+    details: dict
+    there: dict[str, pd.DataFrame]
+
+
+def predict(folder: Path, name: str) -> Path:
+    """Predict an external set by the network of a run, one view a photograph.
+
+    Args:
+        folder: Run folder with model.h5; the predictions go beside it, as `<name>.csv`, with the
+            columns of predictions.csv and the split "test".
+        name: A key of `external.SETS`.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If EXTERNAL_DIR names no folder, or not one that holds the set.
+    """
+    dataset = other_clinics.find_set(name)
+    if dataset is None:
+        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
+    model, details = models.load(folder / "model.h5")
+    rows = data.read_metadata(dataset).assign(split="test")
+    store = images.ImageStore(
+        rows,
+        details["image_size"],
+        data.build_folder() / "stores",
+        hair_removal=details.get("hair_removal", False),
+        colour_constancy=details.get("colour_constancy"),
+    )
+    predicted = views.predict(model, store.images, tta=False)
+    return write_predictions(table(rows, predicted), folder / f"{name}.csv")
+
+
+def predict_all(folder: Path) -> list[Path]:
+    """Predict every external set by the network of a run, as `predict`, where it is not yet."""
+    paths = [folder / f"{name}.csv" for name in external.SETS]
+    return [path if path.exists() else predict(folder, path.stem) for path in paths]
+
+
+def asked(folder=MODELS) -> dict[str, Asked]:
+    """Read what the recorded networks predict of the external sets.
+
+    Args:
+        folder: Folder of run folders.
+
+    Returns:
+        Plain name to network: the best model; the mean of the five networks of folds, and these
+        one by one; what else was trained on a fold; and the asked networks of the comparison.
+    """
+    home, details = other_clinics.home()
+    found = {BEST: Asked(home, details, _there(external.RECORDED))}
+    runs = [run for run in comparison.finished_folders(folder) if _there(run)]
+    alone = {run.name: comparison.read_entry(run) for run in runs}
+    of_folds = [run for run in runs if alone[run.name].record.get("fold") is not None]
+    for entry in comparison.entries(of_folds).values() if of_folds else ():
+        if entry.record.get("networks") == data.FOLDS and set(entry.members) <= set(alone):
+            members = [alone.pop(name) for name in entry.members]
+            answers = [_answered(one, folder) for one in members]
+            means = {
+                name: evaluation.ensemble([one[name] for one in answers], [*entry.members.values()])
+                for name in external.SETS
+            }
+            found[MEAN] = Asked(entry.predictions, entry.details, means)
+            for one in members:
+                found[f"fold {one.record['fold']}"] = _asked(one, folder)
+    return found | {_name(one): _asked(one, folder) for one in alone.values()}
+
+
+def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
+    """Compare every network of `asked` on each external set with itself at home.
+
+    Args:
+        resamples: How many resamples of lesions to draw.
+
+    Returns:
+        Name of a set to a table indexed by metric and network, with the columns of
+        `evaluation.external_report`.
+    """
+    networks = asked()
+    return {
+        label: pd.concat(
+            {
+                network: evaluation.external_report(
+                    one.there[name], one.home, one.details, resamples
+                )
+                for network, one in networks.items()
+            },
+            names=["network"],
+        ).swaplevel()
+        for name, label in external.SETS.items()
+    }
+
+
+def _name(entry: comparison.Entry) -> str:
+    """Name what was tried on a fold, or a network of the comparison and what it started from."""
+    record = entry.record
+    if record.get("fold") is not None:
+        tried = record.get("tag", "").removeprefix("pilot-").replace("-", " ")
+        tried = tried or ("student" if record.get("teacher") else "")
+        return f"fold {record['fold']}, {tried}".removesuffix(", ")
+    return f"{comparison.names({'': entry})['']}, {record['initial_weights']} weights"
+
+
+def _there(folder: Path) -> dict[str, pd.DataFrame]:
+    """Read what is recorded of the external sets in a folder; nothing unless all of them are."""
+    paths = {name: folder / f"{name}.csv" for name in external.SETS}
+    if not all(path.exists() for path in paths.values()):
+        return {}
+    return {name: read_predictions(path) for name, path in paths.items()}
+
+
+def _asked(entry: comparison.Entry, folder) -> Asked:
+    return Asked(entry.predictions, entry.details, _there(Path(folder) / entry.name))
+
+
+def _answered(entry: comparison.Entry, folder) -> dict[str, pd.DataFrame]:
+    """Return `evaluation.answer` of each external set, at the class frequencies."""
+    there = _there(Path(folder) / entry.name)
+    return {name: evaluation.answer(frame, entry.details) for name, frame in there.items()}
