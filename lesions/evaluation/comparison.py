@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lesions.evaluation.answering import answer, fit
+from lesions.evaluation.choice import best_single, of_the_split
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
 from lesions.evaluation.frequencies import Correction
 from lesions.evaluation.predictions import read_predictions, rows_of
@@ -145,15 +146,16 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
         of several networks), validation_images, validation_<metric> and test_<metric> for each
         key of `metrics` (photographs), test_lesion_<metric> for the headlines with every lesion
         counted once, _low and _high of balanced accuracy and macro AUC (95%, over lesions),
-        power, offset and decision_strength.
+        power, offset, decision_strength and best (whether `best_single` chooses it).
     """
     table = pd.DataFrame([_row(entry) for entry in found.values()])
+    table["best"] = table["run"] == best_single(found)
     return table.sort_values("validation_log_loss", ignore_index=True)
 
 
 def best_row(table: pd.DataFrame) -> pd.Series:
-    """Return the row of `compare` of the best single network: the ensemble is no candidate."""
-    return table[table["networks"] == 1].iloc[0]
+    """Return the row of `compare` of the best single network, see `best_single`."""
+    return table[table["best"]].iloc[0]
 
 
 def write_comparison(table: pd.DataFrame, path) -> Path:
@@ -199,17 +201,6 @@ def plain_names(table: pd.DataFrame) -> list[str]:
 def names(found: dict[str, Entry]) -> dict[str, str]:
     """Map the name of each entry to its plain name, see `plain_names`."""
     return dict(zip(found, plain_names(pd.DataFrame(map(_about, found.values()))), strict=True))
-
-
-def of_the_split(found: dict[str, Entry]) -> dict[str, Entry]:
-    """Keep the entries that predict the validation split: no folds, no network of all rows."""
-    return {
-        name: entry
-        for name, entry in found.items()
-        if "config" in entry.record
-        and entry.record.get("networks", 1) == 1
-        and not entry.record.get("answers_from")
-    }
 
 
 def class_balance(config: dict) -> str:

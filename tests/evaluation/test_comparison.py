@@ -102,6 +102,26 @@ def test_the_ensemble_is_of_networks_that_predict_the_validation_split(tmp_path)
     assert "ensemble" not in comparison.entries([split[0], every])
 
 
+@pytest.mark.parametrize(("strength", "best"), [(2.5, "student"), (1.5, "split"), (0.5, "split")])
+def test_a_network_of_all_rows_is_best_if_it_is_not_worse_on_what_it_held_out(
+    strength, best, tmp_path
+):
+    """Its rival of the split has strength 2, one of the folds 1, all on the same photographs."""
+    whole = both_splits(images=280, strength=1.0)
+    validation = np.flatnonzero(whole["split"] == "validation")
+    own = [whole["split"].eq("test") | whole.index.isin(validation[n::2]) for n in range(2)]
+    images = {"train": len(validation) // 2, "validation": len(validation) // 2}
+    runs = [
+        write_run(tmp_path / f"fold{n}", whole[own[n]], images, fold=n, seed=n) for n in range(2)
+    ]
+    runs.append(write_run(tmp_path / "split", both_splits(images=280, strength=2.0)))
+    answered = both_splits(images=280, strength=strength)[own[0]]
+    runs.append(write_run(tmp_path / "student", answered, answers_from="twin"))
+    table = comparison.compare(comparison.entries(runs))
+    assert comparison.best_row(table)["run"] == best
+    assert comparison.best_row(comparison.compare(comparison.entries(runs[:3])))["run"] == "split"
+
+
 def test_of_runs_with_a_tag_those_of_folds_take_part(tmp_path):
     write_run(tmp_path / "experiment", both_splits(), tag="balance-none")
     fold = write_run(tmp_path / "fold0", both_splits(), tag="pilot-standard", fold=0)

@@ -1,0 +1,57 @@
+"""Which single network is best, by what each says of rows that it was not trained on."""
+
+from lesions.evaluation import weighted
+from lesions.evaluation.predictions import labels_and_probabilities, rows_of
+
+
+def of_the_split(found: dict) -> dict:
+    """Keep entries (name to `comparison.Entry`) that predict the validation split.
+
+    Networks of folds, several together and a network of all rows do not.
+    """
+    return {
+        name: entry
+        for name, entry in found.items()
+        if "config" in entry.record
+        and entry.record.get("networks", 1) == 1
+        and not entry.record.get("answers_from")
+    }
+
+
+def best_single(found: dict) -> str | None:
+    """Choose the best network by what it says of rows that it was not trained on.
+
+    Of the networks that predict the validation split, the one with the lowest log loss on it. A
+    network of all rows, which a twin answers for on one fold, takes its place if its log loss is
+    not above that of the best so far, nor of the networks of folds, each over the rows that
+    neither was trained on.
+
+    Args:
+        found: Name to entry, from `comparison.entries`.
+
+    Returns:
+        A name; None where there is no single network. The ensemble is no candidate.
+    """
+    losses = {name: _log_loss(one) for name, one in of_the_split(found).items()}
+    best = min(losses, key=losses.get, default=None)
+    for name, entry in found.items():
+        if entry.record.get("answers_from"):
+            rivals = [one for one in found.values() if one.members and one.name != "ensemble"]
+            rivals += [found[best]] if best else []
+            if all(_not_worse(entry, rival) for rival in rivals):
+                best = name
+    return best
+
+
+def _log_loss(entry, image_ids=None) -> float:
+    answers = entry.answers("validation")
+    if image_ids is not None:
+        answers = answers[answers["image_id"].isin(image_ids)]
+    labels, probabilities = labels_and_probabilities(answers)
+    return weighted.once(labels, probabilities, ("log_loss",))["log_loss"]
+
+
+def _not_worse(entry, rival) -> bool:
+    shared = set(rows_of(entry.predictions, "validation")["image_id"])
+    shared &= set(rows_of(rival.predictions, "validation")["image_id"])
+    return bool(shared) and _log_loss(entry, shared) <= _log_loss(rival, shared)
