@@ -18,6 +18,12 @@ def of_the_split(found: dict) -> dict:
     }
 
 
+def best_of_the_split(found: dict) -> str | None:
+    """Return which entry of `of_the_split` has the lowest log loss on it; None without any."""
+    losses = {name: _log_loss(one) for name, one in of_the_split(found).items()}
+    return min(losses, key=losses.get, default=None)
+
+
 def best_single(found: dict) -> str | None:
     """Choose the best network by what it says of rows that it was not trained on.
 
@@ -32,8 +38,7 @@ def best_single(found: dict) -> str | None:
     Returns:
         A name; None where there is no single network. The ensemble is no candidate.
     """
-    losses = {name: _log_loss(one) for name, one in of_the_split(found).items()}
-    best = min(losses, key=losses.get, default=None)
+    best = best_of_the_split(found)
     for name, entry in found.items():
         if entry.record.get("answers_from"):
             rivals = [one for one in found.values() if one.members and one.name != "ensemble"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import evaluation
-from lesions.evaluation import CODES, comparison
+from lesions.evaluation import CODES, choice, comparison
 from lesions.evaluation.answering import fit
 from lesions.networks import models
 from lesions.study import recipes
@@ -16,7 +16,6 @@ from lesions.study.facts.common import (
     PROFILE,
     Interval,
     answers,
-    best_row,
     comparison_table,
     differences,
     recorded_entries,
@@ -136,7 +135,7 @@ def notebook_04() -> dict:
         "stage_size": [config.image_size for config in configs],
         "epochs": recorded_run(recipes.config(recipes.BEST, PROFILE)).record["epochs_trained"],
         "stage_epochs": first.record["epochs_trained"],
-        "best": best_row()["name"],
+        "best": _plain_name(recorded_run(configs[-1]).folder.name),
         "random_epochs": random.record["epochs_trained"],
         "random_mel": random_mel,
         "scratch_mel": min(from_scratch),
@@ -203,6 +202,10 @@ def _mean(frames: list[pd.DataFrame], frequencies) -> pd.DataFrame:
     )
 
 
+def _plain_name(run: str) -> str:
+    return comparison_table().set_index("run").loc[run, "name"]
+
+
 def _weights(entries: dict[str, comparison.Entry]) -> dict:
     """Return which members have the most weight, and what those trained for it alone have."""
     ranked = pd.Series(entries["ensemble"].members).sort_values(ascending=False)
@@ -210,12 +213,11 @@ def _weights(entries: dict[str, comparison.Entry]) -> dict:
     while start in entries:  # back to the first stage
         line.append(start)
         start = entries[start].record["config"].get("start")
-    names = comparison_table().set_index("run")["name"]
     alone = ranked[ranked.index.str.match("densenet121-160px|resnet50-128px")]
     return {
         "line": "stages of one training" if ranked.index[1] in line else "separate trainings",
-        "heaviest": names[ranked.index[0]],
-        "second": names[ranked.index[1]],
+        "heaviest": _plain_name(ranked.index[0]),
+        "second": _plain_name(ranked.index[1]),
         "two_weight": ranked.iloc[:2].sum(),
         "alone_weight": alone.max(),
     }
@@ -223,13 +225,14 @@ def _weights(entries: dict[str, comparison.Entry]) -> dict:
 
 def _ensemble() -> dict:
     """Return what notebook 05 says of the ensemble of all recorded runs."""
-    entries, best = recorded_entries(), best_row()
+    entries = recorded_entries()
+    best = choice.best_of_the_split(entries)
     whole = entries["ensemble"]
     members = [entries[name] for name in whole.members]
     frames = [evaluation.answer(one.predictions, one.details) for one in members]
     weights = np.array(list(whole.members.values()))
     frequencies = whole.details["correction"]["class_frequencies"]
-    ensemble, single = whole.answers("validation"), entries[best["run"]].answers("validation")
+    ensemble, single = whole.answers("validation"), entries[best].answers("validation")
     raw, mean = evaluation.rows_of(whole.predictions, "validation"), _mean(frames, frequencies)
     before, after, alone = (
         evaluation.metrics(*evaluation.arrays(rows)) for rows in (raw, ensemble, single)
@@ -248,5 +251,5 @@ def _ensemble() -> dict:
         "error_after": after["expected_calibration_error"],
         "ensemble_loss": after["log_loss"],
         "best_loss": alone["log_loss"],
-        "best": best["name"],
+        "best": _plain_name(best),
     }
