@@ -22,6 +22,7 @@ from lesions.figures.style import (
     grouped_bars,
     legend_beside,
     plain_log_ticks,
+    reach,
     readable,
     require_columns,
 )
@@ -102,17 +103,12 @@ def _with_interval(table: pd.DataFrame, metric: str, label: str, what: str) -> p
     return pd.DataFrame(values, index=list(map(str, names)), columns=["value", "low", "high"])
 
 
-def _margins(rows: pd.DataFrame) -> np.ndarray:
-    reach = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]], float)
-    return np.clip(np.nan_to_num(reach), 0, None)
-
-
 def _intervals(rows: pd.DataFrame, number_format: str, ax: Axes | None) -> Axes:
     """Draw a dot with its interval for every row, the first on top, its numbers at the right."""
     ax = axes_or_new(ax, 9, 1.4 + 0.38 * len(rows))
     places = np.arange(len(rows))
     style = {"fmt": "o", "color": SERIES[0], "ecolor": SERIES[0], "capsize": 4, "markersize": 7}
-    ax.errorbar(rows["value"], places, xerr=_margins(rows), **style)
+    ax.errorbar(rows["value"], places, xerr=reach(rows), **style)
     ax.set_yticks(places, rows.index)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     for place, (value, low, high) in zip(places, rows.to_numpy(), strict=True):
@@ -205,10 +201,9 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     )
     for ax, (name, table) in zip(np.atleast_1d(axes), tables.items(), strict=True):
         rows = _with_interval(table, "value", "", "differences")
-        for place, (value, low, high) in enumerate(rows.to_numpy()):
-            colour = GREY if low <= 0 <= high else SERIES[0]
-            reach = np.clip([[value - low], [high - value]], 0, None)
-            ax.errorbar([value], [place], xerr=reach, fmt="o", color=colour, capsize=3)
+        for place, (_, row) in enumerate(rows.iterrows()):
+            colour = GREY if row["low"] <= 0 <= row["high"] else SERIES[0]
+            ax.errorbar([row["value"]], [place], xerr=reach(row), fmt="o", color=colour, capsize=3)
         ax.axvline(0, color="black", linewidth=1)
         ax.set_yticks(range(len(rows)), rows.index)
         ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -247,7 +242,7 @@ def leakage_bars(
     values, margins = pd.DataFrame(index=protocols), {}
     for test_set in test_sets:
         rows = scores[scores["test_set"] == test_set].set_index("protocol").reindex(protocols)
-        values[test_set], margins[test_set] = rows["value"], _margins(rows)
+        values[test_set], margins[test_set] = rows["value"], reach(rows)
     ax = axes_or_new(ax, 9, 4.5)
     grouped_bars(values, ax, margins=margins)
     for bars in ax.containers:

@@ -21,6 +21,7 @@ from lesions.figures.style import (
     axes_or_new,
     finish,
     legend_beside,
+    reach,
     require_columns,
 )
 from lesions.figures.style import readable as plain
@@ -52,12 +53,6 @@ def _rows(table: pd.DataFrame, part: str, **wanted) -> pd.DataFrame:
             f"{', '.join(f'{key} {value!r}' for key, value in wanted.items())}; measure it first."
         )
     return rows
-
-
-def _reach(rows: pd.DataFrame) -> np.ndarray:
-    """Return how far intervals reach down and up, float (2, n)."""
-    reach = np.array([rows["value"] - rows["low"], rows["high"] - rows["value"]], float)
-    return np.clip(np.nan_to_num(reach), 0, None)
 
 
 def _with_maps(table: pd.DataFrame, part: str, method: str) -> str:
@@ -103,7 +98,7 @@ def map_scores(
             row = rows.loc[[method]]
             colour = SERIES[0] if place == 0 else GREY
             style = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6}
-            ax.errorbar(row["value"], [place], xerr=_reach(row), **style)
+            ax.errorbar(row["value"], [place], xerr=reach(row), **style)
         ax.set_yticks(range(len(methods)), [_with_maps(table, part, name) for name in methods])
         ax.set_ylim(len(methods) - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=4)
@@ -141,7 +136,7 @@ def paired_scores_by_class(
         clear = not row["low"].iloc[0] <= 0 <= row["high"].iloc[0]
         style = {"fmt": "o", "color": colour, "capsize": 4, "markersize": 8}
         style["markerfacecolor"] = colour if clear else "white"
-        ax.errorbar([place], row["value"], yerr=_reach(row), **style)
+        ax.errorbar([place], row["value"], yerr=reach(row), **style)
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(range(len(order)), ["all", *CODES, "right\nanswers", "wrong\nanswers"])
     ax.grid(axis="x", visible=False)
@@ -208,7 +203,7 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.errorbar(
         places,
         curve["value"],
-        yerr=_reach(curve),
+        yerr=reach(curve),
         color=SERIES[0],
         fmt="o",
         capsize=4,

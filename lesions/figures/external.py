@@ -19,6 +19,7 @@ from lesions.figures.style import (
     finish,
     grouped_bars,
     legend_beside,
+    reach,
     readable,
     require_columns,
 )
@@ -54,11 +55,10 @@ def metrics_by_clinic(
         for place, side in enumerate(SIDES):
             rows = report.loc[list(metrics)]
             height = np.arange(len(rows)) - 0.4 + step * (number * len(SIDES) + place + 0.5)
-            spread = [rows[side] - rows[f"{side}_low"], rows[f"{side}_high"] - rows[side]]
             ax.errorbar(
                 rows[side],
                 height,
-                xerr=np.maximum(spread, 0),
+                xerr=reach(rows, side),
                 fmt=MARKERS[number],
                 color=SERIES[2 * number],
                 markerfacecolor="white" if side == "home" else SERIES[2 * number],
@@ -103,9 +103,8 @@ def networks_by_clinic(
         require_columns(report, [f"there{end}" for end in ("", "_low", "_high")], name)
         rows, colour = report.loc[networks], SERIES[2 * number]
         height = np.arange(len(networks)) + 0.3 * (number - (len(reports) - 1) / 2)
-        spread = [rows["there"] - rows["there_low"], rows["there_high"] - rows["there"]]
         marks = {"fmt": MARKERS[number], "color": colour, "capsize": 2}
-        ax.errorbar(rows["there"], height, xerr=np.maximum(spread, 0), label=name, **marks)
+        ax.errorbar(rows["there"], height, xerr=reach(rows, "there"), label=name, **marks)
         known = {"label": f"HAM10000, classes of {name}", "markerfacecolor": "white"}
         ax.errorbar(rows["home"], height, **marks | known)
     ax.set_yticks(range(len(networks)), networks)
@@ -207,7 +206,9 @@ def clinic_bars(
     table: pd.DataFrame,
     title: str,
     y_label: str,
-    label_format: str | pd.DataFrame = "{:.0%}",
+    label_format: str | pd.DataFrame | None = "{:.0%}",
+    margins: Mapping[str, np.ndarray] | None = None,
+    legend_title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw bars side by side, a group per row and a colour per column.
@@ -217,7 +218,9 @@ def clinic_bars(
         title: Title.
         y_label: What the numbers are.
         label_format: Format of the number on each bar; or a text for each bar, in a table like
-            the numbers', which are then shares, 0 to 1.
+            the numbers', which are then shares, 0 to 1; None for none.
+        margins: As of `grouped_bars`: how far each interval reaches down and up.
+        legend_title: What the columns are.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -226,11 +229,13 @@ def clinic_bars(
     ax = axes_or_new(ax, 8.5, 4.2)
     # Names of two words stand on two lines, so that neighbours do not touch.
     lines = table.rename(index=lambda name: str(name).replace(" ", "\n"))
-    grouped_bars(lines, ax, label_format)
+    grouped_bars(lines, ax, label_format, margins=margins)
     ax.axhline(0, color=GREY, linewidth=0.8)
     texts = isinstance(label_format, pd.DataFrame)
     ax.margins(y=0.3 if texts else 0.2)
-    if texts or label_format.endswith("%}"):
+    if texts or str(label_format).endswith("%}"):
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     legend_beside(ax)
+    if legend_title:
+        ax.get_legend().set_title(legend_title)
     return finish(ax, title, str(table.index.name or "Photographs"), y_label)

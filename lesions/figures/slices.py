@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -10,6 +9,7 @@ from lesions.figures.style import (
     SERIES,
     axes_or_new,
     finish,
+    reach,
     readable,
     require_columns,
 )
@@ -43,9 +43,8 @@ def slices_with_intervals(
     kinds = list(dict.fromkeys(rows.index.get_level_values(0)))
     labels = []
     for place, ((kind, slice_name), row) in enumerate(rows.iterrows()):
-        reach = np.clip([[row["value"] - row["low"]], [row["high"] - row["value"]]], 0, None)
         colour = SERIES[2 * kinds.index(kind) % len(SERIES)]
-        ax.errorbar([row["value"]], [place], xerr=reach, fmt="o", color=colour, capsize=4)
+        ax.errorbar([row["value"]], [place], xerr=reach(row), fmt="o", color=colour, capsize=4)
         counts = f"{row['images']:,.0f}; {row['malignant']:.0f}"
         labels.append(f"{readable(kind)}: {slice_name} ({counts})")
     ax.axvline(overall, color="black", linestyle="--", linewidth=1)

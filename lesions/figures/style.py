@@ -150,6 +150,19 @@ def series_colours(count: int) -> list[str]:
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
+def reach(rows: pd.DataFrame | pd.Series, name: str = "") -> np.ndarray:
+    """Return how far intervals reach down and up from their values, at least 0, float (2, n).
+
+    Args:
+        rows: One row an interval, or one interval, with value, low and high; or name, name_low
+            and name_high.
+        name: The column, where the columns carry a name.
+    """
+    value, low, high = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
+    ends = np.array([rows[value] - rows[low], rows[high] - rows[value]], float)
+    return np.clip(np.nan_to_num(ends), 0, None).reshape(2, -1)
+
+
 def grouped_bars(
     table: pd.DataFrame,
     ax: Axes,

@@ -18,6 +18,7 @@ from lesions.figures.style import (
     axes_or_new,
     finish,
     legend_beside,
+    reach,
     readable,
     require_columns,
 )
@@ -157,8 +158,7 @@ def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, tit
         start += len(history)
         left.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
         row = scores.loc[name]
-        reach = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-        right.errorbar([number], row["value"], yerr=reach, capsize=4, markersize=7, **style)
+        right.errorbar([number], row["value"], yerr=reach(row), capsize=4, markersize=7, **style)
         right.annotate(
             f"{row['value']:.3f}", (number, row["value"]), (8, 0), textcoords="offset points",
             va="center", fontsize=9,
