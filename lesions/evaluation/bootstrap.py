@@ -1,5 +1,6 @@
 """95% intervals and paired differences, by resampling lesions."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from lesions.evaluation.weighted import HEADLINES
 @dataclass(frozen=True)
 class Interval:
     """A number with its 95% interval; `{:.3f}` writes "0.771 (0.724 to 0.816)".
+
+    With a sign, as `{:+.3f}`, it is a difference, and gets as many digits more as it takes that
+    an end other than zero does not read as zero.
 
     Attributes:
         value: The number.
@@ -36,6 +40,12 @@ class Interval:
         return Interval(self.value * factor, self.low * factor, self.high * factor)
 
     def __format__(self, how: str) -> str:
+        digits = re.fullmatch(r"\+\.(\d)f", how)
+        ends = [abs(end) for end in (self.low, self.high) if end]
+        if digits and ends:
+            least = int(digits[1])
+            shown = (n for n in range(least, least + 2) if min(ends) >= 0.5 * 10.0**-n)
+            how = f"+.{next(shown, least + 2)}f"
         return f"{self.value:{how}} ({self.low:{how}} to {self.high:{how}})"
 
     @property

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ NETWORKS = {
     "densenet121_efficientnetb3": "DenseNet121 + EfficientNet-B3",
     "ensemble": "ensemble",
 }
-WITH_INTERVAL = ("balanced_accuracy", "macro_auc")
+WITH_INTERVAL = ("balanced_accuracy", "macro_auc", "melanoma_sensitivity_at_90_specificity")
 # What the networks of all folds have in common.
 SHARED = (
     "architecture",
@@ -68,7 +68,7 @@ def run_folders(folder) -> list[Path]:
     """
     found = []
     for run in finished_folders(folder):
-        config = _read_record(run / "config.json").get("config", {})
+        config = read_record(run / "config.json").get("config", {})
         competes = not config.get("tag") or config.get("fold") is not None
         if competes and config.get("protocol", "lesion") == "lesion":
             found.append(run)
@@ -125,8 +125,11 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
             # A setting that came later is missing in earlier records.
             recipe = {name: value for name, value in recipe.items() if value not in (None, "")}
             folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
-    of_folds = [_of_folds(group) for group in folds.values() if _is_whole(group)]
-    found |= {entry.name: entry for entry in of_folds}
+    for group in filter(_is_whole, folds.values()):
+        entry = _of_folds(group)
+        if entry.name in found:  # another recipe of the same architecture and size
+            entry = replace(entry, name=f"{entry.name}, {group[0].name}")
+        found[entry.name] = entry
     members = list(of_the_split(found).values())
     if len(members) > 1:
         found["ensemble"] = _ensemble(members)
@@ -145,7 +148,7 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
         epochs (trained), seed, initial_weights, hardware, minutes, parameters, members (weights
         of several networks), validation_images, validation_<metric> and test_<metric> for each
         key of `metrics` (photographs), test_lesion_<metric> for the headlines with every lesion
-        counted once, _low and _high of balanced accuracy and macro AUC (95%, over lesions),
+        counted once, _low and _high of the metrics of `WITH_INTERVAL` (95%, over lesions),
         power, offset, decision_strength and best (whether `best_single` chooses it).
     """
     table = pd.DataFrame([_row(entry) for entry in found.values()])
@@ -220,12 +223,12 @@ def read_entry(folder: Path) -> Entry:
     for name in ("config.json", "metrics.json", "predictions.csv"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
-    record = _read_record(folder / "config.json")
+    record = read_record(folder / "config.json")
     record = {**record.get("config", {}), **record}
     if not {"architecture", "image_size"} <= set(record):
         raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
     # How often the classes occur in training is all that predictions.csv cannot tell.
-    stored = _read_record(folder / "metrics.json").get("correction")
+    stored = read_record(folder / "metrics.json").get("correction")
     try:
         frequencies = Correction.from_details(stored or {}).class_frequencies
     except ValueError as error:
@@ -247,7 +250,7 @@ def read_entry(folder: Path) -> Entry:
     return Entry(folder.name, record, predictions, details)
 
 
-def _read_record(path: Path) -> dict:
+def read_record(path: Path) -> dict:
     """Read config.json or metrics.json of a run folder.
 
     Raises:
@@ -280,10 +283,10 @@ def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) 
 
 
 def _is_whole(runs: list[Entry]) -> bool:
-    """Check whether the networks of one recipe have predicted every row out of fold."""
+    """Check whether the networks of one recipe have predicted every row out of fold, once."""
     images = runs[0].record["images"]
-    predicted = sum(len(rows_of(run.predictions, "validation")) for run in runs)
-    return predicted == images["train"] + images["validation"]
+    predicted = pd.concat([rows_of(run.predictions, "validation")["image_id"] for run in runs])
+    return predicted.is_unique and len(predicted) == images["train"] + images["validation"]
 
 
 def _of_folds(runs: list[Entry]) -> Entry:

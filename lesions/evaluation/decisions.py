@@ -34,7 +34,8 @@ def fit_strength(
     A missed rare class costs balanced accuracy more than a missed common one, so the class to
     name is not always the most probable. The strength is chosen among 0, 0.1, ... 1; the middle
     of the values that come within half a percentage point of the best is taken, because single
-    images of a rare class would otherwise decide.
+    images of a rare class would otherwise decide; where these are no single stretch, the one of
+    them that is nearest to their middle.
 
     Args:
         true_labels: int, (n,), 0 to 6, of rows that the network was not trained on.
@@ -56,4 +57,8 @@ def fit_strength(
             for strength in STRENGTHS
         ]
     )
-    return float(np.median(STRENGTHS[scores >= scores.max() - 0.005]))
+    good = STRENGTHS[scores >= scores.max() - 0.005]
+    middle = np.median(good)
+    if np.diff(good).max(initial=0) > 0.15:  # not one stretch: its middle may not be good itself
+        middle = good[np.abs(good - middle).argmin()]
+    return float(middle)

@@ -122,8 +122,9 @@ def external_report(
     home = home[home["dx"].isin(codes)]
     threshold = melanoma_threshold(answer(rows_of(home, "validation"), details))
     drawn = {
-        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed=0),
-        "there": _drawn(there, details, codes, threshold, resamples, seed=1),  # not drawn alike
+        "home": _drawn(rows_of(home, "test"), details, codes, threshold, resamples, seed=1),
+        # Drawn as `intervals` draws; the other side is not drawn alike.
+        "there": _drawn(there, details, codes, threshold, resamples, seed=0),
     }
     drawn["difference"] = {
         name: drawn["there"][name] - values for name, values in drawn["home"].items()

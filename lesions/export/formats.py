@@ -4,6 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from lesions import classes
@@ -54,16 +55,7 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
             something that cannot be replaced, or the exported network answers differently.
     """
     path = Path(path)
-    if format not in FORMATS:
-        raise ValueError(f"Unknown format {format!r}; use {', '.join(FORMATS)}.")
-    if precision not in PRECISIONS:
-        raise ValueError(f"Unknown precision {precision!r}; use {', '.join(PRECISIONS)}.")
-    if precision != "float32" and format == "savedmodel":
-        raise ValueError(
-            f"The precision {precision} is for tflite and onnx; leave it out for savedmodel."
-        )
-    if path.is_dir() and not (format == "savedmodel" and (path / "saved_model.pb").exists()):
-        raise ValueError(f"{path} is a folder already; name another --output.")
+    _check_request(format, path, precision)
     if format == "onnx":
         model = onnx_file.with_activation_maps(model)
     described = path.with_name(path.name + ".json")
@@ -74,6 +66,25 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
             details["digest"] = description.file_digest(temporary)
         _write_description(model, details, temporary_description)
     return path, checked
+
+
+def _check_request(format: str, path: Path, precision: str) -> None:
+    if format not in FORMATS:
+        raise ValueError(f"Unknown format {format!r}; use {', '.join(FORMATS)}.")
+    if precision not in PRECISIONS:
+        raise ValueError(f"Unknown precision {precision!r}; use {', '.join(PRECISIONS)}.")
+    if precision != "float32" and format == "savedmodel":
+        raise ValueError(
+            f"The precision {precision} is for tflite and onnx; leave it out for savedmodel."
+        )
+    backend = keras.backend.backend()
+    if backend != "tensorflow" and format != "savedmodel":
+        raise ValueError(
+            f"Export to {format} needs the TensorFlow backend and Keras runs on {backend}: set "
+            "KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+    if path.is_dir() and not (format == "savedmodel" and (path / "saved_model.pb").exists()):
+        raise ValueError(f"{path} is a folder already; name another --output.")
 
 
 def _write(model, format: str, path: Path, precision: str) -> str:

@@ -62,9 +62,19 @@ def find_set(name: str, folder=None) -> data.Dataset | None:
 
 
 def home() -> tuple[pd.DataFrame, dict]:
-    """Read predictions.csv (the mean of eight views) and metrics.json of the best model's run."""
+    """Read predictions.csv (the mean of eight views) and metrics.json of the best model's run.
+
+    Raises:
+        ValueError: If another network answered to the external sets.
+    """
     runs = pd.read_csv(MODELS / "comparison.csv")
     folder = MODELS / comparison.best_row(runs)["run"]
+    asked = external.recorded_network()
+    if not asked.startswith(folder.name):
+        raise ValueError(
+            f"models/external is of the network {asked}, and the best one is {folder.name}; ask it "
+            "by `python -m lesions.study publish external`."
+        )
     details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return read_predictions(folder / "predictions.csv"), details
 
@@ -117,8 +127,7 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
         frame["dark_corners"] = [dark_corners(one) for one in prepared]
         frame["home_correlation"] = np.nan
         if known is not None:
-            found = near_duplicates.find_near_duplicates(prepared, known, above=-1.0)
-            frame["home_correlation"] = found.set_index("row")["correlation"]
+            frame["home_correlation"] = near_duplicates.highest_correlations(prepared, known)
         parts.append(frame)
     return pd.concat(parts, ignore_index=True)
 
@@ -213,7 +222,8 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
     Args:
         classifier: The recorded best model.
         home: Table of HAM10000 with a column `split`. Copies are looked for among all rows,
-            the warning is measured on the test rows, and what is tried on validation rows.
+            the warning is measured on the test rows, and what is tried at prediction on
+            validation rows, unless the network was trained on them.
         folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
 
     Returns:
@@ -235,10 +245,17 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
         if name == CHANGED_SET:
             changes = measure_changes(classifier, rows)
             written.append(_write(changes, external.RECORDED / "changes.csv"))
-            written.append(at_prediction.publish(classifier, home, rows))
+            if not _saw_validation(classifier):
+                written.append(at_prediction.publish(classifier, home, rows))
     test = measure_home(classifier, home[home["split"] == "test"])
     written.append(_write(test, external.RECORDED / "home.csv"))
     return [*written, write_network(classifier)]
+
+
+def _saw_validation(classifier) -> bool:
+    """Check whether a network was trained on all rows, so that no try can be judged at home."""
+    record = comparison.read_record(MODELS / classifier.details["run"] / "config.json")
+    return bool(record["config"].get("answers_from"))
 
 
 def write_network(classifier) -> Path:

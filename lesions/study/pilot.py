@@ -30,7 +30,8 @@ def publish(build: Path) -> list[Path]:
     Raises:
         ValueError: If there is no finished run of a fold.
     """
-    finished = [run for one in (build / "runs").glob("*") for run in finished_folders(one)]
+    # The runs of real photographs, see `recipes.PROFILES`.
+    finished = [run for one in ("cpu", "gpu") for run in finished_folders(build / "runs" / one)]
     found = [run for run in finished if "-fold" in run.name and (run / "model.h5").exists()]
     if not found:
         raise ValueError(f"{build} holds no finished run of a fold; train one first.")
@@ -128,8 +129,11 @@ def choose(compared: pd.DataFrame) -> str:
 
 
 def _best_traveller(compared: pd.DataFrame) -> str:
-    near = compared["macro_auc"] >= compared["macro_auc"].max() - MARGIN
-    return compared.loc[near, "melanoma_auc"].idxmax()
+    return _within_margin(compared)["melanoma_auc"].idxmax()
+
+
+def _within_margin(compared: pd.DataFrame) -> pd.DataFrame:
+    return compared[compared["macro_auc"] >= compared["macro_auc"].max() - MARGIN]
 
 
 def chosen(folder=MODELS) -> str:
@@ -173,7 +177,9 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
         before, of_all = choose(compared), _best_traveller(compared)
-        verdict = f"Chosen: **{before}**."
+        near = _within_margin(compared[compared.index.isin(recipes.PILOT)])
+        verdict = f"Chosen: **{before}**"
+        verdict += ", the only one of them within .003." if len(near) == 1 else "."
         if of_all != before:
             verdict += f" The same rule would have chosen {of_all}, had it been tried before."
     if together is not None:

@@ -27,7 +27,7 @@ from lesions.study import (
 )
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS, REPOSITORY, named_by
-from lesions.training.runs import copy_records
+from lesions.training.runs import copy_records, rows_of
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
@@ -67,7 +67,7 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         which: As `numbers` of `notebooks`.
 
     Returns:
-        The paths written: the notebooks, and a thumbnail of each.
+        The paths written: the notebooks, a thumbnail of each, and Grad-CAM examples.
 
     Raises:
         ValueError: If a notebook has not been executed.
@@ -82,7 +82,17 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
         written += [path, thumbnails.write(notebook, path.stem)]
+    if not which or "08" in which:
+        written += _publish_examples(build)
     return [*written, *publish_numbers(which)]
+
+
+def _publish_examples(build: Path) -> list[Path]:
+    """Copy the Grad-CAM examples of the real photographs that notebook 08 made."""
+    found = [
+        one for name in ("cpu", "gpu") for one in build.glob(f"runs/{name}/gradcam_examples/*")
+    ]
+    return [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in sorted(found)]
 
 
 def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
@@ -106,7 +116,7 @@ def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
 
 
 def publish_runs(build: Path) -> list[Path]:
-    """Copy the last runs, without their models, the best model and its Grad-CAM examples.
+    """Copy the last runs, without their models, and the best model.
 
     The comparison is remade over all recorded runs; the best is the single network with the
     lowest validation log loss.
@@ -128,8 +138,6 @@ def publish_runs(build: Path) -> list[Path]:
     written += publish_table(table)
     if best.exists():
         written.append(best_model.publish_model(best, best.parent))
-    for picture in sorted((runs / "gradcam_examples").glob("*.jpg")):
-        written.append(Path(shutil.copy(picture, REPOSITORY / "gradcam_examples")))
     return written
 
 
@@ -163,21 +171,25 @@ def publish_metrics() -> list[Path]:
         ValueError: If HAM10000 is not at hand or a run was trained on other rows.
     """
     metadata = data.with_split(data.read_metadata(data.find_photographs()))
-    written = []
-    for path in sorted(MODELS.glob("*/config.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        protocol, seed = record["config"]["protocol"], record["config"]["seed"]
-        rows = metadata
-        if leaky_splits.CLEAN in record["images"]:
-            rows = leaky_splits.protocol_rows(metadata, protocol, seed)
-        if data.data_fingerprint(rows) != record["data_fingerprint"]:
-            raise ValueError(f"{path.parent} was trained on other rows than these; train it again.")
-        frame = evaluation.read_predictions(path.parent / "predictions.csv")
-        found = evaluation.evaluate(frame, evaluation.class_frequencies(rows))
-        with replacing(path.parent / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        written.append(path.parent / "metrics.json")
-    return written
+    found = {path.parent: _metrics(path, metadata) for path in sorted(MODELS.glob("*/config.json"))}
+    for folder, metrics in found.items():
+        with replacing(folder / "metrics.json") as temporary:
+            temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    return [folder / "metrics.json" for folder in found]
+
+
+def _metrics(path: Path, metadata: pd.DataFrame) -> dict:
+    """Evaluate the run of a config.json on the rows that it was trained by."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    config = record["config"]
+    rows = metadata
+    if leaky_splits.CLEAN in record["images"]:
+        rows = leaky_splits.protocol_rows(metadata, config["protocol"], config["seed"])
+    rows = rows_of(config, rows)
+    if data.data_fingerprint(rows) != record["data_fingerprint"]:
+        raise ValueError(f"{path.parent} was trained on other rows than these; train it again.")
+    frame = evaluation.read_predictions(path.parent / "predictions.csv")
+    return evaluation.evaluate(frame, evaluation.class_frequencies(rows))
 
 
 def publish_external() -> list[Path]:

@@ -19,7 +19,7 @@ class StartMissing(ValueError):
     """The run that a config goes on from, or learns from, is not here."""
 
 
-def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
+def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Series) -> None:
     """Set the weights of a network to those of an earlier run.
 
     Args:
@@ -27,15 +27,22 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
         run: Name of a run of the same architecture and inputs, or "best_model", of which all
             layers that both share are taken.
         runs_folder: Folder of run folders; `models/best_model.h5` is looked at as well.
+        held_out: The image_ids that the training validates and tests on.
 
     Raises:
         StartMissing: If the weights of the run are not here.
-        ValueError: If the run is of another architecture or has other inputs.
+        ValueError: If the run is of another architecture, has other inputs, or was trained on a
+            photograph that is held out.
     """
     if run == BEST_MODEL:
-        _start_from_best(model)
+        trained = _start_from_best(model)
+        splits = pd.read_csv(MODELS / "splits.csv", dtype=str)
+        known = held_out[held_out.isin(splits["image_id"])]  # of the demo set, none
+        if len(known):
+            _check_unseen(trained, runs_folder, known)
         return
     earlier, details = _load_run(run, runs_folder)
+    _check_unseen(run, runs_folder, held_out)
     if details["architecture"] != model.name:
         raise ValueError(
             f"The run {run!r} is a {details['architecture']}, from which no {model.name} can "
@@ -51,10 +58,28 @@ def start_from(model: keras.Model, run: str, runs_folder: Path) -> None:
     model.initial_weights = f"{details['initial_weights']}, then {run}"
 
 
-def _start_from_best(model: keras.Model) -> None:
+def _check_unseen(run: str, runs_folder: Path, held_out: pd.Series) -> None:
+    """Check that a run predicted, and so was not trained on, every photograph of `held_out`."""
+    folder = _recorded(run, runs_folder)
+    frame = predictions.read_predictions(folder / "predictions.csv")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
+    if config.get("answers_from"):  # another network answers for its validation rows
+        frame = evaluation.rows_of(frame, "test")
+    seen = held_out[~held_out.isin(frame["image_id"])]
+    if len(seen):
+        raise ValueError(
+            f"The run {run} was trained on {len(seen):,} of the {len(held_out):,} photographs that "
+            f"this training holds out, such as {seen.iloc[0]}; start from a run of the same split."
+        )
+
+
+def _start_from_best(model: keras.Model) -> str:
     """Set the layers that a network shares with `models/best_model.h5`, but for the last one.
 
     A hybrid takes the layers of one branch. They count as pretrained: head epochs keep them.
+
+    Returns:
+        The name of the run.
 
     Raises:
         ValueError: If the two networks have no layer in common.
@@ -74,6 +99,7 @@ def _start_from_best(model: keras.Model) -> None:
         )
     model.pretrained_layers = taken
     model.initial_weights = f"{BEST_MODEL}.h5 ({details.get('run')})"
+    return details["run"]
 
 
 def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 
 from lesions import classes, data, evaluation
 from lesions.data import images
-from lesions.evaluation import predictions
+from lesions.evaluation import comparison, predictions
 from lesions.networks import models, views
 from lesions.networks.initial_weights import PRETRAINED
 from lesions.system import hardware
@@ -60,10 +61,10 @@ def read_run(folder) -> Run:
             raise ValueError(f"The run folder {folder} lacks {name}; train it again.")
     return Run(
         folder,
-        _read_json(folder / "config.json"),
+        comparison.read_record(folder / "config.json"),
         pd.read_csv(folder / "history.csv"),
         predictions.read_predictions(folder / "predictions.csv"),
-        _read_json(folder / "metrics.json"),
+        comparison.read_record(folder / "metrics.json"),
     )
 
 
@@ -71,26 +72,24 @@ def copy_records(folder: Path, target: Path) -> Path:
     """Copy a finished run into the folder `target`, without weights and checkpoints.
 
     Returns:
-        The copy, which replaces an earlier one once it is whole.
+        The copy, which replaces an earlier one once it is whole. What an earlier copy of the
+        same predictions holds beside it stays.
     """
     copied = target / folder.name
     with replacing(copied) as temporary:
         ignored = shutil.ignore_patterns("*.h5", "*.npz", LOCK)
         shutil.copytree(folder, temporary, ignore=ignored)
+        for file in _kept(folder, copied):
+            shutil.copy2(file, temporary)
     return copied
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(
-            f"{path} cannot be read, perhaps because it was cut short; remove its folder and train "
-            "that run again."
-        )
-    return found
+def _kept(folder: Path, copied: Path) -> list[Path]:
+    """List what only an earlier copy of the same training holds, such as other predictions."""
+    both = [one / "predictions.csv" for one in (folder, copied)]
+    if not all(one.exists() for one in both) or both[0].read_bytes() != both[1].read_bytes():
+        return []
+    return [one for one in copied.iterdir() if not (folder / one.name).exists()]
 
 
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
@@ -102,7 +101,7 @@ def run_name(config: Config, metadata: pd.DataFrame) -> str:
     for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields
         if fields[name] == getattr(Config, name):
             del fields[name]
-    rows = _rows_of(config, metadata)
+    rows = rows_of(asdict(config), metadata)
     text = json.dumps([fields, data.data_fingerprint(rows)], sort_keys=True)
     parts = [config.architecture, f"{config.image_size}px", f"seed{config.seed}"]
     parts += [] if config.fold is None else [f"fold{config.fold}"]
@@ -135,7 +134,7 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
     name = run_name(config, metadata)
     for folder in map(Path, folders):
         if all((folder / name / file).exists() for file in RUN_FILES):
-            record = _read_json(folder / name / "config.json")
+            record = comparison.read_record(folder / name / "config.json")
             published = folder.resolve() == MODELS
             if _other_photographs(record, metadata, published):
                 print(f"{folder / name} is not used: it was trained on other photographs.")
@@ -247,8 +246,10 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
         OSError: If the disk is full; names the file.
     """
     final = Path(runs_folder) / run_name(config, metadata)
-    rows = _rows_of(config, metadata)
+    rows = rows_of(asdict(config), metadata)
     _check_split(config, rows)
+    if config.answers_from:  # before hours of training, not after them
+        earlier.held_out_predictions(config.answers_from, final.parent)
     work = final.with_name(final.name + PARTIAL)
     work.mkdir(parents=True, exist_ok=True)
     with _claim(work / LOCK):
@@ -301,11 +302,16 @@ def _replace_folder(work: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _rows_of(config: Config, metadata: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the split that a config is trained by."""
-    if config.answers_from:
+def rows_of(config: Mapping, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the split that a config is trained by.
+
+    Args:
+        config: Fields of a `Config`, as config.json holds them.
+        metadata: Table with a column `split` and, for a fold, `fold`.
+    """
+    if config.get("answers_from"):
         return data.without_validation(metadata)
-    return data.hold_out(metadata, config.fold)
+    return data.hold_out(metadata, config.get("fold"))
 
 
 def _check_split(config: Config, metadata: pd.DataFrame) -> None:

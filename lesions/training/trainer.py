@@ -70,7 +70,8 @@ class Trainer:
         if began:
             self.model.initial_weights, self.model.pretrained_layers = began
         elif config.start:
-            earlier.start_from(self.model, config.start, work.parent)
+            held_out = rows.loc[rows["split"] != "train", "image_id"]
+            earlier.start_from(self.model, config.start, work.parent, held_out)
         torch_layers.use_native(self.model)
         self.train_batches = self._training_batches(rows[rows["split"] == "train"], store)
         self.validation_batches = self._batches(

@@ -93,6 +93,23 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
     )
 
 
+def test_folds_are_one_row_a_recipe_and_no_fold_counts_twice(tmp_path):
+    whole = both_splits(images=280, strength=2.0)
+    validation = np.flatnonzero(whole["split"] == "validation")
+    images = {"train": len(validation) // 2, "validation": len(validation) // 2}
+
+    def fold(name, number, **config):
+        own = whole["split"].eq("test") | whole.index.isin(validation[number::2])
+        return write_run(tmp_path / name, whole[own], images, fold=number, **config)
+
+    pair = [fold(f"f{number}", number, seed=number) for number in range(2)]
+    longer = [fold(f"g{number}", number, seed=number, epochs=20) for number in range(2)]
+    assert len([name for name in comparison.entries([*pair, *longer]) if "folds" in name]) == 2
+    again = fold("again", 0, seed=7)
+    single = write_run(tmp_path / "single", whole)
+    assert set(comparison.entries([*pair[:1], again, single])) == {"single"}
+
+
 def test_the_ensemble_is_of_networks_that_predict_the_validation_split(tmp_path):
     split = [write_run(tmp_path / f"run{n}", both_splits(), seed=n) for n in range(2)]
     every = write_run(tmp_path / "student", both_splits(), answers_from="run0")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
-from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 
 from lesions import classes, evaluation
 from lesions.evaluation import decisions
@@ -123,6 +123,19 @@ def test_the_fitted_strength_raises_balanced_accuracy_on_other_images():
     before = balanced_accuracy_score(labels, evaluation.decide(probabilities, PRIOR, 0))
     after = balanced_accuracy_score(labels, evaluation.decide(probabilities, PRIOR, strength))
     assert after > before + 0.02
+
+
+@pytest.mark.parametrize("number", [3, 5, 8, 13, 21, 34])
+def test_the_fitted_strength_is_one_of_the_good_ones(number):
+    """With few photographs the good strengths are no single stretch."""
+    labels, probabilities = (part[number::60] for part in answers(PRIOR, seed=number))
+
+    def score(strength):
+        named = evaluation.decide(probabilities, PRIOR, strength)
+        return recall_score(labels, named, labels=np.unique(labels), average="macro")
+
+    best = max(score(strength) for strength in decisions.STRENGTHS)
+    assert score(decisions.fit_strength(labels, probabilities, PRIOR)) >= best - 0.0051
 
 
 def test_the_strength_is_small_where_the_network_knows_no_frequencies():

@@ -84,7 +84,8 @@ of_the_runs = functools.cache(facts.of)
 
 @BY_NAME
 def test_numbers_are_those_of_the_recorded_runs(path):
-    check(path, of_the_runs(path.stem[:2]), whole=False)
+    number = path.stem[:2]
+    check(path, of_the_runs(number), whole=number not in facts.OF_THE_DATA)
 
 
 def test_numbers_are_those_of_the_data_set(ham10000):
@@ -93,6 +94,17 @@ def test_numbers_are_those_of_the_data_set(ham10000):
         number = path.stem[:2]
         of_the_data = facts.OF_THE_DATA.get(number, lambda metadata: {})
         check(path, of_the_runs(number) | of_the_data(metadata), whole=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "fact"), [("04", "gap_auc[imagenet]"), ("05", "vote_auc"), ("05", "ensemble_auc")]
+)
+def test_figures_are_titled_with_what_the_prose_quotes(number, fact):
+    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
+    outputs = [one for cell in nbformat.read(path, 4).cells for one in cell.get("outputs", [])]
+    captions = " ".join("".join(one.get("text", "")) for one in outputs)
+    quoted = f"{{{fact}:+.3f}}".format(**of_the_runs(number)).replace("-", "−")
+    assert quoted in captions
 
 
 @BY_NAME

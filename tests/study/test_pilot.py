@@ -7,6 +7,7 @@ import pytest
 
 from lesions.evaluation import external
 from lesions.study import pilot
+from lesions.training import runs
 
 
 def test_finished_runs_of_any_hardware_are_published_without_weights(
@@ -19,7 +20,8 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
         shutil.copytree(demo_folder, tmp_path / "external" / name)
     with pytest.raises(ValueError, match="no finished run of a fold"):
         pilot.publish(tmp_path)
-    for name in ("gpu/cnn-fold0-a", "gpu/cnn-fold0-b.partial", "cpu/cnn"):
+    left = ("gpu/cnn-fold0-b.partial", "cpu/cnn", "demo/cnn-fold0-c", "cpu-quick/cnn-fold0-d")
+    for name in ("gpu/cnn-fold0-a", *left):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         shutil.copy(tiny_model, folder / "model.h5")
@@ -55,5 +57,18 @@ def test_the_table_says_what_the_rule_would_have_chosen_afterwards(late):
     for name in pilot.METRICS:
         table[[f"{name}_difference{end}" for end in ("", "_low", "_high")]] = 0.0
     text = pilot.block(table.assign(log_loss=0.5), None)
-    assert "| mixup, after the choice |" in text and "Chosen: **colour**." in text
+    assert "| mixup, after the choice |" in text and "Chosen: **colour**" in text
     assert ("would have chosen mixup" in text) == (late == 0.90)
+
+
+def test_an_earlier_copy_keeps_its_predictions_of_other_clinics_only_of_the_same_training(tmp_path):
+    run, copied = tmp_path / "build" / "run", tmp_path / "models" / "run"
+    for folder in (run, copied):
+        folder.mkdir(parents=True)
+        (folder / "predictions.csv").write_text("the same")
+    (copied / "ph2.csv").write_text("of another clinic")
+    assert runs.copy_records(run, copied.parent) == copied
+    assert (copied / "ph2.csv").read_text() == "of another clinic"
+    (run / "predictions.csv").write_text("of another training")
+    runs.copy_records(run, copied.parent)
+    assert not (copied / "ph2.csv").exists()

@@ -161,6 +161,17 @@ def test_start_from_another_network(run, runs, few, demo_store, one_sentence, on
     one_sentence(error, run.folder.name, "age, sex and site")
 
 
+def test_start_from_a_run_that_has_seen_what_is_held_out(
+    run, runs, few, demo_store, one_sentence, one_step
+):
+    swapped = {"train": "validation", "validation": "train", "test": "test"}
+    rows = few.assign(split=few["split"].map(swapped))
+    config = dataclasses.replace(one_step, start=run.folder.name)
+    with pytest.raises(ValueError) as error:
+        training.train(config, rows, demo_store, runs)
+    one_sentence(error, run.folder.name, "was trained on", "run of the same split")
+
+
 def test_start_from_a_run_that_is_not_there(few, demo_store, tmp_path, one_sentence, one_step):
     config = dataclasses.replace(one_step, start="cnn-64px-seed1-nothing")
     with pytest.raises(ValueError) as error:
@@ -209,6 +220,7 @@ def test_a_network_of_all_rows_answers_by_what_another_held_out(
         config = dataclasses.replace(config, answers_from="nobody")
         training.train(config, few, demo_store, tmp_path)
     one_sentence(error, "'nobody'")
+    assert not list(tmp_path.glob("*.partial/checkpoint.npz"))  # nothing was trained for it
 
 
 def test_learning_from_a_teacher(few, demo_store, tmp_path, one_step, one_sentence):
