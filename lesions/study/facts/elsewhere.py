@@ -8,9 +8,9 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.data import near_duplicates, skin_tone
-from lesions.evaluation import external
+from lesions.evaluation import choice, external
 from lesions.study import at_prediction, elsewhere, other_clinics, other_networks
-from lesions.study.facts.common import Interval
+from lesions.study.facts.common import Interval, recorded_entries
 
 
 @functools.cache
@@ -37,7 +37,7 @@ def notebook_10() -> dict:
         name: (one["home_correlation"] > near_duplicates.SAME_ABOVE).sum()
         for name, one in frames.items()
     }
-    facts["views"] = _views(home, details)
+    facts["views"] = _views()
     return (
         facts
         | _confidence(frames["ph2"], details)
@@ -48,9 +48,10 @@ def notebook_10() -> dict:
     )
 
 
-def _views(home: pd.DataFrame, details: dict) -> Interval:
+def _views() -> Interval:
     """Return by how much eight views change the melanoma AUC of the home validation rows."""
-    eight = evaluation.answer(evaluation.rows_of(home, "validation"), details)
+    entries = recorded_entries()
+    eight = entries[choice.best_of_the_split(entries)].answers("validation")
     recorded = at_prediction.read()
     part = recorded[recorded["set"] == at_prediction.HOME]
     one = at_prediction.as_predictions(part, at_prediction.PLAIN)

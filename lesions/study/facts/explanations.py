@@ -10,7 +10,7 @@ from lesions import classes
 from lesions.explanation import measurements
 from lesions.study.facts.common import Interval, best_row, listed, recorded_entries
 
-NOT_APART = "overlap and no paired difference is recorded, so the two cannot be told apart"
+NOT_APART = "overlap; their paired difference was not recorded, so which is better stays open"
 FEW = 20  # photographs of a class whose shares are mostly chance
 # Fact to the part, method and metric of models/explanations.csv.
 QUOTED = {

@@ -124,15 +124,17 @@ def _screening(best: pd.Series) -> dict:
     return found
 
 
-def _calibration(best: pd.Series, test: pd.DataFrame) -> dict[str, float]:
+def _calibration(best: pd.Series, test: pd.DataFrame) -> dict:
     """Return what the correction to the class frequencies does on test."""
     raw = evaluation.rows_of(recorded_entries()[best["run"]].predictions, "test")
-    sides = {"before": raw, "after": test}
+    sides = {"before": raw, "after": test.drop(columns="predicted")}
     found = {}
-    for name, rows in sides.items():
-        metrics = evaluation.metrics(*evaluation.labels_and_probabilities(rows))
-        found[f"error_{name}"] = metrics["expected_calibration_error"]
-        found[f"loss_{name}"] = metrics["log_loss"]
+    for short, metric in (("error", "expected_calibration_error"), ("loss", "log_loss")):
+        for name, rows in sides.items():
+            scores = evaluation.metrics(*evaluation.labels_and_probabilities(rows))
+            found[f"{short}_{name}"] = scores[metric]
+        gap = evaluation.paired_difference(sides["after"], raw, metric)
+        found[f"{short}_change"] = Interval(**gap)
     return found
 
 

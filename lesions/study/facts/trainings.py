@@ -55,8 +55,6 @@ def notebook_02() -> dict:
         "accuracy_oversampling": scores["oversampling"]["balanced_accuracy"],
         "plain_none": scores["none"]["accuracy"],
         "melanoma_weights": recall["weights"]["mel"],
-        "auc_none": scores["none"]["macro_auc"],
-        "auc_oversampling": scores["oversampling"]["macro_auc"],
         "recall_vasc": moved["vasc"],
         "recall_nv": moved["nv"],
         "found_nv": recall["oversampling"]["nv"],
@@ -131,10 +129,11 @@ def notebook_04() -> dict:
     from_scratch = [melanoma.pop(name) for name in ("cnn", "resnet18")]
     facts = {
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
-        "stages": len(stages),
         "stage_size": [config.image_size for config in configs],
         "epochs": recorded_run(recipes.config(recipes.BEST, PROFILE)).record["epochs_trained"],
         "stage_epochs": first.record["epochs_trained"],
+        "later_epochs": [recorded_run(one).record["epochs_trained"] for one in configs[1:]],
+        "later_kept": [recorded_run(one).record["best_epoch"] for one in configs[1:]],
         "best": _plain_name(recorded_run(configs[-1]).folder.name),
         "random_epochs": random.record["epochs_trained"],
         "random_mel": random_mel,
@@ -147,7 +146,6 @@ def notebook_04() -> dict:
     facts["gap_melanoma"] = gaps["melanoma_auc"]
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
     for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
-        facts[short] = {name: score(one, metric) for name, one in rows.items()}
         facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
         facts[f"gain_{short}"] = gains[metric]
