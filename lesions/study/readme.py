@@ -87,9 +87,9 @@ def answer_block(table: pd.DataFrame) -> str:
     there = evaluation.external_report(external.read_recorded("ph2"), home, details)
     ph2 = there.loc["melanoma_auc"]
     return (
-        "HAM10000 is a set of 10,015 dermatoscopic photographs of pigmented skin lesions from two "
-        "clinics. Of lesions from these clinics that it has never seen, the best network here "
-        "recognises the average one of seven [diagnoses](models/README.md) in "
+        "HAM10000 holds 10,015 dermatoscopic photographs of skin lesions from two clinics. Of "
+        "lesions that it has not seen, the best network here recognises the average one of seven "
+        "[diagnoses](models/README.md) in "
         f"{best['test_balanced_accuracy']:.0%} of its photographs (balanced accuracy "
         f"{Interval.of(best, 'test_balanced_accuracy'):.3f}). The area under its ROC curve (AUC), "
         f"averaged over the diagnoses, is {Interval.of(best, 'test_macro_auc'):.3f}.\n\n"
@@ -99,8 +99,8 @@ def answer_block(table: pd.DataFrame) -> str:
         "from one.\n\n"
         "Published accuracies on HAM10000 reach 96 to 98.6% "
         "([two examples](docs/results.md#next-to-other-results)). One way to a high figure is "
-        "[leakage](notebooks/07_why_not_97_percent.ipynb), lesions that stand in training and in "
-        "the test: a small network that oversamples before the split reports a balanced accuracy "
+        "[leakage](notebooks/07_why_not_97_percent.ipynb): a small network that oversamples before "
+        "the split reports a balanced accuracy "
         f"of {Interval.of(own.loc['balanced_accuracy']):.3f}, and reaches "
         f"{Interval.of(clean.loc['balanced_accuracy']):.3f} on lesions that it has not seen."
     )

@@ -102,7 +102,7 @@ def test_numbers_are_those_of_the_data_set(ham10000):
 def test_figures_are_titled_with_what_the_prose_quotes(number, fact):
     (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
     outputs = [one for cell in nbformat.read(path, 4).cells for one in cell.get("outputs", [])]
-    captions = " ".join("".join(one.get("text", "")) for one in outputs)
+    captions = " ".join(one.get("data", {}).get("text/plain", "") for one in outputs)
     quoted = f"{{{fact}:+.3f}}".format(**of_the_runs(number)).replace("-", "−")
     assert quoted in captions
 
