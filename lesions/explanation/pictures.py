@@ -50,34 +50,12 @@ def _class_name(code: str) -> str:
     return f"{NAMES[code][0].lower()}{NAMES[code][1:]} ({code})"
 
 
-def _draw(axes, image, heat_map, true_code, predicted_code, probability, explained) -> str:
-    """Draw the three panels and return the sentence that belongs above them."""
-    heat_map = _fitted(heat_map, image)
-    axes[0].imshow(image)
-    colours = axes[1].imshow(heat_map, cmap=COLOUR_MAP, vmin=0, vmax=1)
-    axes[2].imshow(overlay(image, heat_map))
-    for axis, label in zip(axes, ("Image", "Heat map", "Overlay"), strict=True):
-        axis.set(xticks=[], yticks=[])
-        axis.set_xlabel(label)
-        axis.grid(False)
-    # An inset beside the panel keeps all three panels the same size.
-    bar = axes[1].figure.colorbar(colours, cax=axes[1].inset_axes([1.03, 0, 0.05, 1]))
-    bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
-    bar.outline.set_visible(False)
-    truth = "" if true_code is None else f"True: {_class_name(true_code)} · "
-    title = f"{truth}Predicted: {_class_name(predicted_code)}, {probability:.0%}"
-    if explained in (None, predicted_code):
-        return title
-    return f"{title} · Heat map for: {explained}"
-
-
 def three_panels(
     image: np.ndarray,
     heat_map: np.ndarray,
     true_code: str | None,
     predicted_code: str,
     probability: float,
-    axes=None,
     credit: str = CREDIT,
     explained_code: str | None = None,
 ):
@@ -89,22 +67,31 @@ def three_panels(
         true_code: The diagnosis, for example "mel"; None where nobody knows it.
         predicted_code: The model's answer.
         probability: The probability of that answer, 0-1.
-        axes: Three Matplotlib axes to draw into, for one row of a larger figure; then the title
-            stands over the middle one and the credit belongs to the caller. None makes a figure.
         credit: Where the image is from; "Synthetic demo image" for the demo set.
         explained_code: The class that the heat map explains; None for the model's answer.
 
     Returns:
         The Matplotlib figure, not shown.
     """
-    if axes is not None:
-        title = _draw(axes, image, heat_map, true_code, predicted_code, probability, explained_code)
-        axes[1].set_title(title, fontsize=11)
-        return axes[1].figure
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.9), dpi=100, layout="constrained")
-    title = _draw(axes, image, heat_map, true_code, predicted_code, probability, explained_code)
+    heat_map = _fitted(heat_map, image)
+    axes[0].imshow(image)
+    colours = axes[1].imshow(heat_map, cmap=COLOUR_MAP, vmin=0, vmax=1)
+    axes[2].imshow(overlay(image, heat_map))
+    for axis, label in zip(axes, ("Image", "Heat map", "Overlay"), strict=True):
+        axis.set(xticks=[], yticks=[])
+        axis.set_xlabel(label)
+        axis.grid(False)
+    # An inset beside the panel keeps all three panels the same size.
+    bar = figure.colorbar(colours, cax=axes[1].inset_axes([1.03, 0, 0.05, 1]))
+    bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"])
+    bar.outline.set_visible(False)
+    title = "" if true_code is None else f"True: {_class_name(true_code)} · "
+    title += f"Predicted: {_class_name(predicted_code)}, {probability:.0%}"
+    if explained_code not in (None, predicted_code):
+        title += f" · Heat map for: {explained_code}"
     figure.get_layout_engine().set(w_pad=0.1)
     figure.suptitle(title, fontsize=11)
     # As the figure's x label the footer has its own room in the layout and cannot be overlapped.
@@ -126,7 +113,7 @@ def save_example(
     import matplotlib.pyplot as plt
 
     figure = three_panels(
-        image, heat_map, true_code, predicted_code, probability, None, credit, explained_code
+        image, heat_map, true_code, predicted_code, probability, credit, explained_code
     )
     try:
         with replacing(path) as temporary:

@@ -40,27 +40,21 @@ def publish(build: Path) -> list[Path]:
     return [runs.copy_records(folder, MODELS) for folder in found]
 
 
-def recorded(folder=MODELS) -> dict[str, Entry]:
+def recorded() -> dict[str, Entry]:
     """Read the recorded runs of the pilot.
-
-    Args:
-        folder: Folder of run folders.
 
     Returns:
         Augmentation, or what was tried afterwards, to entry, in the order of `recipes.pilot`.
     """
-    found = [read_entry(path) for path in sorted(Path(folder).glob("*-pilot-*"))]
+    found = [read_entry(path) for path in sorted(MODELS.glob("*-pilot-*"))]
     by_tag = {entry.record["tag"]: entry for entry in found}
     names = (*recipes.PILOT, *recipes.AFTERWARDS)
     tags = [config.tag for config in recipes.pilot()]
     return {name: by_tag[tag] for name, tag in zip(names, tags, strict=True) if tag in by_tag}
 
 
-def compare(folder=MODELS) -> pd.DataFrame:
+def compare() -> pd.DataFrame:
     """Compare the augmentations out of fold and on the external set.
-
-    Args:
-        folder: Folder of run folders.
 
     Returns:
         One row each of `recorded`: log_loss and macro_auc out of fold and melanoma_auc on the
@@ -68,9 +62,9 @@ def compare(folder=MODELS) -> pd.DataFrame:
         augmentation with its _low and _high (95%, paired, over lesions).
     """
     answers = {}
-    for name, entry in recorded(folder).items():
+    for name, entry in recorded().items():
         at_home = entry.answers("validation")
-        there = _answers_elsewhere(entry, folder)
+        there = _answers_elsewhere(entry)
         answers[name] = {"log_loss": at_home, "macro_auc": at_home, "melanoma_auc": there}
     rows = {}
     for name, frames in answers.items():
@@ -84,17 +78,14 @@ def compare(folder=MODELS) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 
 
-def of_all_folds(folder=MODELS) -> pd.DataFrame | None:
+def of_all_folds() -> pd.DataFrame | None:
     """Compare the mean of the five fold networks on the external set with the first alone.
-
-    Args:
-        folder: Folder of run folders.
 
     Returns:
         Rows "mean" and "difference" with the melanoma AUC's value, low and high; None where
         these networks are not recorded.
     """
-    asked = other_networks.asked(folder)
+    asked = other_networks.asked()
     if other_networks.MEAN not in asked:
         return None
     mean, first = (
@@ -108,11 +99,9 @@ def of_all_folds(folder=MODELS) -> pd.DataFrame | None:
     return pd.DataFrame(rows).T
 
 
-def _answers_elsewhere(entry: Entry, folder) -> pd.DataFrame:
+def _answers_elsewhere(entry: Entry) -> pd.DataFrame:
     """Return `evaluation.answer` of what a run predicts for the external set."""
-    return evaluation.answer(
-        read_predictions(Path(folder) / entry.name / f"{SET}.csv"), entry.details
-    )
+    return evaluation.answer(read_predictions(MODELS / entry.name / f"{SET}.csv"), entry.details)
 
 
 def choose(compared: pd.DataFrame) -> str:
@@ -136,13 +125,13 @@ def _within_margin(compared: pd.DataFrame) -> pd.DataFrame:
     return compared[compared["macro_auc"] >= compared["macro_auc"].max() - MARGIN]
 
 
-def chosen(folder=MODELS) -> str:
+def chosen() -> str:
     """Return the augmentation that the recorded pilot chooses.
 
     Raises:
         ValueError: If an augmentation of the pilot is not recorded yet.
     """
-    compared = compare(folder)
+    compared = compare()
     missing = [name for name in recipes.PILOT if name not in compared.index]
     if missing:
         raise ValueError(
