@@ -12,6 +12,7 @@ import numpy as np
 from lesions.classes import CODES
 from lesions.explanation.methods import METHODS
 from lesions.networks import models
+from lesions.system import hardware
 
 CHUNK = 32
 COMPILE_ABOVE = 4
@@ -205,12 +206,7 @@ def _gradients(target, layers: list[keras.Layer], values: dict, labels: np.ndarr
 
 def require_tensorflow() -> None:
     """Raise ValueError where Keras runs on a backend that heat maps are not written for."""
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(
-            f"Heat maps need the TensorFlow backend and Keras runs on {backend}: "
-            "set KERAS_BACKEND=tensorflow before Keras is imported."
-        )
+    hardware.require_tensorflow("Heat maps need")
 
 
 def compiled(model: keras.Model):

@@ -4,14 +4,13 @@ import json
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from lesions import classes
 from lesions.export import onnx_file
 from lesions.inference import lite
 from lesions.networks import description
-from lesions.system import files
+from lesions.system import files, hardware
 
 FORMATS = ("tflite", "savedmodel", "onnx")
 PRECISIONS = ("float32", "float16", "int8")
@@ -77,12 +76,8 @@ def _check_request(format: str, path: Path, precision: str) -> None:
         raise ValueError(
             f"The precision {precision} is for tflite and onnx; leave it out for savedmodel."
         )
-    backend = keras.backend.backend()
-    if backend != "tensorflow" and format != "savedmodel":
-        raise ValueError(
-            f"Export to {format} needs the TensorFlow backend and Keras runs on {backend}: set "
-            "KERAS_BACKEND=tensorflow before Keras is imported."
-        )
+    if format != "savedmodel":
+        hardware.require_tensorflow(f"Export to {format} needs")
     if path.is_dir() and not (format == "savedmodel" and (path / "saved_model.pb").exists()):
         raise ValueError(f"{path} is a folder already; name another --output.")
 

@@ -79,16 +79,14 @@ def metrics_by_clinic(
 def networks_by_clinic(
     reports: Mapping[str, pd.DataFrame],
     title: str,
-    x_label: str = "Melanoma AUC, with a 95% interval over lesions",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one metric of many networks on each external set, and at home.
+    """Draw the melanoma AUC of many networks on each external set, and at home.
 
     Args:
-        reports: Name of a set to a table with a row a network and the columns of
+        reports: Name of a set to its table of that AUC, with a row a network and the columns of
             `evaluation.external_report`; the same networks in each.
         title: Title.
-        x_label: The metric.
         ax: Axes to draw on, or None for a new figure.
 
     Returns:
@@ -111,7 +109,7 @@ def networks_by_clinic(
     ax.set_ylim(len(networks) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     _legend_below(ax)
-    return finish(ax, title, x_label, "Network")
+    return finish(ax, title, "Melanoma AUC, with a 95% interval over lesions", "Network")
 
 
 def _legend_below(ax: Axes) -> None:

@@ -79,21 +79,32 @@ def asked(folder=MODELS) -> dict[str, Asked]:
     """
     home, details = other_clinics.home()
     found = {BEST: Asked(home, details, _there(external.RECORDED))}
-    runs = [run for run in comparison.finished_folders(folder) if _there(run)]
-    alone = {run.name: comparison.read_entry(run) for run in runs}
-    of_folds = [run for run in runs if alone[run.name].record.get("fold") is not None]
+    there = {run: _there(run) for run in comparison.finished_folders(folder)}
+    runs = [run for run, sets in there.items() if sets]
+    entries = {run.name: comparison.read_entry(run) for run in runs}
+    alone = {
+        run.name: Asked(entries[run.name].predictions, entries[run.name].details, there[run])
+        for run in runs
+    }
+    of_folds = [run for run in runs if entries[run.name].record.get("fold") is not None]
     for entry in comparison.entries(of_folds).values() if of_folds else ():
-        if entry.record.get("networks") == data.FOLDS and set(entry.members) <= set(alone):
-            members = [alone.pop(name) for name in entry.members]
-            answers = [_answered(one, folder) for one in members]
-            means = {
-                name: evaluation.ensemble([one[name] for one in answers], [*entry.members.values()])
-                for name in external.SETS
-            }
-            found[MEAN] = Asked(entry.predictions, entry.details, means)
-            for one in members:
-                found[f"fold {one.record['fold']}"] = _asked(one, folder)
-    return found | {_name(one): _asked(one, folder) for one in alone.values()}
+        if entry.record.get("networks") == data.FOLDS:
+            found[MEAN] = _mean(entry, [alone[name] for name in entry.members])
+            for name in entry.members:
+                found[f"fold {entries[name].record['fold']}"] = alone.pop(name)
+    return found | {_name(entries[name]): one for name, one in alone.items()}
+
+
+def _mean(together: comparison.Entry, members: list[Asked]) -> Asked:
+    """Average what the members of an entry answer, as it averages them at home."""
+    weights = list(together.members.values())
+    means = {
+        name: evaluation.ensemble(
+            [evaluation.answer(one.there[name], one.details) for one in members], weights
+        )
+        for name in external.SETS
+    }
+    return Asked(together.predictions, together.details, means)
 
 
 def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
@@ -137,13 +148,3 @@ def _there(folder: Path) -> dict[str, pd.DataFrame]:
     if not all(path.exists() for path in paths.values()):
         return {}
     return {name: read_predictions(path) for name, path in paths.items()}
-
-
-def _asked(entry: comparison.Entry, folder) -> Asked:
-    return Asked(entry.predictions, entry.details, _there(Path(folder) / entry.name))
-
-
-def _answered(entry: comparison.Entry, folder) -> dict[str, pd.DataFrame]:
-    """Return `evaluation.answer` of each external set, at the class frequencies."""
-    there = _there(Path(folder) / entry.name)
-    return {name: evaluation.answer(frame, entry.details) for name, frame in there.items()}

@@ -118,8 +118,7 @@ def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
 def publish_runs(build: Path) -> list[Path]:
     """Copy the last runs, without their models, and the best model.
 
-    The comparison is remade over all recorded runs; the best is the single network with the
-    lowest validation log loss.
+    The comparison is remade over all recorded runs; `evaluation.choice` says which is best.
 
     Raises:
         ValueError: If there is no run, it is of the demo set or quick, or the best model is
@@ -180,7 +179,7 @@ def publish_metrics() -> list[Path]:
 
 def _metrics(path: Path, metadata: pd.DataFrame) -> dict:
     """Evaluate the run of a config.json on the rows that it was trained by."""
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = comparison.read_record(path)
     config = record["config"]
     rows = metadata
     if leaky_splits.CLEAN in record["images"]:

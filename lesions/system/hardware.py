@@ -16,6 +16,20 @@ def gpus() -> list[str]:
     return [name for name, _ in _gpus()]
 
 
+def require_tensorflow(what_needs: str) -> None:
+    """Raise ValueError where Keras runs on another backend.
+
+    Args:
+        what_needs: The sentence's beginning, for example "Heat maps need".
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"{what_needs} the TensorFlow backend and Keras runs on {backend}: set "
+            "KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+
+
 def _gpus() -> list[tuple[str, tuple[int, ...]]]:
     """List name and CUDA compute capability of each GPU; (0,) where it has none."""
     backend = keras.backend.backend()

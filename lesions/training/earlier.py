@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, evaluation
-from lesions.evaluation import predictions
+from lesions.evaluation import comparison, predictions
 from lesions.networks import models
 from lesions.system.folders import MODELS
 
@@ -62,7 +62,7 @@ def _check_unseen(run: str, runs_folder: Path, held_out: pd.Series) -> None:
     """Check that a run predicted, and so was not trained on, every photograph of `held_out`."""
     folder = _recorded(run, runs_folder)
     frame = predictions.read_predictions(folder / "predictions.csv")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
+    config = comparison.read_record(folder / "config.json")["config"]
     if config.get("answers_from"):  # another network answers for its validation rows
         frame = evaluation.rows_of(frame, "test")
     seen = held_out[~held_out.isin(frame["image_id"])]
