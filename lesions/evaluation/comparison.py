@@ -144,12 +144,13 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
 
     Returns:
         One row an entry, lowest validation log loss first: run, architecture, networks (how many
-        answer), image_size, patient (whether age, sex and site are an input), class_balance,
-        epochs (trained), seed, initial_weights, hardware, minutes, parameters, members (weights
-        of several networks), validation_images, validation_<metric> and test_<metric> for each
-        key of `metrics` (photographs), test_lesion_<metric> for the headlines with every lesion
-        counted once, _low and _high of the metrics of `WITH_INTERVAL` (95%, over lesions),
-        power, offset, decision_strength and best (whether `best_single` chooses it).
+        answer), image_size, patient (whether age, sex and site are an input), student (whether
+        other networks taught it), class_balance, epochs (trained), seed, initial_weights, hardware,
+        minutes, parameters, members (weights of several networks), validation_images,
+        validation_<metric> and test_<metric> for each key of `metrics` (photographs),
+        test_lesion_<metric> for the headlines with every lesion counted once, _low and _high of the
+        metrics of `WITH_INTERVAL` (95%, over lesions), power, offset, decision_strength and best
+        (whether `best_single` chooses it).
     """
     table = pd.DataFrame([_row(entry) for entry in found.values()])
     table["best"] = table["run"] == best_single(found)
@@ -170,8 +171,8 @@ def plain_names(table: pd.DataFrame) -> list[str]:
     """Name the rows of a comparison as people do, as short as they stay apart.
 
     Args:
-        table: Columns run, architecture, networks, image_size, seed, patient, class_balance and
-            initial_weights, as from `compare`.
+        table: Columns run, architecture, networks, image_size, seed, patient, student,
+            class_balance and initial_weights, as from `compare`.
 
     Returns:
         Names such as "DenseNet121, 192 px", with "5 folds" where that many answer; of namesakes
@@ -184,6 +185,7 @@ def plain_names(table: pd.DataFrame) -> list[str]:
         else f"{NETWORKS.get(row.architecture, row.architecture)}, {row.image_size:.0f} px"
         + (f", {row.networks} folds" if row.networks > 1 else "")
         + (", given age, sex and site" if row.patient else "")
+        + (", student" if row.student else "")
         for row in table.itertuples()
     ]
     named = table.reset_index(drop=True).assign(name=names)
@@ -323,6 +325,7 @@ def _about(entry: Entry) -> dict:
         "networks": record.get("networks", 1),
         "image_size": record.get("image_size"),
         "patient": bool(record.get("patient")),
+        "student": bool(record.get("teacher")),
         "class_balance": class_balance(record) if "config" in record else "",
         "epochs": record.get("epochs_trained", record.get("epochs")),
         **{name: record.get(name) for name in ("seed", "initial_weights", "hardware")},

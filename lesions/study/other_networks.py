@@ -92,7 +92,9 @@ def asked(folder=MODELS) -> dict[str, Asked]:
             found[MEAN] = _mean(entry, [alone[name] for name in entry.members])
             for name in entry.members:
                 found[f"fold {entries[name].record['fold']}"] = alone.pop(name)
-    return found | {_name(entries[name]): one for name, one in alone.items()}
+    compared = pd.read_csv(MODELS / "comparison.csv").fillna({"class_balance": ""})
+    names = dict(zip(compared["run"], comparison.plain_names(compared), strict=True))
+    return found | {_name(entries[name], names): one for name, one in alone.items()}
 
 
 def _mean(together: comparison.Entry, members: list[Asked]) -> Asked:
@@ -132,14 +134,14 @@ def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
     }
 
 
-def _name(entry: comparison.Entry) -> str:
-    """Name what was tried on a fold, or a network of the comparison and what it started from."""
+def _name(entry: comparison.Entry, names: dict[str, str]) -> str:
+    """Name what was tried on a fold, or a network of the comparison as it is named there."""
     record = entry.record
     if record.get("fold") is not None:
         tried = record.get("tag", "").removeprefix("pilot-").replace("-", " ")
         tried = tried or ("student" if record.get("teacher") else "")
         return f"fold {record['fold']}, {tried}".removesuffix(", ")
-    return f"{comparison.names({'': entry})['']}, {record['initial_weights']} weights"
+    return names.get(entry.name, entry.name)
 
 
 def _there(folder: Path) -> dict[str, pd.DataFrame]:

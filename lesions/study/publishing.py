@@ -23,6 +23,7 @@ from lesions.study import (
     numbers,
     pilot,
     readme,
+    student,
     thumbnails,
 )
 from lesions.system.files import replacing
@@ -159,6 +160,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "warning": elsewhere.warning_block(),
         "at_prediction": at_prediction.block(),
         "pilot": pilot.block(compared, pilot.of_all_folds()),
+        "student": student.block(student.compare()),
     }
     return [*written, *readme.update(blocks), *publish_numbers()]
 

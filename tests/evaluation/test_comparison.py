@@ -163,18 +163,19 @@ def test_class_balance_is_named(tmp_path):
 def test_names_are_plain_and_as_short_as_they_stay_apart():
     weighted = "square-root weights"
     rows = [
-        ("a", "cnn", 1, 64, 42, False, "oversampled", "random"),
-        ("b", "cnn", 1, 64, 43, False, "oversampled", "random"),
-        ("c", "densenet121", 1, 192, 42, False, "oversampled", "imagenet"),
-        ("d", "densenet121", 1, 192, 42, False, weighted, "imagenet"),
-        ("e", "densenet121", 1, 64, 42, True, weighted, "imagenet"),
-        ("f", "densenet121", 1, 64, 42, False, weighted, "imagenet"),
-        ("g", "densenet121", 1, 64, 42, False, weighted, "random"),
-        ("h", "densenet121", 5, 192, np.nan, False, weighted, "imagenet"),
-        ("ensemble", "ensemble", 6, np.nan, np.nan, False, "", "6 members"),
+        ("a", "cnn", 1, 64, 42, False, False, "oversampled", "random"),
+        ("b", "cnn", 1, 64, 43, False, False, "oversampled", "random"),
+        ("c", "densenet121", 1, 192, 42, False, False, "oversampled", "imagenet"),
+        ("d", "densenet121", 1, 192, 42, False, False, weighted, "imagenet"),
+        ("e", "densenet121", 1, 64, 42, True, False, weighted, "imagenet"),
+        ("f", "densenet121", 1, 64, 42, False, False, weighted, "imagenet"),
+        ("g", "densenet121", 1, 64, 42, False, False, weighted, "random"),
+        ("h", "densenet121", 5, 192, np.nan, False, False, weighted, "imagenet"),
+        ("i", "densenet121", 1, 192, 42, False, True, weighted, "imagenet"),
+        ("ensemble", "ensemble", 6, np.nan, np.nan, False, False, "", "6 members"),
     ]
     columns = ["run", "architecture", "networks", "image_size", "seed", "patient"]
-    columns += ["class_balance", "initial_weights"]
+    columns += ["student", "class_balance", "initial_weights"]
     assert comparison.plain_names(pd.DataFrame(rows, columns=columns)) == [
         "CNN, 64 px, seed 42",
         "CNN, 64 px, seed 43",
@@ -184,6 +185,7 @@ def test_names_are_plain_and_as_short_as_they_stay_apart():
         "DenseNet121, 64 px",
         "DenseNet121, 64 px, random weights",
         "DenseNet121, 192 px, 5 folds",
+        "DenseNet121, 192 px, student",
         "ensemble",
     ]
     twins = pd.DataFrame([rows[0], ("z", *rows[0][1:])], columns=columns)

@@ -35,6 +35,8 @@ QUOTED = {
     "corners": ("perturbations", "dark corners", "flipped"),
     "ruler": ("perturbations", "ruler", "flipped"),
     "patch": ("perturbations", "colour patch", "flipped"),
+    "ink": ("perturbations", "ink", "flipped"),
+    "frame": ("perturbations", "round frame", "flipped"),
 }
 
 
@@ -52,7 +54,6 @@ def notebook_08() -> dict:
     return {
         **{name: Interval.of(measurements.look_up(table, *row)) for name, row in QUOTED.items()},
         **verdicts,
-        "sanity_last": Interval.of(sanity),
         "sanity_images": sanity["images"],
         **_counts(table),
         "nv": (test["dx"] == "nv").sum(),

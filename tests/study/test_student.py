@@ -1,0 +1,43 @@
+"""What the student gained, as the pages say it."""
+
+import shutil
+
+import numpy as np
+import pytest
+from pages import same_numbers, shown
+
+from lesions.evaluation import comparison
+from lesions.study import student
+from lesions.system.folders import MODELS
+
+
+def test_pages_show_what_the_recorded_student_gained():
+    compared = student.compare()
+    same_numbers(shown("student"), student.block(compared))
+    gains = compared["after"] - compared["before"]
+    np.testing.assert_allclose(compared["value"], gains, atol=1e-9)
+    assert (compared["low"] <= gains).all() and (gains <= compared["high"]).all()
+
+
+def test_twin_and_the_network_it_went_on_from_were_not_trained_on_what_they_are_compared_on():
+    (run,) = {name for one in records() if (name := one["config"].get("answers_from"))}
+    twin = comparison.read_record(MODELS / run / "config.json")["config"]
+    start = comparison.read_record(MODELS / twin["start"] / "config.json")["config"]
+    assert twin["fold"] is not None and twin["fold"] == start["fold"]
+
+
+def test_pages_say_so_where_there_is_no_student(tmp_path):
+    assert student.compare(tmp_path) is None
+    assert student.block(None) == "No student is recorded."
+
+
+def test_student_without_its_twin_is_named(tmp_path):
+    for folder in comparison.run_folders(MODELS):
+        if comparison.read_record(folder / "config.json")["config"].get("answers_from"):
+            shutil.copytree(folder, tmp_path / folder.name)
+    with pytest.raises(ValueError, match="train that run or leave the folder out"):
+        student.compare(tmp_path)
+
+
+def records():
+    return [comparison.read_record(one / "config.json") for one in comparison.run_folders(MODELS)]
