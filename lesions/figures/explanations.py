@@ -217,7 +217,7 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.5, len(curve) - 0.5), ylim=(min(-0.25, curve["low"].min() - 0.05), 1.02))
     ax.axhline(0, color="black", linewidth=1)
     last = curve.iloc[-1]
-    title = f"With all layers shuffled, {last['images'] or 'no'} photographs have a map"
+    title = f"With all layers shuffled, {last['images'] or 'none'} of the photographs have a map"
     if last["images"]:
         title += f"; their mean rank correlation is {last['value']:.2f}"
     label = "Layers randomised, from the last (n: photographs whose map is not empty)"

@@ -40,8 +40,8 @@ SAMPLE, SEED = 700, 42  # photographs at most that a threshold is set on, and of
 WARNINGS = {
     "tiny": "This picture is tiny: {side} pixels on its shorter side, and the network reads "
     "{size}.",
-    "blurred": "This picture is blurred: softer than 99 of 100 photographs that the network was "
-    "tested with.",
+    "blurred": "This picture is blurred: softer than 99 of 100 photographs of the "
+    "study's own data.",
     "unlike": "This picture is unlike the dermatoscopic photographs of the clinics that the "
     "network was trained on, so do not rely on its answer.",
 }

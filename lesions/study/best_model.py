@@ -36,7 +36,7 @@ def publish_model(weights: Path = PATH, folder: Path | None = None) -> Path:
         record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = record["config"]
         frame = evaluation.read_predictions(folder / "predictions.csv")
-        rows = training.runs.rows_of(config, metadata)
+        rows = training.rows_of(config, metadata)
         details = training.model_details(run, record, frame, rows)
         shape = [config[name] for name in ("architecture", "image_size", "patient", "dropout")]
     except (OSError, KeyError, json.JSONDecodeError) as error:

@@ -135,11 +135,11 @@ def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
 
 
 def _name(entry: comparison.Entry, names: dict[str, str]) -> str:
-    """Name what was tried on a fold, or a network of the comparison as it is named there."""
+    """Name what was tried without a fold, or a network of the comparison as it is named there."""
     record = entry.record
     if record.get("fold") is not None:
         tried = record.get("tag", "").removeprefix("pilot-").replace("-", " ")
-        tried = tried or ("student" if record.get("teacher") else "")
+        tried = tried or ("the student's twin" if record.get("teacher") else "")
         return f"fold {record['fold']}, {tried}".removesuffix(", ")
     return names.get(entry.name, entry.name)
 

@@ -271,8 +271,8 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
 
     The first is trained on four folds, and tells on the fifth what the second, which is trained on
     all rows but the test split, is worth. Both go on from the network of those four folds. What
-    the first says of its fold may be a little too good: the teachers of the other folds were
-    trained on it, and it learns from them. The test split and other clinics are free of that.
+    the first says of its fold is too good: the teachers of the other folds were trained on it, and
+    it learns from them. The test split and other clinics are free of that; see `study.student`.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.

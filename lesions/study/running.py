@@ -149,5 +149,5 @@ def _print_table(name: str, folder: Path) -> None:
     """Print a folder's comparison.csv, best on validation first."""
     columns = ["run", "validation_log_loss", "test_balanced_accuracy", "test_macro_auc"]
     table = pd.read_csv(folder / "comparison.csv")
-    print(f"\n{name} (best on validation first)\n")
+    print(f"\n{name} (lowest log loss on photographs held out first)\n")
     print(table[[column for column in columns if column in table]].round(3).to_string(index=False))

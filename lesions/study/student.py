@@ -1,4 +1,4 @@
-"""What the student gained, where neither network of a comparison was trained."""
+"""What the student gained, on photographs that neither network of a pair was trained on."""
 
 from pathlib import Path
 
@@ -9,57 +9,74 @@ from lesions.evaluation import Interval, choice, comparison, external
 from lesions.evaluation.predictions import read_predictions
 from lesions.system.folders import MODELS
 
-HOME = {"log_loss": "log loss", "macro_auc": "macro AUC", "balanced_accuracy": "balanced accuracy"}
-AWAY = {"melanoma_auc": "melanoma AUC"}
+TWIN, SHARED, STUDENT = "twin − fold network", "twin − last stage", "student − last stage"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
-TWIN, STUDENT = "twin against its fold network", "student against the last stage"
+# The share of melanomas that the decision rule names is the accuracy among melanomas.
+NAMED = "accuracy"
+METRICS = {
+    "log_loss": "log loss",
+    "macro_auc": "macro AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "melanoma_auc": "melanoma AUC",
+    NAMED: "melanomas named by the rule",
+}
+ASKED = {
+    (TWIN, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
+    (TWIN, "test"): ("log_loss", "macro_auc", "balanced_accuracy"),
+    (TWIN, "isic2017"): ("melanoma_auc",),
+    (TWIN, "ph2"): ("melanoma_auc",),
+    (SHARED, "validation"): ("log_loss",),
+    (STUDENT, "test"): ("log_loss", "macro_auc", "balanced_accuracy", NAMED),
+    (STUDENT, "isic2017"): ("melanoma_auc", NAMED),
+    (STUDENT, "ph2"): ("melanoma_auc", NAMED),
+}
 
 
 def compare(folder=MODELS) -> pd.DataFrame | None:
-    """Compare the twin with the fold network before it, and the student with the last stage.
+    """Compare the student and its twin with the networks before them.
 
-    The twin answers for the student on a fold; the last stage is the best network of the
-    validation split.
+    The twin answers for the student on a fold, and goes on from a network of that fold; the last
+    stage is the best network of the validation split.
 
     Args:
         folder: Folder of run folders.
 
     Returns:
-        A table indexed by pair (`TWIN`, `STUDENT`), place (of `PLACES`) and metric (of `HOME`,
-        eight views, or of `AWAY`, one view): images, before and after (the two networks' values),
-        value, low and high (after less before, 95%, paired over lesions). None where no student is
-        recorded.
+        A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`: images, first and
+        second (the two networks' values; one view in other clinics, else eight), value, low and
+        high (first less second, 95%, paired over lesions). None where no student is recorded.
 
     Raises:
         ValueError: If a run or its predictions of other clinics are not recorded.
     """
-    runs = comparison.run_folders(folder)
-    found = {one.name: comparison.read_entry(one) for one in runs}
+    found = {one.name: comparison.read_entry(one) for one in comparison.run_folders(folder)}
     student = next((one for one in found.values() if one.record.get("answers_from")), None)
     if student is None:
         return None
-    alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
     twin = comparison.read_entry(folder / student.record["answers_from"])
     start = comparison.read_entry(folder / twin.record["start"])
+    alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
     last = found[choice.best_of_the_split(alone)]
+    pairs = {TWIN: (twin, start), SHARED: (twin, last), STUDENT: (student, last)}
     rows = {}
-    for pair, before, after in ((TWIN, start, twin), (STUDENT, last, student)):
-        for place in PLACES:
-            if pair == STUDENT and place == "validation":  # it was trained on these rows
-                continue
-            answers = [_answers(folder, one, place) for one in (before, after)]
-            for metric in AWAY if place in external.SETS else HOME:
-                rows[pair, place, metric] = _gain(*answers, metric)
+    for (pair, place), metrics in ASKED.items():
+        first, second = (_answers(folder, one, place) for one in pairs[pair])
+        first = first[first["image_id"].isin(second["image_id"])]
+        second = second[second["image_id"].isin(first["image_id"])]
+        for metric in metrics:
+            rows[pair, place, metric] = _difference(first, second, metric)
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.rename_axis(["pair", "place", "metric"])
 
 
-def _gain(before: pd.DataFrame, after: pd.DataFrame, metric: str) -> dict:
-    ends = {
+def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict:
+    if metric == NAMED:
+        first, second = (one[one["dx"] == "mel"] for one in (first, second))
+    values = {
         name: evaluation.intervals(one, names=(metric,)).loc[metric, "value"]
-        for name, one in (("before", before), ("after", after))
+        for name, one in (("first", first), ("second", second))
     }
-    return {"images": len(after), **ends, **evaluation.paired_difference(after, before, metric)}
+    return {"images": len(first), **values, **evaluation.paired_difference(first, second, metric)}
 
 
 def _answers(folder: Path, entry: comparison.Entry, place: str) -> pd.DataFrame:
@@ -68,6 +85,8 @@ def _answers(folder: Path, entry: comparison.Entry, place: str) -> pd.DataFrame:
     path = folder / entry.name / f"{place}.csv"
     if not path.exists() and external.recorded_network().startswith(entry.name):
         path = external.RECORDED / path.name
+    if not path.exists():
+        raise ValueError(f"{path} is missing; make it by `python -m lesions.study publish folds`.")
     return evaluation.answer(read_predictions(path), entry.details)
 
 
@@ -75,11 +94,12 @@ def block(compared: pd.DataFrame | None) -> str:
     """Write the table of `compare` for the pages, as Markdown."""
     if compared is None:
         return "No student is recorded."
-    lines = ["| network | photographs | measure | before | after | difference |"]
+    lines = ["| networks | photographs | measure | first | second | difference |"]
     lines += ["|" + " --- |" * 6]
     for (pair, place, metric), row in compared.iterrows():
+        where = PLACES[place] + (" and validation" if pair == SHARED else "")
         lines.append(
-            f"| {pair} | {PLACES[place]}, {row['images']:,.0f} | {(HOME | AWAY)[metric]} "
-            f"| {row['before']:.3f} | {row['after']:.3f} | {Interval.of(row):+.3f} |"
+            f"| {pair} | {where}, {row['images']:,.0f} | {METRICS[metric]} "
+            f"| {row['first']:.3f} | {row['second']:.3f} | {Interval.of(row):+.3f} |"
         )
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from lesions.training.runs import (
     model_details,
     open_store,
     read_run,
+    rows_of,
     run_name,
     train,
     train_or_load,

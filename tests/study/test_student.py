@@ -14,7 +14,7 @@ from lesions.system.folders import MODELS
 def test_pages_show_what_the_recorded_student_gained():
     compared = student.compare()
     same_numbers(shown("student"), student.block(compared))
-    gains = compared["after"] - compared["before"]
+    gains = compared["first"] - compared["second"]
     np.testing.assert_allclose(compared["value"], gains, atol=1e-9)
     assert (compared["low"] <= gains).all() and (gains <= compared["high"]).all()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lesions import classes, evaluation
+from lesions import classes, evaluation, training
 from lesions.data import images, leaky_splits, skin_tone
 from lesions.evaluation import CODES
 from lesions.inference import familiarity
@@ -148,7 +148,8 @@ def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
     """
     best, test = _best()
     predictions = recorded_entries()[best["run"]].predictions
-    details = evaluation.answers_details(predictions, metadata)
+    config = recorded_entries()[best["run"]].record["config"]
+    details = evaluation.answers_details(predictions, training.rows_of(config, metadata))
     raw = evaluation.rows_of(predictions, "test")
     fused = evaluation.answer(raw, details, metadata=metadata)
     metrics = {"auc": "macro_auc", "loss": "log_loss", "accuracy": "balanced_accuracy"}
