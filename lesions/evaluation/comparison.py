@@ -167,6 +167,12 @@ def write_comparison(table: pd.DataFrame, path) -> Path:
     return write_csv(table, path)
 
 
+def read_comparison(path) -> pd.DataFrame:
+    """Read what `write_comparison` wrote, with plain names in the column `name`."""
+    table = pd.read_csv(path)
+    return table.assign(name=plain_names(table.fillna({"class_balance": ""})))
+
+
 def plain_names(table: pd.DataFrame) -> list[str]:
     """Name the rows of a comparison as people do, as short as they stay apart.
 

@@ -67,6 +67,25 @@ def predict_all(folder: Path) -> list[Path]:
     return [path if path.exists() else predict(folder, path.stem) for path in paths]
 
 
+def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
+    """Return `evaluation.answer` of what a recorded network predicts of an external set.
+
+    Args:
+        entry: Of a run that was asked, or of the best model.
+        name: A key of `external.SETS`.
+        folder: Folder of run folders.
+
+    Raises:
+        ValueError: If its predictions are not recorded.
+    """
+    path = folder / entry.name / f"{name}.csv"
+    if not path.exists() and external.recorded_network().startswith(entry.name):
+        path = external.RECORDED / path.name
+    if not path.exists():
+        raise ValueError(f"{path} is missing; make it by `python -m lesions.study publish folds`.")
+    return evaluation.answer(read_predictions(path), entry.details)
+
+
 def asked(folder=MODELS) -> dict[str, Asked]:
     """Read what the recorded networks predict of the external sets.
 
@@ -92,8 +111,7 @@ def asked(folder=MODELS) -> dict[str, Asked]:
             found[MEAN] = _mean(entry, [alone[name] for name in entry.members])
             for name in entry.members:
                 found[f"fold {entries[name].record['fold']}"] = alone.pop(name)
-    compared = pd.read_csv(MODELS / "comparison.csv").fillna({"class_balance": ""})
-    names = dict(zip(compared["run"], comparison.plain_names(compared), strict=True))
+    names = comparison.read_comparison(MODELS / "comparison.csv").set_index("run")["name"]
     return found | {_name(entries[name], names): one for name, one in alone.items()}
 
 
@@ -134,7 +152,7 @@ def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
     }
 
 
-def _name(entry: comparison.Entry, names: dict[str, str]) -> str:
+def _name(entry: comparison.Entry, names: pd.Series) -> str:
     """Name what was tried without a fold, or a network of the comparison as it is named there."""
     record = entry.record
     if record.get("fold") is not None:

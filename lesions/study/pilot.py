@@ -7,7 +7,6 @@ import pandas as pd
 from lesions import data, evaluation
 from lesions.evaluation import Interval
 from lesions.evaluation.comparison import Entry, finished_folders, read_entry
-from lesions.evaluation.predictions import read_predictions
 from lesions.study import other_networks, recipes
 from lesions.system.folders import MODELS
 from lesions.training import runs
@@ -64,7 +63,7 @@ def compare() -> pd.DataFrame:
     answers = {}
     for name, entry in recorded().items():
         at_home = entry.answers("validation")
-        there = _answers_elsewhere(entry)
+        there = other_networks.answers(entry, SET)
         answers[name] = {"log_loss": at_home, "macro_auc": at_home, "melanoma_auc": there}
     rows = {}
     for name, frames in answers.items():
@@ -97,11 +96,6 @@ def of_all_folds() -> pd.DataFrame | None:
         "difference": evaluation.paired_difference(mean, first, "melanoma_auc"),
     }
     return pd.DataFrame(rows).T
-
-
-def _answers_elsewhere(entry: Entry) -> pd.DataFrame:
-    """Return `evaluation.answer` of what a run predicts for the external set."""
-    return evaluation.answer(read_predictions(MODELS / entry.name / f"{SET}.csv"), entry.details)
 
 
 def choose(compared: pd.DataFrame) -> str:

@@ -146,7 +146,7 @@ def _report(build: Path, index: Path) -> None:
 
 
 def _print_table(name: str, folder: Path) -> None:
-    """Print a folder's comparison.csv, best on validation first."""
+    """Print a folder's comparison.csv, lowest log loss on photographs held out first."""
     columns = ["run", "validation_log_loss", "test_balanced_accuracy", "test_macro_auc"]
     table = pd.read_csv(folder / "comparison.csv")
     print(f"\n{name} (lowest log loss on photographs held out first)\n")

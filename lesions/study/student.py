@@ -6,7 +6,7 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import Interval, choice, comparison, external
-from lesions.evaluation.predictions import read_predictions
+from lesions.study import other_networks
 from lesions.system.folders import MODELS
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − last stage", "student − last stage"
@@ -53,20 +53,29 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
     student = next((one for one in found.values() if one.record.get("answers_from")), None)
     if student is None:
         return None
-    twin = comparison.read_entry(folder / student.record["answers_from"])
-    start = comparison.read_entry(folder / twin.record["start"])
+    twin = _of(found, folder / student.record["answers_from"])
+    start = _of(found, folder / twin.record["start"])
     alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
     last = found[choice.best_of_the_split(alone)]
     pairs = {TWIN: (twin, start), SHARED: (twin, last), STUDENT: (student, last)}
     rows = {}
     for (pair, place), metrics in ASKED.items():
-        first, second = (_answers(folder, one, place) for one in pairs[pair])
+        first, second = (
+            other_networks.answers(one, place, folder)
+            if place in external.SETS
+            else one.answers(place)
+            for one in pairs[pair]
+        )
         first = first[first["image_id"].isin(second["image_id"])]
         second = second[second["image_id"].isin(first["image_id"])]
         for metric in metrics:
             rows[pair, place, metric] = _difference(first, second, metric)
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.rename_axis(["pair", "place", "metric"])
+
+
+def _of(found: dict[str, comparison.Entry], run: Path) -> comparison.Entry:
+    return found.get(run.name) or comparison.read_entry(run)  # which names what is missing
 
 
 def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict:
@@ -77,17 +86,6 @@ def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict:
         for name, one in (("first", first), ("second", second))
     }
     return {"images": len(first), **values, **evaluation.paired_difference(first, second, metric)}
-
-
-def _answers(folder: Path, entry: comparison.Entry, place: str) -> pd.DataFrame:
-    if place not in external.SETS:
-        return entry.answers(place)
-    path = folder / entry.name / f"{place}.csv"
-    if not path.exists() and external.recorded_network().startswith(entry.name):
-        path = external.RECORDED / path.name
-    if not path.exists():
-        raise ValueError(f"{path} is missing; make it by `python -m lesions.study publish folds`.")
-    return evaluation.answer(read_predictions(path), entry.details)
 
 
 def block(compared: pd.DataFrame | None) -> str:

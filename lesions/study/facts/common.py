@@ -59,8 +59,7 @@ def score(rows: pd.DataFrame, metric: str) -> Interval:
 @functools.cache
 def comparison_table() -> pd.DataFrame:
     """Read comparison.csv, with plain names in the column `name`."""
-    table = pd.read_csv(MODELS / "comparison.csv")
-    return table.assign(name=comparison.plain_names(table.fillna({"class_balance": ""})))
+    return comparison.read_comparison(MODELS / "comparison.csv")
 
 
 def best_row() -> pd.Series:
