@@ -29,8 +29,7 @@ def publish(build: Path) -> list[Path]:
     Raises:
         ValueError: If there is no finished run of a fold.
     """
-    # The runs of real photographs, see `recipes.PROFILES`.
-    finished = [run for one in ("cpu", "gpu") for run in finished_folders(build / "runs" / one)]
+    finished = [run for one in recipes.REAL for run in finished_folders(build / "runs" / one)]
     found = [run for run in finished if "-fold" in run.name and (run / "model.h5").exists()]
     if not found:
         raise ValueError(f"{build} holds no finished run of a fold; train one first.")
@@ -52,8 +51,11 @@ def recorded() -> dict[str, Entry]:
     return {name: by_tag[tag] for name, tag in zip(names, tags, strict=True) if tag in by_tag}
 
 
-def compare() -> pd.DataFrame:
+def compare(resamples: int = 1000) -> pd.DataFrame:
     """Compare the augmentations out of fold and on the external set.
+
+    Args:
+        resamples: How many resamples of lesions the intervals are from; none without any.
 
     Returns:
         One row each of `recorded`: log_loss and macro_auc out of fold and melanoma_auc on the
@@ -69,9 +71,10 @@ def compare() -> pd.DataFrame:
     for name, frames in answers.items():
         rows[name] = {}
         for metric, frame in frames.items():
-            rows[name][metric] = evaluation.intervals(frame, names=(metric,)).loc[metric, "value"]
+            alone = evaluation.intervals(frame, resamples=0, names=(metric,))
+            rows[name][metric] = alone.loc[metric, "value"]
             baseline = answers[BASELINE][metric]
-            difference = evaluation.paired_difference(frame, baseline, metric)
+            difference = evaluation.paired_difference(frame, baseline, metric, resamples)
             ends = {"": "value", "_low": "low", "_high": "high"}
             rows[name] |= {f"{metric}_difference{end}": difference[of] for end, of in ends.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
@@ -125,7 +128,7 @@ def chosen() -> str:
     Raises:
         ValueError: If an augmentation of the pilot is not recorded yet.
     """
-    compared = compare()
+    compared = compare(resamples=0)
     missing = [name for name in recipes.PILOT if name not in compared.index]
     if missing:
         raise ValueError(

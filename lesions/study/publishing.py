@@ -23,6 +23,7 @@ from lesions.study import (
     numbers,
     pilot,
     readme,
+    recipes,
     student,
     thumbnails,
 )
@@ -90,9 +91,7 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
 
 def _publish_examples(build: Path) -> list[Path]:
     """Copy the Grad-CAM examples of the real photographs that notebook 08 made."""
-    found = [
-        one for name in ("cpu", "gpu") for one in build.glob(f"runs/{name}/gradcam_examples/*")
-    ]
+    found = [one for name in recipes.REAL for one in build.glob(f"runs/{name}/gradcam_examples/*")]
     return [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in sorted(found)]
 
 
@@ -126,7 +125,7 @@ def publish_runs(build: Path) -> list[Path]:
             above 60 MB, see `best_model.publish_model`.
     """
     runs = latest_runs(build)
-    if runs.name not in ("cpu", "gpu"):
+    if runs.name not in recipes.REAL:
         raise ValueError(f"{runs} holds {runs.name} runs; publish full runs on real images.")
     recorded = {path.name: path for path in comparison.run_folders(MODELS)}
     recorded |= {path.name: path for path in comparison.run_folders(runs)}

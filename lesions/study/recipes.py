@@ -33,6 +33,7 @@ PROFILES = {
     # Real images on a GPU.
     "gpu": {"image_size": 224, "head_epochs": 1, "epochs": 25, "label_smoothing": 0.05},
 }
+REAL = ("cpu", "gpu")  # the profiles of real photographs
 # A network from scratch learns faster and longer than one that starts from ImageNet, and does
 # best on rows oversampled after the split (notebook 02).
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
