@@ -1,11 +1,19 @@
 """What several tests share: a demo set drawn once, tiny datasets, and other processes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-# TensorFlow reads this once, when it is first imported.
+from lesions.system import processor
+
+# Keep each worker on its share of the cores: threads of two that share them wait in turns. NumPy
+# and TensorFlow count the cores once, when they are first imported.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    if share := processor.share(int(worker.removeprefix("gw")), workers):
+        os.sched_setaffinity(0, share)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
@@ -13,18 +21,7 @@ from tables import draw_table, drawn_fusion, write_photographs
 
 from lesions import data
 from lesions.data import demo, images
-from lesions.system import processor
 from lesions.system.folders import REPOSITORY
-
-
-def pytest_configure():
-    """Keep each worker on its share of the cores: threads of two that share them wait in turns."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker:
-        workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        share = processor.share(int(worker.removeprefix("gw")), workers)
-        if share:
-            os.sched_setaffinity(0, share)
 
 
 def pytest_collection_modifyitems(items):
@@ -197,6 +194,43 @@ def killed_when():
         assert process.returncode == -9
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium without a window; what it downloads goes to its `downloads`."""
+    from selenium import webdriver
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no Chromium here; install the Debian packages chromium and chromium-driver")
+    folder = tmp_path_factory.mktemp("browser")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for switch in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        f"user-data-dir={folder / 'profile'}",
+        "window-size=1280,1500",
+    ):
+        options.add_argument(f"--{switch}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    browser.downloads = folder / "downloads"
+    browser.downloads.mkdir()
+    allowed = {"behavior": "allow", "downloadPath": str(browser.downloads)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
+    browser.set_script_timeout(120)
+    yield browser
+    browser.quit()
 
 
 @pytest.fixture

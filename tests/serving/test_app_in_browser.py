@@ -1,7 +1,6 @@
 """The app in a real browser: what Streamlit's own test cannot see; the rest is in test_app."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,9 +17,7 @@ from lesions.system.folders import REPOSITORY
 
 pytest.importorskip("streamlit", reason="streamlit is not installed; see requirements-app.txt")
 pytest.importorskip("qrcode", reason="qrcode is not installed; see requirements-app.txt")
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="selenium is not installed; see requirements-dev.txt"
-)
+pytest.importorskip("selenium", reason="selenium is not installed; see requirements-dev.txt")
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
@@ -74,40 +71,6 @@ def wait_for_health(app, address, log):
         except OSError:
             time.sleep(0.5)
     raise AssertionError(log.read_text())
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no Chromium here; install the Debian packages chromium and chromium-driver")
-    folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for switch in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={folder / 'profile'}",
-        "window-size=1280,1500",
-    ):
-        options.add_argument(f"--{switch}")
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    browser.downloads = folder / "downloads"
-    browser.downloads.mkdir()
-    browser.execute_cdp_cmd(
-        "Browser.setDownloadBehavior",
-        {"behavior": "allow", "downloadPath": str(browser.downloads)},
-    )
-    yield browser
-    browser.quit()
 
 
 class Page:

@@ -22,9 +22,7 @@ from lesions.explanation import Explainer
 from lesions.inference import familiarity
 from lesions.system.folders import REPOSITORY
 
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="selenium is not installed; see requirements-dev.txt"
-)
+pytest.importorskip("selenium", reason="selenium is not installed; see requirements-dev.txt")
 for package in ("onnx", "tf2onnx"):
     pytest.importorskip(package, reason=f"{package} is not installed; see requirements-app.txt")
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -35,17 +33,6 @@ from lesions.serving import site, texts, track_record  # noqa: E402
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120
-SWITCHES = (
-    "headless",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-dev-shm-usage",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-    "window-size=1280,1500",
-)
 
 
 @pytest.fixture(scope="module")
@@ -102,28 +89,6 @@ def server(built):
     running = Server(built)
     yield running
     running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no Chromium here; install the Debian packages chromium and chromium-driver")
-    folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for switch in (*SWITCHES, f"user-data-dir={folder / 'profile'}"):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    browser.downloads = folder / "downloads"
-    browser.downloads.mkdir()
-    allowed = {"behavior": "allow", "downloadPath": str(browser.downloads)}
-    browser.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
-    browser.set_script_timeout(PATIENCE)
-    yield browser
-    browser.quit()
 
 
 class Page:
