@@ -98,6 +98,15 @@ BALANCING = {
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
 BALANCING_EPOCHS = {"demo": 5, "cpu": 6, "gpu": 15}
+# Notebook 07: the network may learn its photographs by heart, until its training loss is flat.
+LEAKAGE = {
+    "head_epochs": 0,
+    "augmentation": "none",
+    "class_weighting": "square_root",
+    "oversampling": False,
+    "keep": "last",
+}
+LEAKAGE_EPOCHS = {"demo": 8, "cpu": 25, "gpu": 25}
 
 
 def open_data(
@@ -226,6 +235,35 @@ def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[st
             "cnn", profile, quick, tag=f"balance-{name.replace(' ', '-')}", **common | change
         )
         for name, change in BALANCING.items()
+    }
+
+
+def leakage_experiments(
+    profile: str, training_rows: dict[str, int], quick: bool = False, **changes
+) -> dict[str, Config]:
+    """Return the recipes by which notebook 07 compares ways to split, all of as many steps.
+
+    Args:
+        profile: "demo", "cpu" or "gpu".
+        training_rows: Protocol to its number of training rows, see `leaky_splits.protocol_rows`;
+            one of them is "lesion".
+        quick: Whether eight epochs are enough.
+        **changes: Fields of `training.Config` to set differently in all; `epochs` are those of
+            the protocol "lesion".
+    """
+    architecture = "cnn" if profile == "demo" else BEST
+    epochs = changes.pop("epochs", None) or (8 if quick else LEAKAGE_EPOCHS[profile])
+    common = {"image_size": 32 if profile == "demo" else 64} | LEAKAGE | changes
+    return {
+        name: config(
+            architecture,
+            profile,
+            protocol=name,
+            tag=f"leak-{name}",
+            epochs=max(1, round(epochs * training_rows["lesion"] / count)),
+            **common,
+        )
+        for name, count in training_rows.items()
     }
 
 
