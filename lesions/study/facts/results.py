@@ -10,7 +10,7 @@ from scipy import stats
 
 from lesions import classes, evaluation, training
 from lesions.data import images, leaky_splits, skin_tone
-from lesions.evaluation import CODES
+from lesions.evaluation import CODES, comparison
 from lesions.inference import familiarity
 from lesions.study import readme
 from lesions.study.facts.common import (
@@ -211,6 +211,10 @@ def notebook_07() -> dict:
         sides = (answers(run, split) for split in ("test", leaky_splits.CLEAN))
         found[f"gap_{protocol}"] = Interval(**evaluation.independent_difference(*sides)) * 100
     found["highest"] = max(reported)
+    clean_run = readme.leakage_run("lesion")
+    found["network"] = comparison.NETWORKS[clean_run.record["config"]["architecture"]]
+    found["image_size"] = clean_run.record["config"]["image_size"]
+    found["loss_first"], found["loss_last"] = clean_run.history["loss"].iloc[[0, -1]]
     found |= _of_oversampled(readme.leakage_run("oversampled"))
     for protocol in ("lesion", "oversampled"):
         found[f"steps_{protocol}"] = int(round(readme.training_steps(protocol), -2))
