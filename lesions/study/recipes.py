@@ -98,13 +98,15 @@ BALANCING = {
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
 BALANCING_EPOCHS = {"demo": 5, "cpu": 6, "gpu": 15}
-# Notebook 07: the network may learn its photographs by heart, until its training loss is flat.
+# Notebook 07: the network may learn its photographs by heart, until its training loss is flat, and
+# is asked about them as it has seen them: turned and mirrored ones would be new to it.
 LEAKAGE = {
     "head_epochs": 0,
     "augmentation": "none",
     "class_weighting": "square_root",
     "oversampling": False,
     "keep": "last",
+    "tta": False,
 }
 LEAKAGE_EPOCHS = {"demo": 8, "cpu": 25, "gpu": 25}
 

@@ -64,6 +64,8 @@ class Config:
             on all rows but the test split, and the run's out-of-fold rows, to which the
             correction and the decision rule are fitted, stand in for its validation rows; empty
             for none.
+        tta: Whether the predictions that are recorded are the mean of eight views of a photograph
+            (test-time augmentation), or of the photograph as it is.
     """
 
     architecture: str
@@ -97,6 +99,7 @@ class Config:
     teacher: str = ""
     fold: int | None = None
     answers_from: str = ""
+    tta: bool = True
 
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))

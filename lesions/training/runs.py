@@ -24,7 +24,7 @@ from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_line
 
-LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from")
+LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta")
 LOCK = "lock"
 PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
@@ -379,8 +379,10 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     rows = metadata[metadata["split"] != "train"]
     once = rows.drop_duplicates("image_id")  # rows oversampled before the split repeat
     patient = data.patient_features(once) if config.patient else None
-    print(f"Predicting {len(once)} images, {views.VIEWS} views each.", flush=True)
-    probabilities = views.predict(twin, store.images[store.rows(once["image_id"])], patient=patient)
+    number = views.VIEWS if config.tta else 1
+    print(f"Predicting {len(once)} images, {number} views each.", flush=True)
+    images = store.images[store.rows(once["image_id"])]
+    probabilities = views.predict(twin, images, config.tta, patient)
     places = pd.Index(once["image_id"]).get_indexer(rows["image_id"])
     frame = predictions.table(rows, probabilities[places])
     if config.answers_from:

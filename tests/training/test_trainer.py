@@ -236,3 +236,16 @@ def test_learning_from_a_teacher(few, demo_store, tmp_path, one_step, one_senten
     with pytest.raises(training.StartMissing) as error:
         training.train(dataclasses.replace(config, teacher="nobody"), rows, demo_store, tmp_path)
     one_sentence(error, "nobody", tmp_path)
+
+
+def test_without_test_time_augmentation_the_photograph_as_it_is_is_predicted(
+    few, demo_store, tmp_path, one_step
+):
+    config = dataclasses.replace(one_step, tta=False)
+    run = training.read_run(training.train(config, few, demo_store, tmp_path))
+    model, _ = models.load(run.folder / "model.h5")
+    test = evaluation.rows_of(run.predictions, "test")
+    images = demo_store.images[demo_store.rows(test["image_id"])]
+    once, eight = (views.predict(model, images, tta) for tta in (False, True))
+    np.testing.assert_allclose(test[CODES], once, atol=2e-5)
+    assert np.abs(eight - once).max() > 1e-3
