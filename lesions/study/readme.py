@@ -102,10 +102,10 @@ def answer_block(table: pd.DataFrame) -> str:
         "Published accuracies on HAM10000 reach 96 to 98.6% "
         "([two examples](docs/results.md#next-to-other-results)). One way to a high figure is "
         "[leakage](notebooks/07_why_not_97_percent.ipynb): "
-        f"{comparison.NETWORKS[leaky['architecture']]} at {leaky['image_size']} px, with rare "
-        "photographs repeated before the split, reports a balanced accuracy of "
+        f"{comparison.NETWORKS[leaky['architecture']]} at {leaky['image_size']} px, on rows "
+        "oversampled before the split, reports a balanced accuracy of "
         f"{Interval.of(own.loc['balanced_accuracy']):.3f}, and reaches "
-        f"{Interval.of(clean.loc['balanced_accuracy']):.3f} on lesions that it has not seen."
+        f"{Interval.of(clean.loc['balanced_accuracy']):.3f} on unseen lesions."
     )
 
 
