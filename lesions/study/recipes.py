@@ -108,7 +108,7 @@ LEAKAGE = {
     "keep": "last",
     "tta": False,
 }
-LEAKAGE_EPOCHS = {"demo": 8, "cpu": 25, "gpu": 25}
+LEAKAGE_EPOCHS = {"demo": 16, "cpu": 25, "gpu": 25}
 
 
 def open_data(
