@@ -26,6 +26,7 @@ FAULTS = {
     "warmup_steps": [-1],
     "class_weighting": ["inverse"],
     "oversampling": ["no"],
+    "tta": ["no"],
     "loss": ["hinge", "logit_adjusted"],
     "label_smoothing": [-0.1, 1.0],
     "augmentation": ["heavy"],
