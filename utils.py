@@ -260,14 +260,16 @@ class Study:
         """Whether a notebook may train what is not recorded: drawn pictures, or when asked."""
         return self.retrain or self.quick or self.dataset.is_demo
 
-    def announce(self, configs) -> None:
+    def announce(self, configs, photographs=None) -> None:
         """Print how long the trainings of a notebook take on this machine, if they are trained.
 
         Args:
             configs: `training.Config` objects.
+            photographs: How many each of them trains on; None for the study's training split.
         """
         if self.retrain and not self.dataset.is_demo:
-            print(f"Training here takes {durations.describe(configs, self.metadata)}.")
+            found = durations.describe(configs, self.metadata, photographs)
+            print(f"Training here takes {found}.")
 
     def all_runs(self) -> list[Path]:
         """List the finished run folders on these rows, without the notebooks' experiments.

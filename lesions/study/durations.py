@@ -1,7 +1,9 @@
 """Estimate how long a training takes here, from the time that the recorded runs took."""
 
+import itertools
 import json
 import statistics
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -14,19 +16,26 @@ from lesions.training import Config
 GPU_SPEEDUP = 40
 
 
-def estimate(configs: list[Config], metadata: pd.DataFrame) -> float:
+def estimate(
+    configs: Iterable[Config], metadata: pd.DataFrame, photographs: Iterable[int] | None = None
+) -> float:
     """Estimate the seconds that trainings by some configs take on this machine.
 
     The time of a recorded run of the same architecture is scaled by photographs, epochs and
     pixels; where none is recorded, the median over all architectures serves.
+
+    Args:
+        configs: What is trained.
+        metadata: Table with a column `split`.
+        photographs: How many each config trains on; None for the training rows of `metadata`.
     """
     rates, _ = _rates_here()
     seconds = 0.0
-    photographs = (metadata["split"] == "train").sum()
-    for config in configs:
+    of_all = itertools.repeat((metadata["split"] == "train").sum())
+    for config, count in zip(configs, photographs or of_all, strict=False):
         rate = rates.get(config.architecture) or statistics.median(rates.values())
         epochs = config.head_epochs + config.epochs
-        seconds += photographs * epochs * config.image_size**2 / rate
+        seconds += count * epochs * config.image_size**2 / rate
     return seconds
 
 
@@ -42,10 +51,12 @@ def _rates_here() -> tuple[dict[str, float], str]:
     return rates, "an estimate for one T4, not a measurement"
 
 
-def describe(configs: list[Config], metadata: pd.DataFrame) -> str:
-    """Return how long trainings take on this machine, and what the figure rests on."""
+def describe(
+    configs: Iterable[Config], metadata: pd.DataFrame, photographs: Iterable[int] | None = None
+) -> str:
+    """Return how long trainings take on this machine, and what it rests on; see `estimate`."""
     _, basis = _rates_here()
-    spent = round_duration(estimate(configs, metadata))
+    spent = round_duration(estimate(configs, metadata, photographs))
     return f"about {spent} on {hardware.describe()} ({basis})"
 
 

@@ -98,13 +98,12 @@ BALANCING = {
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
 BALANCING_EPOCHS = {"demo": 5, "cpu": 6, "gpu": 15}
-# Notebook 07: the network may learn its photographs by heart, until its training loss is flat, and
-# is asked about them as it has seen them: turned and mirrored ones would be new to it.
+# Notebook 07: the network may learn its photographs by heart, until its training loss is near zero,
+# and is asked about them as it has seen them: turned and mirrored ones would be new to it.
 LEAKAGE = {
     "head_epochs": 0,
     "augmentation": "none",
-    "class_weighting": "square_root",
-    "oversampling": False,
+    "label_smoothing": 0.0,
     "keep": "last",
     "tta": False,
 }
@@ -249,12 +248,12 @@ def leakage_experiments(
         profile: "demo", "cpu" or "gpu".
         training_rows: Protocol to its number of training rows, see `leaky_splits.protocol_rows`;
             one of them is "lesion".
-        quick: Whether eight epochs are enough.
+        quick: Whether only two epochs are trained.
         **changes: Fields of `training.Config` to set differently in all; `epochs` are those of
             the protocol "lesion".
     """
     architecture = "cnn" if profile == "demo" else BEST
-    epochs = changes.pop("epochs", None) or (8 if quick else LEAKAGE_EPOCHS[profile])
+    epochs = changes.pop("epochs", None) or (QUICK["epochs"] if quick else LEAKAGE_EPOCHS[profile])
     common = {"image_size": 32 if profile == "demo" else 64} | LEAKAGE | changes
     return {
         name: config(
@@ -326,7 +325,7 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """List every recipe of the published comparison and of its experiments.
+    """List every recipe of the published comparison and of the class-balance experiment.
 
     Args:
         profile: "cpu" or "gpu".

@@ -20,7 +20,16 @@ from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
-from lesions.study import best_model, execution, pilot, publishing, readme, recipes, running
+from lesions.study import (
+    best_model,
+    execution,
+    leakage,
+    pilot,
+    publishing,
+    readme,
+    recipes,
+    running,
+)
 from lesions.system import processor
 from lesions.system.folders import MODELS
 from lesions.training import runs
@@ -186,7 +195,7 @@ def test_notebook_06_shows_the_recorded_runs():
 
 
 def test_pages_show_what_the_recorded_leakage_runs_say():
-    same_numbers(shown("leakage"), readme.leakage_block())
+    same_numbers(shown("leakage"), leakage.block())
 
 
 def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):

@@ -83,6 +83,8 @@ def test_a_gpu_shortens_the_estimate_and_is_said_to_be_estimated(demo_metadata, 
     small = [recipes.config("cnn", "cpu")]
     alone = durations.estimate(small, demo_metadata)
     assert durations.estimate(small * 3, demo_metadata) == pytest.approx(3 * alone)
+    rows = (demo_metadata["split"] == "train").sum()
+    assert durations.estimate(small, demo_metadata, [4 * rows]) == pytest.approx(4 * alone)
     monkeypatch.setattr(hardware, "gpus", lambda: ["Tesla T4"])
     assert durations.estimate(small, demo_metadata) < alone
     assert "estimate" in durations.describe(small, demo_metadata)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lesions import classes, data
+from lesions import classes, data, evaluation
 from lesions.data import balance, leaky_splits
-from lesions.study import recipes
-from lesions.study.facts.common import PROFILE
+from lesions.evaluation import Interval
+from lesions.study import leakage, recipes
+from lesions.study.facts.common import PROFILE, score
 
 
 def notebook_01(metadata: pd.DataFrame) -> dict:
@@ -121,4 +122,16 @@ def notebook_07(metadata: pd.DataFrame) -> dict:
     clean = rows[rows["split"] == leaky_splits.CLEAN]
     found["moles"] = (clean["dx"] == "nv").mean()
     found["lesion_before"] = _leaked(metadata)["leaked_share"]
-    return found | {"clean": len(clean), "clean_lesions": clean["lesion_id"].nunique()}
+    found |= {"clean": len(clean), "clean_lesions": clean["lesion_id"].nunique()}
+    return found | _of_known_lesions(leaky_splits.protocol_rows(metadata, "image"))
+
+
+def _of_known_lesions(rows: pd.DataFrame) -> dict:
+    """Return the scores of the split by image on lesions that are in training, and on others."""
+    own, _ = leakage.sides("image")
+    known = own["lesion_id"].isin(rows.loc[rows["split"] == "train", "lesion_id"])
+    sides = {"known": own[known], "unknown": own[~known]}
+    found = {name: score(one, "balanced_accuracy") for name, one in sides.items()}
+    found |= {f"{name}_images": len(one) for name, one in sides.items()}
+    gap = Interval(**evaluation.independent_difference(*sides.values()))
+    return found | {"known_gap": gap * 100}

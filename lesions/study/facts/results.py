@@ -12,11 +12,10 @@ from lesions import classes, evaluation, training
 from lesions.data import images, leaky_splits, skin_tone
 from lesions.evaluation import CODES, comparison
 from lesions.inference import familiarity
-from lesions.study import readme
+from lesions.study import leakage
 from lesions.study.facts.common import (
     MODELS,
     Interval,
-    answers,
     best_row,
     comparison_table,
     differences,
@@ -24,7 +23,6 @@ from lesions.study.facts.common import (
     recorded_entries,
     score,
 )
-from lesions.training import Run
 
 FOUND_90 = "melanoma_sensitivity_at_90_specificity"
 TIE = 0.01  # recalls closer than this are not told apart
@@ -203,27 +201,23 @@ def notebook_07() -> dict:
     """Return the facts of notebook 07: three protocols, on two test sets each."""
     found = {}
     for protocol in leaky_splits.PROTOCOLS:
-        own, clean = readme.leakage_scores(protocol)
-        for name, table in (("own", own), ("clean", clean)):
-            found[f"{name}_{protocol}"] = Interval(**table.loc["balanced_accuracy"])
-            found[f"{name}_accuracy_{protocol}"] = table.loc["accuracy", "value"]
-        found[f"gap_{protocol}"] = readme.leakage_gap(protocol) * 100
-    found["highest"] = max(found[f"own_accuracy_{one}"] for one in leaky_splits.PROTOCOLS)
-    clean_run = readme.leakage_run("lesion")
-    found["network"] = comparison.NETWORKS[clean_run.record["config"]["architecture"]]
-    found["image_size"] = clean_run.record["config"]["image_size"]
-    found["loss_first"], found["loss_last"] = clean_run.history["loss"].iloc[[0, -1]]
-    found |= _of_oversampled(readme.leakage_run("oversampled"))
-    for protocol in ("lesion", "oversampled"):
-        found[f"steps_{protocol}"] = int(round(readme.training_steps(protocol), -2))
-    return found
+        scores = zip(("own", "clean"), leakage.score(protocol), strict=True)
+        found |= {f"{name}_{protocol}": interval for name, interval in scores}
+        plain = zip(("own", "clean"), leakage.score(protocol, False, "accuracy"), strict=True)
+        found |= {f"{name}_accuracy_{protocol}": one.value for name, one in plain}
+        found[f"gap_{protocol}"] = leakage.gap(protocol) * 100
+        found[f"raw_gap_{protocol}"] = leakage.gap(protocol, by_rule=False) * 100
+        found[f"steps_{protocol}"] = leakage.steps(protocol)
+        found[f"loss_{protocol}"] = leakage.run(protocol).history["loss"].iloc[-1]
+    config = leakage.run("lesion").record["config"]
+    found["network"] = comparison.NETWORKS[config["architecture"]]
+    found["image_size"] = config["image_size"]
+    return found | _of_classes(*leakage.sides("oversampled"))
 
 
-def _of_oversampled(run: Run) -> dict:
-    """Return the gap without correction and rule, and what becomes of each class's recall."""
-    splits = ("test", leaky_splits.CLEAN)
-    plain = (evaluation.rows_of(run.predictions, split) for split in splits)
-    own, clean = (evaluation.per_class(*evaluation.arrays(answers(run, split))) for split in splits)
+def _of_classes(own: pd.DataFrame, clean: pd.DataFrame) -> dict:
+    """Return what becomes of each class's recall from the own test set to the clean set."""
+    own, clean = (evaluation.per_class(*evaluation.arrays(one)) for one in (own, clean))
     recall, seen = own["recall"], clean["recall"]
     largest = (recall - seen).nlargest(3).index
     dropped = [
@@ -232,7 +226,6 @@ def _of_oversampled(run: Run) -> dict:
         for code in largest
     ]
     return {
-        "raw_gap_oversampled": Interval(**evaluation.independent_difference(*plain)) * 100,
         "own_recall": recall,
         "clean_recall": seen,
         "dropped": f"{', '.join(dropped[:-1])} and {dropped[-1]}",
