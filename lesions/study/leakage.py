@@ -50,6 +50,7 @@ def sides(protocol: str, by_rule: bool = True) -> tuple[pd.DataFrame, pd.DataFra
     return own, clean
 
 
+@functools.cache
 def score(protocol: str, by_rule: bool = True, metric: str = "balanced_accuracy"):
     """Score both of `sides`.
 
@@ -63,6 +64,7 @@ def score(protocol: str, by_rule: bool = True, metric: str = "balanced_accuracy"
     return own, clean
 
 
+@functools.cache
 def gap(protocol: str, by_rule: bool = True) -> Interval:
     """Return how far the balanced accuracy on a protocol's own test set is above the clean set's.
 

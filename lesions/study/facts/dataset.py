@@ -114,16 +114,16 @@ def notebook_07(metadata: pd.DataFrame) -> dict:
         metadata: HAM10000's table, with columns `split` and `label`.
     """
     found = {}
-    for protocol in leaky_splits.PROTOCOLS:
-        rows = leaky_splits.protocol_rows(metadata, protocol)
-        shared = leaky_splits.shared_lesions(rows)
+    rows = {name: leaky_splits.protocol_rows(metadata, name) for name in leaky_splits.PROTOCOLS}
+    for protocol, split in rows.items():
+        shared = leaky_splits.shared_lesions(split)
         found[f"lesion_{protocol}"] = shared["same_lesion"]
         found[f"image_{protocol}"] = shared["same_image"]
-    clean = rows[rows["split"] == leaky_splits.CLEAN]
+    clean = metadata[metadata["split"] == "test"]  # set aside by every protocol
     found["moles"] = (clean["dx"] == "nv").mean()
     found["lesion_before"] = _leaked(metadata)["leaked_share"]
     found |= {"clean": len(clean), "clean_lesions": clean["lesion_id"].nunique()}
-    return found | _of_known_lesions(leaky_splits.protocol_rows(metadata, "image"))
+    return found | _of_known_lesions(rows["image"])
 
 
 def _of_known_lesions(rows: pd.DataFrame) -> dict:
