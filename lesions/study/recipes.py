@@ -50,6 +50,13 @@ SCRATCH = {
     "cpu": {"epochs": 10} | OVERSAMPLED,
     "gpu": {"epochs": 60} | OVERSAMPLED,
 }
+# The same comparison at twice the size, one treatment of the imbalance and of the views for all.
+LARGER = {
+    "image_size": 128,
+    "class_weighting": "square_root",
+    "oversampling": False,
+    "augmentation": "standard",
+}
 # Ten epochs are too few for new views in the smallest network, but not in the residual one.
 NOT_AUGMENTED = {("cnn", "cpu"): {"augmentation": "none"}}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
@@ -268,16 +275,31 @@ def leakage_experiments(
     }
 
 
-def control(profile: str) -> Config:
+def control(profile: str, **changes) -> Config:
     """Return the recipe of the best architecture from random weights, to tell ImageNet's worth.
 
     It has the epochs and the learning rate of the networks from scratch, else nothing differs.
 
     Args:
         profile: "cpu" or "gpu".
+        **changes: Fields of `training.Config` to set differently.
     """
     epochs = SCRATCH[profile]["epochs"]
-    return config(BEST, profile, weights="random", epochs=epochs, **FROM_SCRATCH)
+    return config(BEST, profile, weights="random", epochs=epochs, **FROM_SCRATCH | changes)
+
+
+def larger() -> list[Config]:
+    """Return the recipes of the comparison at 128 px, which differ in their networks alone.
+
+    Those with a pretrained branch have the epochs of the profile "cpu", those from scratch twice as
+    many; `control` is told apart by its initial weights. What is recorded first comes first.
+    """
+    names = (BEST, "cnn", "resnet50", "cnn_densenet121", "efficientnetb0", "densenet169")
+    listed = [config(name, "cpu", **LARGER) for name in (*names, "resnet18")]
+    listed += [control("cpu", **LARGER), config(BEST, "cpu", patient=True, **LARGER)]
+    listed += [config(BEST, "cpu", seed=seed, **LARGER) for seed in SEEDS[1:]]
+    listed += [config("cnn", "cpu", seed=seed, **LARGER) for seed in SEEDS[1:]]
+    return [*listed, config("densenet121_efficientnetb3", "cpu", **LARGER)]
 
 
 def pilot() -> list[Config]:

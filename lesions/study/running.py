@@ -29,7 +29,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
 
     Args:
         build: Folder for everything made here.
-        which: "comparison", "pilot", "folds" or "students", see `recipes`.
+        which: "comparison", "larger", "pilot", "folds" or "students", see `recipes`.
 
     Returns:
         The run folders, found or made, without those that another process is training.
@@ -47,6 +47,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     places = [runs, MODELS]
     queues = {
         "comparison": lambda: recipes.queue(profile, metadata),
+        "larger": recipes.larger,
         "pilot": recipes.pilot,
         "folds": lambda: recipes.folds(pilot.chosen()),
         "students": lambda: recipes.students(metadata, pilot.chosen()),
@@ -80,8 +81,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "which",
         nargs="?",
         default="comparison",
-        choices=("comparison", "pilot", "folds", "students"),
-        help="all networks of the comparison; the pilot that compares augmentations; the networks "
+        choices=("comparison", "larger", "pilot", "folds", "students"),
+        help="all networks of the comparison; the same at 128 px; the pilot that compares augmentations; the networks "
         "of the five folds, with the augmentation that the pilot chose; or the network that "
         "learns from them",
     )
