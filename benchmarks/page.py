@@ -28,16 +28,17 @@ NETWORK = (20e6, 0.04)
 PATIENCE = 300
 
 
-def compare_weights(number: int) -> None:
+def compare_weights(model, number: int) -> None:
     """Print what 16 and 8 bits a weight cost on validation photographs, one view each.
 
     Args:
+        model: Path of the network.
         number: Photographs at most.
     """
     from lesions import export, inference
     from lesions.serving import site
 
-    classifier = inference.Classifier(tta=False)
+    classifier = inference.Classifier(model, tta=False)
     rows = measuring.photographs(10**9)
     rows = rows[rows["split"] == "validation"].head(number)
     prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
@@ -142,17 +143,21 @@ def measure_visits(folder: Path, repeats: int) -> None:
 
 def main() -> None:
     """Measure and print."""
+    from lesions.inference import BEST_MODEL
+
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=BEST_MODEL, help="the network of the page")
     parser.add_argument("--images", type=int, default=10**9, help="validation photographs at most")
     parser.add_argument("--repeats", type=int, default=3, help="visits of each kind; 0 for none")
     options = parser.parse_args()
     if options.images:
-        compare_weights(options.images)
+        compare_weights(options.model, options.images)
     if options.repeats:
         from lesions.serving import site
 
         with tempfile.TemporaryDirectory() as folder:
-            measure_visits(site.write(Path(folder) / "site"), options.repeats)
+            page = site.write(Path(folder) / "site", options.model)
+            measure_visits(page, options.repeats)
 
 
 if __name__ == "__main__":
