@@ -16,7 +16,7 @@ import pytest
 from pages import same_numbers, shown
 
 from lesions import classes, data, evaluation, training
-from lesions.data import images
+from lesions.data import images, leaky_splits
 from lesions.evaluation import comparison, predictions
 from lesions.explanation import measurements
 from lesions.networks import models, views
@@ -234,6 +234,14 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
         record = json.loads((folder / "config.json").read_text())
         assert training.from_record(record["config"]) == configs[name]
     assert recipes.recorded_profile(computed) == "cpu"
+
+
+def test_recorded_leakage_runs_are_those_of_the_recipes(ham10000):
+    metadata = data.split_by_lesion(data.read_metadata(ham10000))
+    rows = {name: leaky_splits.protocol_rows(metadata, name) for name in leakage.LABELS}
+    counts = {name: (one["split"] == "train").sum() for name, one in rows.items()}
+    for name, config in recipes.leakage_experiments("cpu", counts).items():
+        assert training.run_name(config, rows[name]) == leakage.run(name).folder.name
 
 
 def test_recorded_metrics_are_what_the_predictions_say():
