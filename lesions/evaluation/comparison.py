@@ -178,12 +178,12 @@ def plain_names(table: pd.DataFrame) -> list[str]:
 
     Args:
         table: Columns run, architecture, networks, image_size, seed, patient, student,
-            class_balance and initial_weights, as from `compare`.
+            class_balance, epochs and initial_weights, as from `compare`.
 
     Returns:
         Names such as "DenseNet121, 192 px", with "5 folds" where that many answer; of namesakes
-        with what they differ in: random weights, the class balance or the seed; else the names
-        of the runs.
+        with what they differ in: random weights, the class balance, the epochs or the seed; else
+        the names of the runs.
     """
     names = [
         row.architecture
@@ -198,6 +198,7 @@ def plain_names(table: pd.DataFrame) -> list[str]:
     texts = {
         "initial_weights": lambda weights: ", random weights" * (weights == "random"),
         "class_balance": ", {}".format,
+        "epochs": ", {:.0f} epochs".format,
         "seed": ", seed {:.0f}".format,
     }
     for column, text in texts.items():

@@ -176,7 +176,7 @@ def test_names_are_plain_and_as_short_as_they_stay_apart():
     ]
     columns = ["run", "architecture", "networks", "image_size", "seed", "patient"]
     columns += ["student", "class_balance", "initial_weights"]
-    assert comparison.plain_names(pd.DataFrame(rows, columns=columns)) == [
+    assert comparison.plain_names(pd.DataFrame(rows, columns=columns).assign(epochs=5)) == [
         "CNN, 64 px, seed 42",
         "CNN, 64 px, seed 43",
         "DenseNet121, 192 px, oversampled",
@@ -188,8 +188,10 @@ def test_names_are_plain_and_as_short_as_they_stay_apart():
         "DenseNet121, 192 px, student",
         "ensemble",
     ]
-    twins = pd.DataFrame([rows[0], ("z", *rows[0][1:])], columns=columns)
+    twins = pd.DataFrame([rows[0], ("z", *rows[0][1:])], columns=columns).assign(epochs=5)
     assert comparison.plain_names(twins) == ["a", "z"]
+    longer = comparison.plain_names(twins.assign(epochs=[5, 9]))
+    assert longer == ["CNN, 64 px, 5 epochs", "CNN, 64 px, 9 epochs"]
 
 
 def test_entries_name_the_faulty_folder(tmp_path):
