@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from tqdm import tqdm
 
@@ -47,11 +48,11 @@ def write_answers(
 
     Args:
         classifier: The network.
-        paths: Files.
+        paths: The photographs.
         output: The table.
         batch_size: Photographs a step.
-        resume: Whether rows that a stopped command left are kept, where they are undamaged and
-            their photographs and patients unchanged.
+        resume: Whether undamaged rows that a stopped command left are kept, where their
+            photographs and patients did not change.
         progress: Whether a bar on stderr shows how far it is.
         patients: As for `Classifier.classify`; with it the table has a column patient.
 
@@ -120,7 +121,7 @@ class _Log:
         place = 0
         for line in iter(self._file.readline, b""):
             row = self._checked(line)
-            if row and row[-1] == self._state(_name(row[0])):
+            if row and row[-1] == self._state(unquote(row[0], errors="surrogateescape")):
                 self._places[row[0]] = place
             place += len(line)
         if place and not line.endswith(b"\n"):
@@ -190,9 +191,3 @@ class _Log:
 
 def _check(cells: list[str]) -> str:
     return hashlib.sha256("\n".join(cells).encode()).hexdigest()[:16]
-
-
-def _name(cell: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(cell, errors="surrogateescape")

@@ -12,7 +12,7 @@ DEFAULT_MODEL = "models/best_model.h5 of this repository"
 
 
 def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """Add a command.
+    """Add a command, and return its parser.
 
     Args:
         commands: What `add_subparsers` returned.
@@ -20,16 +20,10 @@ def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse
         run: Called with the parsed arguments; returns the exit code.
         summary: One sentence for both helps.
         epilog: Examples and what else the help says.
-
-    Returns:
-        The parser of the command.
     """
+    layout = argparse.RawDescriptionHelpFormatter
     command = commands.add_parser(
-        name,
-        help=summary,
-        description=summary,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, help=summary, description=summary, epilog=epilog, formatter_class=layout
     )
     command.set_defaults(run=run)
     return command
@@ -70,11 +64,7 @@ def positive(text: str) -> int:
 
 @contextlib.contextmanager
 def importing_keras():
-    """Check Keras' surroundings, then keep stderr quiet while a `with` block imports it.
-
-    Raises:
-        ValueError: As `environment.check_keras`.
-    """
+    """Check Keras' surroundings, then keep stderr quiet while a `with` block imports it."""
     environment.check_keras()
     with quiet_stderr():
         yield
@@ -84,4 +74,4 @@ def report_unreadable(unreadable: int, total: int, where: str) -> int:
     """Print how many images could not be read, and return the exit code."""
     if unreadable:
         print(f"{unreadable} of {total} images could not be read; {where}.", file=sys.stderr)
-    return 1 if unreadable else 0
+    return int(unreadable > 0)

@@ -53,17 +53,14 @@ def run(arguments) -> int:
     """Run the command; returns the exit code."""
     if arguments.data:
         return _run_score(arguments)
-    of_data = ("--output", "--no-tta", "--model")
-    for option in of_data:
+    for option in ("--output", "--no-tta", "--model"):
         if getattr(arguments, option.strip("-").replace("-", "_")):
             raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
 
     from lesions.evaluation import comparison
 
-    output, runs = (
-        Path(arguments.folder) / "comparison.csv",
-        comparison.run_folders(arguments.folder),
-    )
+    output = Path(arguments.folder) / "comparison.csv"
+    runs = comparison.run_folders(arguments.folder)
     refuse_overwriting([output], [Path(one) / "predictions.csv" for one in runs])
     table = comparison.compare(comparison.entries(runs))
     path = comparison.write_comparison(table, output)
@@ -120,13 +117,11 @@ class Score(NamedTuple):
 
     Attributes:
         table: `evaluation.intervals` of the calibrated probabilities.
-        decided: The mean recall, over the classes that are there, of the classes that the
-            decision rule names.
+        decided: The balanced accuracy of the decision rule, over the classes that are there.
         among: The same where the decision rule chooses among the classes that are there.
         known: How many of the photographs the recorded split trains or validates on.
         lacking: Classes that no photograph shows.
-        predictions: The photographs as the network predicts them, in the form of
-            predictions.csv, with the split "test".
+        predictions: Before any correction, in the form of predictions.csv, with the split "test".
     """
 
     table: pd.DataFrame
@@ -141,12 +136,9 @@ def score(model, folder, tta: bool = True) -> Score:
     """Score a network on the labelled photographs of a folder, such as the official test set.
 
     Args:
-        model: An `.h5` file from `models.save`.
+        model: As for `inference.Classifier`.
         folder: A folder in any layout of `data.open_dataset`, with any of the seven classes.
         tta: Whether the mean over eight views is taken.
-
-    Returns:
-        Figures and predictions.
 
     Raises:
         ValueError: If the folder, a photograph or the model cannot be used.
@@ -193,9 +185,9 @@ def _predict(classifier, rows):
     given, parts, done = data.patient_features(rows), [], 0
     with tqdm(total=len(rows), unit="images", disable=not sys.stderr.isatty()) as bar:
         for batch in classifier.read(rows["image_path"]):
-            problem = next((problem for *_, problem in batch if problem), "")
-            if problem:
-                raise ValueError(problem)
+            for *_, problem in batch:
+                if problem:
+                    raise ValueError(problem)
             patient = classifier.patient_input(len(batch), given[done : done + len(batch)])
             done += len(batch)
             pictures = np.stack([picture for _, picture, _ in batch])

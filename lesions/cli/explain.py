@@ -90,9 +90,8 @@ def run(arguments) -> int:
     classifier = inference.Classifier(model)
     classifier.require_keras("Heat maps")
     unreadable = 0
-    for picture, error in write_heat_maps(
-        classifier, paths, pictures, arguments.method, arguments.target
-    ):
+    found = _write_heat_maps(classifier, paths, pictures, arguments.method, arguments.target)
+    for picture, error in found:
         text = printable(error or f"Wrote {picture}")
         print(text, file=sys.stderr if error else sys.stdout)
         unreadable += bool(error)
@@ -101,15 +100,9 @@ def run(arguments) -> int:
 
 
 def picture_paths(paths: list[str], folder) -> list[Path]:
-    """Choose a name for the picture of each photograph.
+    """Return `<folder>/<stem>_gradcam.jpg` for each photograph.
 
-    Args:
-        paths: Photographs.
-        folder: Where the pictures go.
-
-    Returns:
-        `<folder>/<stem>_gradcam.jpg` for each path. Of photographs with the same stem, the later
-        get a number; long stems are cut.
+    Of photographs with the same stem, the later get a number; long stems are cut.
     """
     taken: set[str] = set()
     return [Path(folder) / f"{_free_name(Path(path).stem, taken)}{ENDING}" for path in paths]
@@ -127,28 +120,10 @@ def _free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
-def write_heat_maps(
-    classifier,
-    paths: list[str],
-    pictures: list[Path],
-    method: str = METHODS[0],
-    target: str | None = None,
-) -> Iterator[tuple[Path | None, str]]:
-    """Write a picture for each photograph: image, heat map and overlay.
-
-    Args:
-        classifier: The network to look into.
-        paths: Photographs.
-        pictures: Where each picture goes, from `picture_paths`.
-        method: One of `METHODS`.
-        target: The class to explain; None for the class that is predicted.
-
-    Yields:
-        One pair a path, in their order: the picture and "", or None and what is wrong.
-
-    Raises:
-        OSError: If a picture cannot be written.
-    """
+def _write_heat_maps(
+    classifier, paths: list[str], pictures: list[Path], method: str, target: str | None
+) -> Iterator[tuple[Path, str]]:
+    """Write a picture for each photograph; yields it with "", or with what is wrong."""
     import numpy as np
 
     from lesions import explanation
@@ -157,7 +132,7 @@ def write_heat_maps(
     read = (one for batch in classifier.read(paths, 8) for one in batch)
     for picture, (path, image, error) in zip(pictures, read, strict=True):
         if error:
-            yield None, error
+            yield picture, error
             continue
         probabilities = classifier.probabilities(image[np.newaxis])
         predicted = classifier.decide(probabilities)[0]
@@ -192,44 +167,23 @@ def _run_measure(arguments) -> int:
             "paths, --class and --method out."
         )
     with importing_keras():
-        from lesions import inference
-    path = measure_explanations(
-        arguments.model or inference.BEST_MODEL, arguments.output, arguments.images, arguments.data
-    )
-    print(f"Wrote {path}. {classes.NOTICE}")
-    return 0
-
-
-def measure_explanations(model, output=None, number: int | None = None, folder=None) -> Path:
-    """Measure a network's explanations and write the table, see `benchmark.measure`.
-
-    Args:
-        model: An `.h5` file from `models.save`.
-        output: The table; default `models/explanations.csv` of this repository.
-        number: At most so many test photographs a part; None for the usual numbers.
-        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ValueError: If the model, the data or the output cannot be used.
-    """
-    from lesions import data, inference
-    from lesions.explanation import benchmark, measurements
-
-    output = output or measurements.TABLE
+        from lesions import data, inference
+        from lesions.explanation import benchmark, measurements
+    model = arguments.model or inference.BEST_MODEL
+    output = arguments.output or measurements.TABLE
     refuse_overwriting([output], model_files(model))
-    dataset = data.find_photographs(folder)
+    dataset = data.find_photographs(arguments.data)
     metadata = data.with_split(data.read_metadata(dataset))
     refuse_overwriting([output], data.files_read(dataset))
     classifier = inference.Classifier(model, tta=False)
     classifier.require_keras("Heat maps")
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
-    table = benchmark.measure(classifier, metadata, number, progress=sys.stderr.isatty())
+    table = benchmark.measure(classifier, metadata, arguments.images, sys.stderr.isatty())
     _print_summary(table)
     with named_in_errors(output):
-        return write_csv(table, output)
+        path = write_csv(table, output)
+    print(f"Wrote {path}. {classes.NOTICE}")
+    return 0
 
 
 def _print_summary(table) -> None:

@@ -12,17 +12,12 @@ HEAT_MAP_ENDING = "_gradcam.jpg"
 
 
 def without_heat_maps(found: list[str], named: list[str]) -> list[str]:
-    """Leave out the heat maps that `explain` wrote into a folder, and say how many.
+    """Return what was found without the heat maps that `explain` wrote, and print how many.
 
-    Args:
-        found: Photographs.
-        named: What the user named; a heat map that is named is kept.
-
-    Returns:
-        The others.
+    One that the user named is kept.
 
     Raises:
-        ValueError: If there are no others.
+        ValueError: If nothing else was found.
     """
     kept = [path for path in found if path in named or not path.endswith(HEAT_MAP_ENDING)]
     if len(kept) < len(found):
@@ -41,24 +36,20 @@ def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
     Two paths are the same file where they lead to the same place, by links or by names that some
     systems do not tell apart (A.jpg and a.jpg), or where both are hard links to one file.
 
-    Args:
-        outputs: Files and folders that will be written or replaced.
-        inputs: Files that are read.
-
     Raises:
-        ValueError: If one would be replaced, or an output is a device or a pipe.
+        ValueError: If an input would be replaced, or an output is a device or a pipe.
     """
     outputs = list(outputs)
     for output in outputs:
         files.refuse_special(os.path.expanduser(output))
     places = {_place(output): output for output in outputs}
-    numbers = {_number(output): output for output in outputs} if places else {}
-    numbers.pop(None, None)
+    numbers = {_number(output): output for output in outputs}
+    numbers.pop(None, None)  # of what is not there yet
     names = {os.path.basename(place) for place in places}
     folders = [place + os.sep for place, output in places.items() if os.path.isdir(output)]
     for path in map(os.fspath, inputs):
-        if numbers and _number(path) in numbers:
-            _refuse(numbers[_number(path)], path)
+        if numbers and (number := _number(path)) in numbers:
+            _refuse(numbers[number], path)
         # Looking up where a path leads costs more than comparing its last part.
         if folders or os.path.islink(path) or _plain(os.path.basename(path)) in names:
             place = _place(path)

@@ -21,11 +21,7 @@ def add_patient(command) -> None:
 
 
 def read(arguments, paths: list[str]):
-    """Read what the options say of the patients.
-
-    Args:
-        arguments: With age, sex, site and patients.
-        paths: The photographs.
+    """Read what the options say of the patients in photographs.
 
     Returns:
         Path to patient, for those that are known; None where no option was given.
@@ -55,13 +51,15 @@ def read(arguments, paths: list[str]):
 
 def _from_table(table: str, paths: list[str]) -> dict:
     from lesions import data
-    from lesions.data import walking
+    from lesions.data import values, walking
 
     known, notes = data.read_patients(table)
     found: dict = {}
     files: dict[str, str] = {}
     for path in paths:
-        name = _name_in(known, path)
+        # A table may leave any suffix out.
+        names = values.image_id(Path(path).name), values.image_id(Path(path).stem)
+        name = next((name for name in names if name in known), None)
         if name is None:
             continue
         found[path] = known[name]
@@ -84,12 +82,3 @@ def _from_table(table: str, paths: list[str]) -> dict:
     for note in notes:
         print(printable(note), file=sys.stderr)
     return found
-
-
-def _name_in(known: dict, path: str) -> str | None:
-    """Return what a table calls a photograph; a table may leave any suffix out."""
-    from lesions.data import values
-
-    file = Path(path)
-    names = values.image_id(file.name), values.image_id(file.stem)
-    return next((name for name in names if name in known), None)

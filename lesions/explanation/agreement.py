@@ -26,22 +26,13 @@ def mask_agreement(
 
     Returns:
         A dict of floats: `energy_inside`, the share of the map's sum that lies on the lesion
-        (Wang et al. 2020, Score-CAM); `pointing_game`, 1 if the map's maximum lies on the lesion,
-        0 if not, the share of maxima on it where several tie (Zhang et al. 2018);
-        `intersection_over_union` of the mask and the hot part of the map; `inside` and
-        `outside`, the map's mean on the lesion and off it; `outside_over_inside`, the second
-        divided by the first (Tschandl et al. 2020, Nature Medicine 26); `empty_map`, 1 for a map
-        of zeros. NaN where a number is undefined (a map of zeros, a mask without an inside or
-        outside), and infinity for the ratio where the map is zero on the lesion alone.
-
-    Raises:
-        ValueError: If the map and the mask differ in shape, or the mask is not boolean.
+        (Wang et al. 2020, Score-CAM); `pointing_game`, the share of the map's maxima, mostly one,
+        that lie on the lesion (Zhang et al. 2018); `intersection_over_union` of the mask and the
+        hot part of the map; `inside` and `outside`, the map's mean on the lesion and off it;
+        `outside_over_inside`, their ratio (Tschandl et al. 2020, Nature Medicine 26), infinite
+        where the map is zero on the lesion alone; `empty_map`, 1 for a map of zeros. NaN where a
+        number is undefined (a map of zeros, a mask without an inside or outside).
     """
-    if heat_map.shape != mask.shape or mask.dtype != bool:
-        raise ValueError(
-            f"The heat map has shape {heat_map.shape} and the mask is {mask.dtype} of shape "
-            f"{mask.shape}: pass a boolean mask of the map's height and width."
-        )
     heat_map = heat_map.astype(np.float64)
     hot, empty = heat_map >= threshold, not heat_map.any()
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -67,11 +58,7 @@ def table(
 
 
 def overlaps(heat_map: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Compute a map's intersection over union with a mask at all `THRESHOLDS` at once.
-
-    Returns:
-        float64, (thresholds,); 0 where mask and hot part are both empty.
-    """
+    """Compute a map's intersection over union with a mask at all `THRESHOLDS`, float (n,)."""
 
     def hot(pixels):
         return len(pixels) - np.searchsorted(np.sort(pixels), THRESHOLDS)
@@ -82,9 +69,5 @@ def overlaps(heat_map: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def best_threshold(overlaps_of_maps: list[np.ndarray]) -> float:
-    """Return the threshold with the highest mean overlap, the lowest where several tie.
-
-    Args:
-        overlaps_of_maps: `overlaps` of every validation image, at least one.
-    """
+    """Return the threshold of the highest mean of `overlaps`, the lowest where several tie."""
     return float(THRESHOLDS[np.argmax(np.mean(overlaps_of_maps, axis=0))])

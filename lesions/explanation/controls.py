@@ -14,9 +14,7 @@ from lesions.networks import models
 
 
 def centred_gaussian(masks: Iterable[np.ndarray]) -> np.ndarray:
-    """Fit a Gaussian in the middle of the picture to masks.
-
-    Its width and height are the root mean square distances of lesion pixels from the middle.
+    """Fit a Gaussian in the middle of the picture to masks, by the mean squared distance from it.
 
     Args:
         masks: bool, (height, width) each, all of one shape; of training images.
@@ -40,11 +38,10 @@ def centred_gaussian(masks: Iterable[np.ndarray]) -> np.ndarray:
     return (result / result.max()).astype(np.float32)
 
 
-def random_network(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Build the same architecture with random weights; sets Keras' global seed."""
-    return models.build(
-        model.name, model.inputs[0].shape[1], "random", len(model.inputs) > 1, seed=seed
-    )
+def random_network(model: keras.Model) -> keras.Model:
+    """Build the same architecture with random weights; sets Keras' global seed to 0."""
+    size, patient = model.inputs[0].shape[1], len(model.inputs) > 1
+    return models.build(model.name, size, "random", patient, seed=0)
 
 
 def copy(model: keras.Model) -> keras.Model:
@@ -58,11 +55,10 @@ def copy(model: keras.Model) -> keras.Model:
 
 
 def shuffle_weights(layer: keras.Layer, seed: int) -> None:
-    """Shuffle a layer's trained weights, in place.
+    """Shuffle a layer's trained weights, in place; statistics that normalise the input stay.
 
-    Values keep their distribution and lose their order (Adebayo et al. 2018 draw new ones; a
-    shuffle keeps the scale that a trained network expects of its layers). Statistics that
-    normalise the input stay.
+    Adebayo et al. (2018) draw new values; a shuffle keeps the scale that a trained network
+    expects of its layers, so that only what was learned is lost.
     """
     if isinstance(layer, keras.layers.Normalization):
         return

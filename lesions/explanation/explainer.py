@@ -23,9 +23,8 @@ class Explainer:
 
     The gradient is that of the logit, before the softmax: a class is explained by what speaks for
     it, not by what speaks against the others. Only the layers after the explained one run on the
-    gradient tape (on a DenseNet121 three times as fast as taping the whole network). With several
-    layers, as in a model of two branches, each map is resized to the input, normalised and
-    averaged with the others.
+    gradient tape (on a DenseNet121 three times as fast as taping the whole network). Maps of
+    several layers, as of two branches, are resized to the input, normalised and averaged.
 
     Attributes:
         model: The Keras model.
@@ -38,8 +37,7 @@ class Explainer:
         Args:
             model: A flat functional model with an input "image", optionally an input "patient",
                 and a layer "logits", as `models.build` and `models.load` return.
-            layers: Names of the layers to explain; None for `models.last_convolutions`, the last
-                feature map of each branch.
+            layers: Names of the layers to explain; None for the last feature map of each branch.
 
         Raises:
             ValueError: If Keras does not run on TensorFlow, or a layer does not lead to the logits.
@@ -73,8 +71,8 @@ class Explainer:
             patient: float, (n, features), from `data.patient_features`, for a model that reads it.
 
         Returns:
-            float32, (n, height, width), each map from 0 to exactly 1, or zero everywhere where
-            nothing in the image speaks for the class.
+            float32, (n, height, width), each map from 0 to exactly 1, or zero where nothing in the
+            image speaks for the class.
 
         Raises:
             ValueError: If the method is unknown or an argument does not fit the model.
@@ -94,7 +92,6 @@ class Explainer:
         return normalised(maps)
 
     def _check(self, images: np.ndarray, patient: np.ndarray | None) -> None:
-        """Raise ValueError where the images or the patient's features do not fit the model."""
         expected = self.model.get_layer("image").output.shape[1:]
         if images.shape[1:] != expected:
             raise ValueError(
@@ -127,10 +124,9 @@ class Explainer:
         return self._compiled(inputs)
 
     def _differentiate(self, images, patient, labels):
-        """Yield, for each chunk of images and each layer, what the methods need.
+        """Yield the row of a chunk's first image, and a layer's activations and gradients.
 
-        That is the row of the chunk's first image, the layer's activations and the gradients of
-        the class logits with respect to them, both float32 (chunk, h, w, channels).
+        Both are float32, (chunk, h, w, channels).
         """
         logits = self.model.get_layer("logits").output
         for start in range(0, len(images), CHUNK):
@@ -165,10 +161,7 @@ def _labels(target_classes, number: int) -> np.ndarray | None:
 
 
 def _head(model: keras.Model, name: str) -> tuple[list[keras.Layer], list]:
-    """Find the layers from the output of `name` to the logits of a flat model, in order.
-
-    Also returns the tensors that these layers read from elsewhere (a skip, another branch).
-    """
+    """Return the layers from `name` to the logits, and tensors that these read from elsewhere."""
     reached = {id(model.get_layer(name).output)}
     layers, side_inputs = [], []
     for layer in model.layers:
@@ -187,10 +180,7 @@ def _head(model: keras.Model, name: str) -> tuple[list[keras.Layer], list]:
 
 
 def _gradients(target, layers: list[keras.Layer], values: dict, labels: np.ndarray) -> np.ndarray:
-    """Return d logit / d target, float32, of each image's class in one chunk.
-
-    `layers` come from `_head`; `values` holds the chunk's tensors by the id of the symbolic one.
-    """
+    """Return d logit / d target of each image's class; `values` are a chunk's, by id of tensor."""
     import tensorflow as tf
 
     values = dict(values)

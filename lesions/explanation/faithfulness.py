@@ -21,11 +21,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def hottest(heat_map: np.ndarray, fraction: float) -> np.ndarray:
-    """Mark the hottest pixels of a map (height, width), among equally hot ones at random.
-
-    Returns:
-        bool, (height, width), True for exactly round(fraction * pixels) pixels.
-    """
+    """Mark round(fraction * pixels) hottest ones of a map (height, width), at random among ties."""
     ties = np.random.default_rng(0).random(heat_map.size)
     order = np.lexsort((ties, -heat_map.ravel()))
     chosen = np.zeros(heat_map.size, bool)
@@ -41,10 +37,10 @@ def area(curve: np.ndarray) -> float:
 def impute(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
     """Fill removed pixels from their neighbours (Rong et al. 2022, ROAD, arXiv:2202.00449).
 
-    Each removed pixel becomes the weighted mean of its eight neighbours, and a little noise of
-    1% of the range is added, so that the fill gives away neither the shape nor the content of
-    what was there. The linear equations are solved coarse to fine by relaxation, which is to a
-    few grey levels what a sparse solver finds in a hundred times the time.
+    Each becomes the weighted mean of its eight neighbours, with noise of 1% of the range, so that
+    the fill gives away neither shape nor content of what was there. The equations are solved
+    coarse to fine by relaxation, to a few grey levels what a sparse solver finds in a hundred
+    times the time.
 
     Args:
         image: uint8, (height, width, 3), RGB.
@@ -63,12 +59,7 @@ def impute(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
 
 
 def _relaxed(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Solve for the unknown pixels: first at half the size, then relaxed at this one.
-
-    Args:
-        values: float32, (h, w, 3), known pixels, and 0 elsewhere.
-        known: float32, (h, w), 1 where known.
-    """
+    """Solve for the unknown pixels, 0 in `values`, at half the size, then relax at this one."""
     height, width = known.shape
     if min(height, width) <= 4 or not known.any():
         total = known.sum()
@@ -105,17 +96,15 @@ def _sweep(pixels: np.ndarray, values: np.ndarray, free: np.ndarray) -> np.ndarr
 def road(predict: Predict, image: np.ndarray, heat_map: np.ndarray) -> dict[str, np.ndarray]:
     """Remove and impute the hottest pixels first, and the coldest first.
 
-    Rong et al. (2022) report the accuracy left; here it is the probability of the explained
-    class, which needs fewer images.
-
     Args:
         predict: See the module.
         image: uint8, (height, width, 3), RGB.
         heat_map: float, (height, width).
 
     Returns:
-        `most_relevant_first` and `least_relevant_first`, float (fractions,), the probability at
-        each of `FRACTIONS`. In a faithful map the second is above the first.
+        `most_relevant_first` and `least_relevant_first`, float (fractions,), the probability left
+        at each of `FRACTIONS` (Rong et al. report accuracy, which needs more images). In a
+        faithful map the second is above the first.
     """
     orders = {"most_relevant_first": heat_map, "least_relevant_first": -heat_map}
     changed = [
@@ -132,44 +121,38 @@ def without_lesion(image: np.ndarray, mask: np.ndarray, fill: str = "inpainted")
 
     Args:
         image: uint8, (height, width, 3), RGB.
-        mask: bool, (height, width), True on the lesion; it is widened a little, because
-            outlines are drawn tight.
-        fill: "inpainted" (Telea 2004, by OpenCV), or "skin", the mean colour of a ring of skin
-            around the lesion, which leaves a flat patch.
-
-    Returns:
-        uint8, the same shape.
+        mask: bool, (height, width), True on the lesion; widened a little, because outlines are
+            drawn tight.
+        fill: "inpainted" (Telea 2004, by OpenCV), or "skin", the mean colour of a ring around
+            the lesion, which leaves a flat patch.
     """
     wide = _widened(mask, RING / 2)
     if fill == "inpainted" and not wide.all():  # nothing can be painted in without a border
-        return cv2.inpaint(image, wide.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        return _inpainted(image, wide)
     return np.where(wide[..., np.newaxis], _skin_colour(image, mask), image)
 
 
 def only_lesion(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Show the lesion on a plain ground of the colour of its skin; arrays as `without_lesion`."""
+    """Show the lesion on a plain ground of the colour of its skin; see `without_lesion`."""
     return np.where(_widened(mask, RING / 2)[..., np.newaxis], image, _skin_colour(image, mask))
 
 
 def without_skin(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Inpaint as many pixels as the lesion has, as far from it as can be.
+    """Inpaint as many pixels as the lesion has, as far from it as can be; see `without_lesion`.
 
-    It is the control of `without_lesion`: what changes an answer there, too, is the paint.
-
-    Args:
-        image: uint8, (height, width, 3), RGB.
-        mask: bool, (height, width), True on the lesion. Where it covers more than half of the
-            photograph, fewer pixels are left to paint over.
-
-    Returns:
-        uint8, the same shape.
+    It is the control: what changes an answer here, too, is the paint. Beside a lesion of more
+    than half of the photograph, fewer pixels are left to paint over.
     """
     wide = _widened(mask, RING / 2)
     number = min(np.count_nonzero(wide), np.count_nonzero(~wide))
     distance = cv2.distanceTransform((~wide).astype(np.uint8), cv2.DIST_L2, 5)
-    patch = np.zeros(mask.size, np.uint8)
-    patch[np.argsort(-distance, axis=None, kind="stable")[:number]] = 1
-    return cv2.inpaint(image, patch.reshape(mask.shape), 3, cv2.INPAINT_TELEA)
+    patch = np.zeros(mask.size, bool)
+    patch[np.argsort(-distance, axis=None, kind="stable")[:number]] = True
+    return _inpainted(image, patch.reshape(mask.shape))
+
+
+def _inpainted(image: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    return cv2.inpaint(image, removed.astype(np.uint8), 3, cv2.INPAINT_TELEA)
 
 
 def _widened(mask: np.ndarray, share: float) -> np.ndarray:

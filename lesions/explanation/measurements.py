@@ -19,8 +19,7 @@ PUBLISHED = {"akiec": 0.48, "not akiec": 0.32}
 def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
     """Take at most `number` photographs of different lesions, the classes in turn.
 
-    They are always the same ones, and a rare class ends before the others. Without a number all
-    rows are taken, several photographs of a lesion among them.
+    They are always the same ones. Without a number all rows are taken.
     """
     if number is None:
         return rows
@@ -31,12 +30,12 @@ def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
 
 
 class Recorder:
-    """Gathers scores of single photographs and turns them into rows of the table."""
+    """Gathers scores of single photographs of a run and turns them into rows of the table."""
 
     def __init__(self, run: str):
-        """Start an empty table for a run."""
+        """Start an empty table."""
         self.run = run
-        self.rows: list[dict] = []
+        self.rows: list[tuple] = []
 
     def add(
         self,
@@ -61,8 +60,7 @@ class Recorder:
             seconds: Seconds an image that the map costs.
             by_class: Whether classes, and right and wrong answers, are listed apart.
         """
-        lesions, dx = about["lesion_id"].to_numpy(), about["dx"].to_numpy()
-        right = about["right"].to_numpy(bool)
+        lesions, dx, right = (about[name].to_numpy() for name in ("lesion_id", "dx", "right"))
         slices = [("all", "all", np.ones(len(about), bool))]
         if by_class:
             slices += [("all", "right", right), ("all", "wrong", ~right)]
@@ -75,7 +73,7 @@ class Recorder:
             for metric, row in found.iterrows():
                 key = (self.run, part, method, code, group, metric, step)
                 numbers = (row["value"], row["low"], row["high"], int(row["images"]), seconds)
-                self.rows.append(dict(zip(COLUMNS, key + numbers, strict=True)))
+                self.rows.append(key + numbers)
 
     def table(self) -> pd.DataFrame:
         """Return the table with the columns `COLUMNS`."""
@@ -87,7 +85,7 @@ def recorded(run: str | None, path=TABLE) -> pd.DataFrame | None:
     if not Path(path).is_file():
         return None
     table = pd.read_csv(path)
-    return table if set(COLUMNS) <= set(table) and (table["run"] == run).all() else None
+    return table if (table["run"] == run).all() else None
 
 
 def look_up(
@@ -99,17 +97,13 @@ def look_up(
     group: str = "all",
     step: float | None = None,
 ) -> pd.Series:
-    """Find one row of the table.
+    """Find one row of the table, of NaN where there is none.
 
     Args:
         table: From `benchmark.measure` or `recorded`.
         part, method, metric, group: As the columns of those names.
         code: The class: "all", a code, or "not akiec".
         step: The place on a curve, or None for a row that belongs to none.
-
-    Returns:
-        The row; its `value`, `low`, `high` and `images` are NaN where there is no such row, for
-        example of a class that no photograph shows.
     """
     wanted = {"part": part, "method": method, "class": code, "group": group, "metric": metric}
     rows = table[table["step"].isna() if step is None else table["step"] == step]
@@ -119,10 +113,7 @@ def look_up(
 
 
 def quote(table: pd.DataFrame, part: str, method: str, metric: str, sign="", **which) -> str:
-    """Write one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`.
-
-    With `sign="+"`, positive numbers have one, too.
-    """
+    """Write one number with its interval, "0.48 (0.45 to 0.51)"; arguments as `look_up`."""
     row = look_up(table, part, method, metric, **which)
     if not np.isfinite(row["value"]):
         return "undefined"
@@ -132,8 +123,9 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, sign="", **w
 def compared_classes(table: pd.DataFrame) -> dict[str, list[str]]:
     """Sort the classes by whether Grad-CAM overlaps with the lesion more than a Gaussian does.
 
-    By the 95% interval of the paired difference in intersection over union. Returns "better",
-    "worse" and "unclear", where the interval includes zero, to codes of classes.
+    Returns:
+        "better", "worse" and "unclear", where the 95% interval of the paired difference includes
+        zero, to codes of classes.
     """
     found = {"better": [], "worse": [], "unclear": []}
     for code in classes.CODES:

@@ -14,12 +14,9 @@ COLOUR_MAP = "viridis"
 
 
 def _fitted(heat_map: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Return the heat map, clipped to 0-1, at the image's size, after checking both."""
-    if image.dtype != np.uint8 or image.ndim != 3 or heat_map.ndim != 2:
-        raise ValueError(
-            f"The image is {image.dtype} of shape {image.shape} and the heat map has shape "
-            f"{heat_map.shape}: pass uint8 (height, width, 3) RGB and one map (h, w)."
-        )
+    """Return the heat map, clipped to 0-1, at the image's size."""
+    if image.dtype != np.uint8:
+        raise ValueError(f"The image is {image.dtype}; pass uint8, RGB from 0 to 255.")
     return cv2.resize(np.clip(heat_map, 0.0, 1.0).astype(np.float32), image.shape[1::-1])
 
 
@@ -35,7 +32,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.45) -> n
         uint8, (height, width, 3), RGB.
 
     Raises:
-        ValueError: If the image is not uint8 RGB or the map not two-dimensional.
+        ValueError: If the image is not uint8.
     """
     heat_map = _fitted(heat_map, image)
     levels = np.round(heat_map * 255).astype(np.uint8)
@@ -46,7 +43,6 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.45) -> n
 
 
 def _class_name(code: str) -> str:
-    """Return a class as running text, for example "melanoma (mel)"."""
     return f"{NAMES[code][0].lower()}{NAMES[code][1:]} ({code})"
 
 
@@ -62,8 +58,7 @@ def three_panels(
     """Show an image, its heat map and the overlay side by side.
 
     Args:
-        image: uint8, (height, width, 3), RGB.
-        heat_map: float, (h, w), 0-1.
+        image, heat_map: As in `overlay`.
         true_code: The diagnosis, for example "mel"; None where nobody knows it.
         predicted_code: The model's answer.
         probability: The probability of that answer, 0-1.
@@ -99,22 +94,11 @@ def three_panels(
     return figure
 
 
-def save_example(
-    path: str | Path,
-    image: np.ndarray,
-    heat_map: np.ndarray,
-    true_code: str | None,
-    predicted_code: str,
-    probability: float,
-    credit: str = CREDIT,
-    explained_code: str | None = None,
-) -> Path:
-    """Write `three_panels` as a JPEG of 1000 x 390 pixels and return its path."""
+def save_example(path: str | Path, *panels, **options) -> Path:
+    """Write `three_panels` of the other arguments as a JPEG of 1000 x 390 pixels; its path."""
     import matplotlib.pyplot as plt
 
-    figure = three_panels(
-        image, heat_map, true_code, predicted_code, probability, credit, explained_code
-    )
+    figure = three_panels(*panels, **options)
     try:
         with replacing(path) as temporary:
             figure.savefig(temporary, format="jpeg", dpi=100, pil_kwargs={"quality": 90})

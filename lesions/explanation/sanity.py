@@ -16,8 +16,7 @@ NOISE = 5.0
 def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Compute Spearman's correlation of the pixels of maps (n, height, width), pair by pair.
 
-    Returns:
-        float, (n,), -1 to 1; NaN where a map is constant, because it has no order.
+    It is NaN where a map is constant, because that has no order.
     """
     return np.array(
         [
@@ -27,23 +26,20 @@ def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     )
 
 
-def cascade(model: keras.Model, shares=SHARES) -> Iterator[tuple[float, keras.Model]]:
+def cascade(model: keras.Model) -> Iterator[tuple[float, keras.Model]]:
     """Randomise a network from its last layer to its first (Adebayo et al. 2018).
-
-    Weights are shuffled within their tensor, see `controls.shuffle_weights`, so that activations
-    keep their scale and only what was learned is lost.
 
     Args:
         model: From `models.build` or `models.load`; it stays as it is.
-        shares: Increasing shares of the layers with weights; 0 is the last layer alone.
 
     Yields:
-        A share and one and the same copy of the model, further randomised each time.
+        One of `SHARES` of the layers with weights, where 0 is the last layer alone, and one and
+        the same copy of the model, further randomised each time.
     """
     twin = controls.copy(model)
     layers = [layer for layer in reversed(twin.layers) if layer.weights]
     done = 0
-    for share in shares:
+    for share in SHARES:
         goal = max(1, round(share * len(layers)))
         for number in range(done, goal):
             controls.shuffle_weights(layers[number], seed=number)

@@ -39,10 +39,10 @@ class Batch:
 
 
 class Subject:
-    """The network that is measured, with one explainer for all parts."""
+    """The network that is measured, one view a photograph, with one explainer for all parts."""
 
-    def __init__(self, classifier: Classifier, progress: bool = False):
-        """Prepare a classifier's network; each photograph is seen in one view only."""
+    def __init__(self, classifier: Classifier, progress: bool):
+        """Prepare a classifier's network."""
         self.classifier = copy.copy(classifier)
         self.classifier.tta = False
         self.explainer = Explainer(classifier.model)

@@ -1,7 +1,8 @@
 """Every plot of the study, one function each: `from lesions import figures`.
 
-A plot takes data and `ax=None`, draws, and returns the axes (a figure where it holds photographs
-or several panels); none calls `show()`. The seven classes have the colours of `lesions.classes`
+A plot takes data and `ax`, the axes to draw on (None makes a new figure), draws, and returns the
+axes; one of photographs or several panels returns its figure. None calls `show()`, and an error
+names a column that a table lacks. The seven classes have the colours of `lesions.classes`
 everywhere; whatever is not a class (a split, a run, a sex) takes its colour from `SERIES`.
 """
 
@@ -41,16 +42,8 @@ from lesions.figures.external import (
     reliability_by_clinic,
     roc_by_clinic,
 )
-from lesions.figures.networks import (
-    feature_map,
-    network_diagram,
-)
-from lesions.figures.photographs import (
-    augmentation_grid,
-    jpeg,
-    photo_grid,
-    preprocessing_row,
-)
+from lesions.figures.networks import feature_map, network_diagram
+from lesions.figures.photographs import augmentation_grid, jpeg, photo_grid, preprocessing_row
 from lesions.figures.results import (
     confusion_matrices,
     confusion_matrix,
@@ -60,65 +53,6 @@ from lesions.figures.results import (
     reliability_diagram,
     roc_curves,
 )
-from lesions.figures.slices import (
-    slices_with_intervals,
-)
-from lesions.figures.style import (
-    SERIES,
-    use_style,
-)
-from lesions.figures.training import (
-    several_histories,
-    stages_plot,
-    training_history,
-)
-
-__all__ = [
-    "SERIES",
-    "age_by_class",
-    "augmentation_grid",
-    "cascade_curve",
-    "class_counts_bar",
-    "class_weights_bar",
-    "clinic_bars",
-    "confusion_matrices",
-    "confusion_matrix",
-    "dx_type_by_class",
-    "ensemble_weights_bar",
-    "faithfulness_curves",
-    "feature_map",
-    "flip_rates",
-    "forest",
-    "jpeg",
-    "leakage_bars",
-    "localization_by_class",
-    "map_scores",
-    "melanoma_curve",
-    "metrics_by_clinic",
-    "missing_values",
-    "network_diagram",
-    "networks_by_clinic",
-    "original_and_augmented",
-    "paired_differences",
-    "paired_panels",
-    "paired_scores_by_class",
-    "per_class_bars",
-    "per_class_heat_map",
-    "photo_grid",
-    "photographs_per_lesion",
-    "precision_recall_curves",
-    "preprocessing_row",
-    "probability_bars",
-    "reliability_by_clinic",
-    "reliability_diagram",
-    "roc_by_clinic",
-    "roc_curves",
-    "several_histories",
-    "sex_by_class",
-    "size_against_score",
-    "slices_with_intervals",
-    "split_counts",
-    "stages_plot",
-    "training_history",
-    "use_style",
-]
+from lesions.figures.slices import slices_with_intervals
+from lesions.figures.style import SERIES, use_style
+from lesions.figures.training import several_histories, stages_plot, training_history

@@ -11,55 +11,37 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lesions.classes import CODES, COLOURS
-from lesions.figures.style import (
-    GREY,
-    HEAT_MAP,
-    MARKERS,
-    SERIES,
-    axes_or_new,
-    finish,
-    grouped_bars,
-    legend_beside,
-    plain_log_ticks,
-    reach,
-    readable,
-    require_columns,
-)
+from lesions.classes import CODES
+from lesions.figures import style
+from lesions.figures.style import GREY, MARKERS, SERIES, readable
 
 MOST = 0.8  # of an ensemble's weight; a title counts the runs that have it
 WHITE_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 
 
+def _by_class(tables: Mapping[str, pd.DataFrame], metric: str) -> pd.DataFrame:
+    """Return one metric, (7, runs)."""
+    for name, table in tables.items():
+        style.require_columns(table, [metric], f"per-class scores of {name}")
+    return pd.DataFrame({name: table[metric] for name, table in tables.items()}).reindex(CODES)
+
+
 def per_class_bars(
     tables: Mapping[str, pd.DataFrame], metric: str = "recall", ax: Axes | None = None
 ) -> Axes:
-    """Draw one metric of each class, for one run or several side by side.
+    """Draw one metric of each class, for several runs side by side.
 
     Args:
         tables: Name of a run to its table from `evaluation.per_class`, indexed by class code.
         metric: A column: precision, recall, f1, auc or average_precision.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; a single run's bars wear the class colours.
-
-    Raises:
-        ValueError: If a table lacks the metric.
     """
-    for name, table in tables.items():
-        require_columns(table, [metric], f"per-class scores of {name}")
-    values = pd.DataFrame({name: table[metric] for name, table in tables.items()}).reindex(CODES)
-    ax = axes_or_new(ax, 9 if len(tables) > 1 else 7, 4.5)
-    grouped_bars(values, ax, "{:.2f}" if len(tables) <= 4 else None)
-    if len(tables) == 1:
-        for bar, code in zip(ax.patches, CODES, strict=True):
-            bar.set_color(COLOURS[code])
-    else:
-        legend_beside(ax, "Run")
+    values = _by_class(tables, metric)
+    ax = style.axes_or_new(ax, 9, 4.5)
+    style.grouped_bars(values, ax, "{:.2f}")
+    style.legend_beside(ax, "Run")
     ax.set_ylim(0, 1.15)
     ax.set_yticks(np.arange(0, 1.01, 0.2))
-    return finish(ax, f"{readable(metric)} by class", "Diagnosis", readable(metric))
+    return style.finish(ax, f"{readable(metric)} by class", "Diagnosis", readable(metric))
 
 
 def per_class_heat_map(
@@ -68,57 +50,45 @@ def per_class_heat_map(
     """Draw one metric of each class and run as a heat map, in which a zero is seen as well.
 
     Args:
-        tables: As in `per_class_bars`.
+        tables: As in `per_class_bars`, with a column images.
         title: Title.
         metric: As in `per_class_bars`.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes: a row a run, a column a class.
-
-    Raises:
-        ValueError: If a table lacks the metric.
     """
-    for name, table in tables.items():
-        require_columns(table, [metric, "images"], f"per-class scores of {name}")
-    values = pd.DataFrame({name: table[metric] for name, table in tables.items()}).reindex(CODES).T
+    values = _by_class(tables, metric).T
     images = next(iter(tables.values()))["images"].reindex(CODES)
-    ax = axes_or_new(ax, 9, 1.3 + 0.42 * len(values))
-    options = {"annot": True, "fmt": ".2f", "cmap": HEAT_MAP, "vmin": 0, "vmax": 1}
+    ax = style.axes_or_new(ax, 9, 1.3 + 0.42 * len(values))
+    options = {"annot": True, "fmt": ".2f", "cmap": style.HEAT_MAP, "vmin": 0, "vmax": 1}
     bar = {"label": readable(metric)}
     sns.heatmap(values, linewidths=1, cbar_kws=bar, annot_kws={"fontsize": 10}, ax=ax, **options)
     labels = [f"{code}\n{count:,.0f}" for code, count in images.items()]
     ax.set_xticks(np.arange(len(CODES)) + 0.5, labels, rotation=0)
     ax.tick_params(axis="y", rotation=0)
-    return finish(ax, title, "Diagnosis, and how many photographs show it", "")
+    return style.finish(ax, title, "Diagnosis, and how many photographs show it", "")
 
 
 def _with_interval(table: pd.DataFrame, metric: str, label: str, what: str) -> pd.DataFrame:
     """Return value, low and high (NaN where no interval is known), indexed by name."""
     prefix = "" if metric == "value" else f"{metric}_"
     columns = [metric, f"{prefix}low", f"{prefix}high"]
-    require_columns(table, columns, what)
+    style.require_columns(table, columns, what)
     names = table[label] if label in table.columns else table.index
     values = table[columns].to_numpy(float)
     return pd.DataFrame(values, index=list(map(str, names)), columns=["value", "low", "high"])
 
 
 def _intervals(rows: pd.DataFrame, number_format: str, ax: Axes | None) -> Axes:
-    """Draw a dot with its interval for every row, the first on top, its numbers at the right."""
-    ax = axes_or_new(ax, 9, 1.4 + 0.38 * len(rows))
-    places = np.arange(len(rows))
-    style = {"fmt": "o", "color": SERIES[0], "ecolor": SERIES[0], "capsize": 4, "markersize": 7}
-    ax.errorbar(rows["value"], places, xerr=reach(rows), **style)
-    ax.set_yticks(places, rows.index)
+    """Draw a dot with its interval for every row, and its numbers at the right."""
+    ax = style.axes_or_new(ax, 9, 1.4 + 0.38 * len(rows))
+    colours = [SERIES[0]] * len(rows)
+    style.interval_rows(rows, rows.index, colours, ax, capsize=4, markersize=7)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    for place, (value, low, high) in zip(places, rows.to_numpy(), strict=True):
+    for place, (value, low, high) in enumerate(rows.to_numpy()):
         text = number_format.format(value)
         if np.isfinite([low, high]).all():
             text += f" [{number_format.format(low)}, {number_format.format(high)}]"
         spot = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
         # The same minus sign as on the axis.
         ax.text(1.01, place, text.replace("-", "−"), **spot)
-    ax.grid(axis="y", visible=False)
     return ax
 
 
@@ -139,17 +109,10 @@ def forest(
         label: Column with the runs' names; the index where there is no such column.
         name: The score's name, for the axis.
         title: Title, or None for one made of the name.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If a column is missing.
     """
     rows = _with_interval(comparison, metric, label, "comparison")
     ax = _intervals(rows.sort_values("value", ascending=False), "{:.3f}", ax)
-    return finish(ax, title or f"{name} with 95% intervals", name, "")
+    return style.finish(ax, title or f"{name} with 95% intervals", name, "")
 
 
 def paired_differences(
@@ -166,19 +129,12 @@ def paired_differences(
         label: Column with the comparisons' names; the index where there is no such column.
         name: The score's name, for the axis.
         title: Title, or None for one made of the name.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If a column is missing.
     """
     ax = _intervals(_with_interval(differences, "value", label, "differences"), "{:+.3f}", ax)
     ax.axvline(0, color="black", linewidth=1)
     ax.locator_params(axis="x", nbins=5)  # signed labels are long
     title = title or f"Difference in {name} with 95% intervals"
-    return finish(ax, title, f"Difference in {name} (right of zero: better)", "")
+    return style.finish(ax, title, f"Difference in {name} (right of zero: better)", "")
 
 
 def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -191,9 +147,6 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
     Returns:
         The figure; an interval that includes zero is grey.
-
-    Raises:
-        ValueError: If a column is missing.
     """
     first = next(iter(tables.values()))
     figure, axes = plt.subplots(
@@ -201,15 +154,11 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     )
     for ax, (name, table) in zip(np.atleast_1d(axes), tables.items(), strict=True):
         rows = _with_interval(table, "value", "", "differences")
-        for place, (_, row) in enumerate(rows.iterrows()):
-            colour = GREY if row["low"] <= 0 <= row["high"] else SERIES[0]
-            ax.errorbar([row["value"]], [place], xerr=reach(row), fmt="o", color=colour, capsize=3)
+        colours = np.where((rows["low"] <= 0) & (rows["high"] >= 0), GREY, SERIES[0])
+        style.interval_rows(rows, rows.index, colours, ax, capsize=3)
         ax.axvline(0, color="black", linewidth=1)
-        ax.set_yticks(range(len(rows)), rows.index)
-        ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.locator_params(axis="x", nbins=5)
-        ax.grid(axis="y", visible=False)
-        finish(ax, readable(name), "Difference (right of zero: better)", "")
+        style.finish(ax, readable(name), "Difference (right of zero: better)", "")
         ax.title.set_fontsize(11)
     figure.get_layout_engine().set(w_pad=0.1)
     figure.suptitle(title, fontsize=12, fontweight="bold")
@@ -229,29 +178,22 @@ def leakage_bars(
             set"), value, low and high.
         name: The score's name, for the axis.
         title: Title, or None for one made of the name.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If a column is missing.
     """
-    require_columns(scores, ["protocol", "test_set", "value", "low", "high"], "leakage")
-    protocols, test_sets = scores["protocol"].unique(), scores["test_set"].unique()
+    style.require_columns(scores, ["protocol", "test_set", "value", "low", "high"], "leakage")
+    protocols = scores["protocol"].unique()
     values, margins = pd.DataFrame(index=protocols), {}
-    for test_set in test_sets:
-        rows = scores[scores["test_set"] == test_set].set_index("protocol").reindex(protocols)
-        values[test_set], margins[test_set] = rows["value"], reach(rows)
-    ax = axes_or_new(ax, 9, 4.5)
-    grouped_bars(values, ax, margins=margins)
+    for test_set, rows in scores.groupby("test_set", sort=False):
+        rows = rows.set_index("protocol").reindex(protocols)
+        values[test_set], margins[test_set] = rows["value"], style.reach(rows)
+    ax = style.axes_or_new(ax, 9, 4.5)
+    style.grouped_bars(values, ax, margins=margins)
     for bars in ax.containers:
         if hasattr(bars, "patches"):
             ax.bar_label(bars, fmt="{:.3f}", label_type="center", fontsize=10, bbox=WHITE_BOX)
     ax.set_ylim(0, 1)
-    legend_beside(ax, "Scored on")
+    style.legend_beside(ax, "Scored on")
     title = title or f"{name} by protocol, with 95% intervals"
-    return finish(ax, title, "Protocol", name)
+    return style.finish(ax, title, "Protocol", name)
 
 
 def size_against_score(
@@ -268,42 +210,31 @@ def size_against_score(
         metric: The score's column.
         group: Column whose values have a colour each, best first.
         title: Title, or None for one made of the metric's name.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes, with a logarithmic horizontal scale.
-
-    Raises:
-        ValueError: If a column is missing.
     """
-    require_columns(comparison, ["parameters", metric, group], "comparison")
-    ax = axes_or_new(ax, 9, 4.2)
+    style.require_columns(comparison, ["parameters", metric, group], "comparison")
+    ax = style.axes_or_new(ax, 9, 4.2)
     ranked = comparison.sort_values(metric, ascending=False)
     for number, (name, runs) in enumerate(ranked.groupby(group, sort=False)):
         lap, place = divmod(number, len(SERIES))  # the second lap shifts the markers
         marker, colour = MARKERS[(place + lap) % len(MARKERS)], SERIES[place]
-        style = {"marker": marker, "color": colour, "edgecolor": "black", "s": 80, "alpha": 0.85}
+        look = {"marker": marker, "color": colour, "edgecolor": "black", "s": 80, "alpha": 0.85}
         text = f"{name} ({runs[metric].max():.3f})"
-        ax.scatter(runs["parameters"] / 1e6, runs[metric], label=text, **style)
+        ax.scatter(runs["parameters"] / 1e6, runs[metric], label=text, **look)
     ax.set_xscale("log")
-    plain_log_ticks(ax.xaxis)
-    legend_beside(ax, "Network (best run)")
+    style.plain_log_ticks(ax.xaxis)
+    style.legend_beside(ax, "Network (best run)")
     title = title or f"{readable(metric)} against size"
-    return finish(ax, title, "Parameters (millions, log scale)", readable(metric))
+    return style.finish(ax, title, "Parameters (millions, log scale)", readable(metric))
 
 
 def ensemble_weights_bar(
     weights: Mapping[str, float] | pd.Series, least: float = 0.02, ax: Axes | None = None
 ) -> Axes:
-    """Draw the weight of each run in the ensemble.
+    """Draw the weight of each run in the ensemble, heaviest on top.
 
     Args:
         weights: Name of a run to its weight (0-1, sum 1).
         least: Runs with less are one bar together.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes, heaviest run on top.
     """
     weights = pd.Series(weights, dtype=float).sort_values()
     small = weights[weights < least]
@@ -311,7 +242,7 @@ def ensemble_weights_bar(
     if len(small):
         rest = pd.Series({f"{len(small)} others together": small.sum()})
         shown = pd.concat([rest, shown])
-    ax = axes_or_new(ax, 9, 1.4 + 0.36 * len(shown))
+    ax = style.axes_or_new(ax, 9, 1.4 + 0.36 * len(shown))
     bars = ax.barh(list(map(str, shown.index)), shown, 0.7, color=SERIES[0])
     ax.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=9)
     ax.margins(x=0.1)
@@ -319,4 +250,4 @@ def ensemble_weights_bar(
     largest = weights[::-1].cumsum()
     heavy = int((largest < MOST).sum()) + 1
     title = f"{largest.iloc[heavy - 1]:.0%} of the weight is on {heavy} of {len(weights)} runs"
-    return finish(ax, title, "Weight (sum 1)", "")
+    return style.finish(ax, title, "Weight (sum 1)", "")

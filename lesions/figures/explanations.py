@@ -1,4 +1,7 @@
-"""Plots of the table of explanations, `lesions.explanation.measurements.COLUMNS`."""
+"""Plots of the table of explanations, `lesions.explanation.measurements.COLUMNS`.
+
+`table` is from `benchmark.measure` or recorded; a part or metric that it lacks is a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lesions.classes import CODES, COLOURS
-from lesions.figures.style import (
-    GREY,
-    HEAT_MAP,
-    LINE_STYLES,
-    MARKERS,
-    SERIES,
-    axes_or_new,
-    finish,
-    legend_beside,
-    reach,
-    require_columns,
-)
-from lesions.figures.style import readable as plain
+from lesions.figures import style
+from lesions.figures.style import GREY, LINE_STYLES, MARKERS, SERIES, readable
 
 NAMES = {
     "grad_cam": "Grad-CAM",
@@ -35,36 +27,26 @@ NAMES = {
     "most_relevant_first": "ROAD, hottest first (lower is better)",
     "least_relevant_first": "ROAD, coldest first (higher is better)",
 }
-KEYS = ("part", "method", "class", "group", "metric", "step", "value", "low", "high", "images")
 
 
 def _named(name: str) -> str:
-    return NAMES.get(name) or plain(name)
+    return NAMES.get(name) or readable(name)
 
 
-def _rows(table: pd.DataFrame, part: str, **wanted) -> pd.DataFrame:
-    require_columns(table, KEYS, "explanations")
-    rows = table[table["part"] == part]
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
+def _rows(table: pd.DataFrame, part: str, metric: str) -> pd.DataFrame:
+    rows = table[(table["part"] == part) & (table["metric"] == metric)]
     if rows.empty:
         raise ValueError(
-            f"The explanations table has no rows of the part {part!r} with "
-            f"{', '.join(f'{key} {value!r}' for key, value in wanted.items())}; measure it first."
+            f"The explanations table has no rows of the part {part!r} with the metric {metric!r}; "
+            "measure it first."
         )
     return rows
 
 
-def _with_maps(table: pd.DataFrame, part: str, method: str) -> str:
-    """Name a method, and how many of its maps are not empty where some are."""
-    rows = _rows(table, part, method=method)
-    whole = rows[(rows["class"] == "all") & (rows["group"] == "all") & rows["step"].isna()]
-    whole = whole.set_index("metric")
-    empty = whole["value"].get("empty_map", 0.0)
-    if not empty > 0:
-        return _named(method)
-    images = whole.loc["empty_map", "images"]
-    return f"{_named(method)}\n(n = {(1 - empty) * images:,.0f} of {images:,.0f})"
+def _of_all(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of all classes and answers that stand on no curve, indexed by method."""
+    whole = (rows["class"] == "all") & (rows["group"] == "all") & rows["step"].isna()
+    return rows[whole].set_index("method")
 
 
 def map_scores(
@@ -73,42 +55,41 @@ def map_scores(
     """Draw scores of maps with their intervals: a panel a metric, a line a map.
 
     Args:
-        table: From `benchmark.measure`.
+        table: See the module.
         part: "agreement", "faithfulness" or "methods".
         metrics: The panels.
         title: Above the figure, or None.
 
     Returns:
         The figure; where maps of a method are empty, its label says how many are not.
-
-    Raises:
-        ValueError: If the table lacks the part, a metric or a column.
     """
-    whole = {metric: _rows(table, part, metric=metric) for metric in metrics}
-    methods = list(dict.fromkeys(whole[metrics[0]]["method"]))
-    size = (9, 1.5 + 0.34 * len(methods))
+    whole = {metric: _of_all(_rows(table, part, metric)) for metric in metrics}
+    methods = list(dict.fromkeys(whole[metrics[0]].index))
     figure, grid = plt.subplots(
-        1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained"
-    )
+        1, len(metrics), figsize=(9, 1.5 + 0.34 * len(methods)), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    empty = _of_all(table[(table["part"] == part) & (table["metric"] == "empty_map")])
+    labels = [_with_maps(name, empty) for name in methods]
+    colours = [SERIES[0], *[GREY] * (len(methods) - 1)]
     for ax, metric in zip(grid[0], metrics, strict=True):
-        rows = whole[metric]
-        rows = rows[(rows["class"] == "all") & (rows["group"] == "all") & rows["step"].isna()]
-        rows = rows.set_index("method").reindex(methods)
-        for place, method in enumerate(methods):
-            row = rows.loc[[method]]
-            colour = SERIES[0] if place == 0 else GREY
-            style = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6}
-            ax.errorbar(row["value"], [place], xerr=reach(row), **style)
-        ax.set_yticks(range(len(methods)), [_with_maps(table, part, name) for name in methods])
-        ax.set_ylim(len(methods) - 0.5, -0.5)
+        rows = whole[metric].reindex(methods)
+        style.interval_rows(rows, labels, colours, ax, capsize=3, markersize=6)
         ax.locator_params(axis="x", nbins=4)
         ax.margins(x=0.12)
-        ax.grid(axis="y", visible=False)
-        finish(ax, "", _named(metric), "")
+        style.finish(ax, "", _named(metric), "")
     figure.get_layout_engine().set(w_pad=0.1)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure
+
+
+def _with_maps(method: str, empty: pd.DataFrame) -> str:
+    """Name a method, and how many of its maps are not empty where some are."""
+    if method not in empty.index or not empty.loc[method, "value"] > 0:
+        return _named(method)
+    share, images = empty.loc[method, ["value", "images"]]
+    return f"{_named(method)}\n(n = {(1 - share) * images:,.0f} of {images:,.0f})"
 
 
 def paired_scores_by_class(
@@ -117,26 +98,22 @@ def paired_scores_by_class(
     """Draw how much more a map agrees with the lesion than a Gaussian, photograph by photograph.
 
     Args:
-        table: From `benchmark.measure`, with the part "agreement, paired".
+        table: With the part "agreement, paired".
         metric: The score.
-        ax: Axes to draw on, or None for a new figure.
 
     Returns:
         The axes: a dot a class, hollow where the interval includes zero.
-
-    Raises:
-        ValueError: If the table lacks the part.
     """
-    ax = axes_or_new(ax, 9, 4)
+    ax = style.axes_or_new(ax, 9, 4)
     order = [("all", "all"), *((code, "all") for code in CODES), ("all", "right"), ("all", "wrong")]
-    rows = _rows(table, "agreement, paired", metric=metric)
+    rows = _rows(table, "agreement, paired", metric)
     rows = rows.set_index(["class", "group"])[["value", "low", "high"]].reindex(order)
-    for place, key in enumerate(order):
-        row, colour = rows.iloc[[place]], COLOURS.get(key[0], SERIES[0])
+    for place, (code, _) in enumerate(order):
+        row, colour = rows.iloc[[place]], COLOURS.get(code, SERIES[0])
         clear = not row["low"].iloc[0] <= 0 <= row["high"].iloc[0]
-        style = {"fmt": "o", "color": colour, "capsize": 4, "markersize": 8}
-        style["markerfacecolor"] = colour if clear else "white"
-        ax.errorbar([place], row["value"], yerr=reach(row), **style)
+        look = {"fmt": "o", "color": colour, "capsize": 4, "markersize": 8}
+        look["markerfacecolor"] = colour if clear else "white"
+        ax.errorbar([place], row["value"], yerr=style.reach(row), **look)
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(range(len(order)), ["all", *CODES, "right\nanswers", "wrong\nanswers"])
     ax.grid(axis="x", visible=False)
@@ -144,37 +121,31 @@ def paired_scores_by_class(
     better = [code for code in CODES if rows.loc[(code, "all"), "low"] > 0]
     title = f"Grad-CAM against the blob: better in {', '.join(better) or 'no class'}, "
     title += f"worse in {', '.join(worse) or 'no class'}"
-    return finish(
-        ax, title, "Class (hollow: the interval includes zero)", f"Gain in {plain(metric).lower()}"
-    )
+    label = "Class (hollow: the interval includes zero)"
+    return style.finish(ax, title, label, f"Gain in {readable(metric).lower()}")
 
 
 def faithfulness_curves(table: pd.DataFrame) -> Figure:
     """Draw what is left of the probability while pixels are removed and filled by ROAD.
 
     Args:
-        table: From `benchmark.measure`, with the part "faithfulness".
+        table: With the part "faithfulness".
 
     Returns:
         The figure: hottest pixels first, and coldest first.
-
-    Raises:
-        ValueError: If the table lacks them.
     """
-    metrics = ("most_relevant_first", "least_relevant_first")
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
-    for ax, metric in zip(axes, metrics, strict=True):
-        rows = _rows(table, "faithfulness", metric=metric)
+    for ax, metric in zip(axes, ("most_relevant_first", "least_relevant_first"), strict=True):
+        rows = _rows(table, "faithfulness", metric)
         for number, (method, curve) in enumerate(rows.groupby("method", sort=False)):
             curve = curve.sort_values("step")
-            style = {"color": SERIES[number], "linestyle": LINE_STYLES[number % 3]}
-            style |= {"marker": MARKERS[number], "markersize": 4, "linewidth": 2 - (number > 0)}
-            ax.plot(curve["step"], curve["value"], label=_named(method), **style)
-        finish(ax, _named(metric), "Share of pixels removed", "Probability")
+            look = {"color": SERIES[number], "linestyle": LINE_STYLES[number % 3]}
+            look |= {"marker": MARKERS[number], "markersize": 4, "linewidth": 2 - (number > 0)}
+            ax.plot(curve["step"], curve["value"], label=_named(method), **look)
+        style.finish(ax, _named(metric), "Share of pixels removed", "Probability")
         ax.title.set_fontsize(10)
-    legend_beside(axes[1])
-    gaps = _rows(table, "faithfulness", metric="road_gap")
-    gaps = gaps.drop_duplicates("method").head(2)
+    style.legend_beside(axes[1])
+    gaps = _rows(table, "faithfulness", "road_gap").drop_duplicates("method").head(2)
     named = [
         f"{_named(row.method)} {row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
         for row in gaps.itertuples()
@@ -186,29 +157,17 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
 def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw how alike maps stay while the network's layers are randomised, last one first.
 
+    No line joins the dots, because each is of the photographs that still have a map, and these
+    differ.
+
     Args:
-        table: From `benchmark.measure`, with the part "sanity".
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; no line joins the dots, because each is of the photographs that still have a
-        map, and these differ.
-
-    Raises:
-        ValueError: If the table lacks the part.
+        table: With the part "sanity".
     """
-    curve = _rows(table, "sanity", metric="rank_correlation").sort_values("step")
-    ax = axes_or_new(ax, 8.5, 4)
+    curve = _rows(table, "sanity", "rank_correlation").sort_values("step")
+    ax = style.axes_or_new(ax, 8.5, 4)
     places = range(len(curve))
-    ax.errorbar(
-        places,
-        curve["value"],
-        yerr=reach(curve),
-        color=SERIES[0],
-        fmt="o",
-        capsize=4,
-        markersize=7,
-    )
+    look = {"color": SERIES[0], "fmt": "o", "capsize": 4, "markersize": 7}
+    ax.errorbar(places, curve["value"], yerr=style.reach(curve), **look)
     labels = [
         f"{'last layer' if row.step == 0 else f'{row.step:.0%}'}\nn = {row.images}"
         for row in curve.itertuples()
@@ -221,45 +180,31 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if last["images"]:
         title += f"; their mean rank correlation is {last['value']:.2f}"
     label = "Layers randomised, from the last (n: photographs whose map is not empty)"
-    return finish(ax, title, label, "Rank correlation (unchanged map: 1)")
+    return style.finish(ax, title, label, "Rank correlation (unchanged map: 1)")
 
 
 def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None = None) -> Axes:
     """Draw how often each change of the photograph changes the predicted class, by true class.
 
     Args:
-        table: From `benchmark.measure`.
+        table: See the module.
         part: "perturbations" or "lesion".
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If the table lacks the part.
     """
-    rows = _rows(table, part, metric="flipped", group="all")
+    rows = _rows(table, part, "flipped")
+    rows = rows[rows["group"] == "all"]
     changes = list(dict.fromkeys(rows["method"]))
     order = ["all", *CODES]
     shares = rows.pivot(index="method", columns="class", values="value")
     shares = shares.reindex(index=changes, columns=order)
-    counts = rows[rows["method"] == changes[0]].set_index("class")["images"].reindex(order)
-    ax = axes_or_new(ax, 8.5, 1.6 + 0.45 * len(changes))
-    sns.heatmap(
-        100 * shares,
-        annot=True,
-        fmt=".0f",
-        cmap=HEAT_MAP,
-        vmin=0,
-        vmax=100,
-        ax=ax,
-        linewidths=1,
-        annot_kws={"fontsize": 10},
-        cbar_kws={"label": "Answers that change (%)"},
-    )
-    labels = [f"{code}\nn = {0 if np.isnan(n) else int(n)}" for code, n in counts.items()]
+    counts = rows[rows["method"] == changes[0]].set_index("class")["images"]
+    counts = counts.reindex(order, fill_value=0)
+    ax = style.axes_or_new(ax, 8.5, 1.6 + 0.45 * len(changes))
+    options = {"annot": True, "fmt": ".0f", "cmap": style.HEAT_MAP, "vmin": 0, "vmax": 100}
+    options |= {"linewidths": 1, "annot_kws": {"fontsize": 10}}
+    sns.heatmap(100 * shares, cbar_kws={"label": "Answers that change (%)"}, ax=ax, **options)
+    labels = [f"{code}\nn = {count:.0f}" for code, count in counts.items()]
     ax.set_xticks(np.arange(len(order)) + 0.5, labels)
     ax.set_yticks(np.arange(len(changes)) + 0.5, list(map(_named, changes)), rotation=0)
     most = shares["all"].idxmax()
     title = f"{_named(most)}: {shares.loc[most, 'all']:.0%} of the answers change"
-    return finish(ax, title, "True class", "Change of the photograph")
+    return style.finish(ax, title, "True class", "Change of the photograph")

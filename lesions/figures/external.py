@@ -11,18 +11,9 @@ from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 from sklearn.metrics import auc, roc_curve
 
-from lesions.figures.style import (
-    GREY,
-    MARKERS,
-    SERIES,
-    axes_or_new,
-    finish,
-    grouped_bars,
-    legend_beside,
-    reach,
-    readable,
-    require_columns,
-)
+from lesions.figures import style
+from lesions.figures.results import reliability_lines
+from lesions.figures.style import GREY, MARKERS, SERIES
 
 SIDES = ("home", "there")
 FEWEST = 10  # photographs that a bin needs to be drawn: chance places smaller ones
@@ -40,40 +31,34 @@ def metrics_by_clinic(
         reports: Name of a set to its table from `evaluation.external_report`.
         metrics: Which rows of the tables.
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
 
     Returns:
         The axes; the hollow marker is HAM10000, with the classes of the external set.
-
-    Raises:
-        ValueError: If a column is missing.
     """
-    ax = axes_or_new(ax, 8.5, 1.2 + 0.32 * len(metrics) * len(reports) * len(SIDES))
+    ax = style.axes_or_new(ax, 8.5, 1.2 + 0.32 * len(metrics) * len(reports) * len(SIDES))
     step = 0.8 / (len(reports) * len(SIDES))
     for number, (name, report) in enumerate(reports.items()):
-        require_columns(report, [f"{side}{end}" for side in SIDES for end in ("", "_low")], name)
+        rows, colour = report.loc[list(metrics)], SERIES[2 * number]
         for place, side in enumerate(SIDES):
-            rows = report.loc[list(metrics)]
             height = np.arange(len(rows)) - 0.4 + step * (number * len(SIDES) + place + 0.5)
             ax.errorbar(
                 rows[side],
                 height,
-                xerr=reach(rows, side),
+                xerr=style.reach(rows, side),
                 fmt=MARKERS[number],
-                color=SERIES[2 * number],
-                markerfacecolor="white" if side == "home" else SERIES[2 * number],
+                color=colour,
+                markerfacecolor="white" if side == "home" else colour,
                 capsize=3,
                 label=name if side == "there" else f"HAM10000, classes of {name}",
             )
     for place in range(1, len(metrics)):
         ax.axhline(place - 0.5, color="#CCCCCC", linewidth=0.8)
-    ax.set_yticks(
-        range(len(metrics)), [readable(metric).replace(" at ", "\nat ") for metric in metrics]
-    )
+    labels = [style.readable(metric).replace(" at ", "\nat ") for metric in metrics]
+    ax.set_yticks(range(len(metrics)), labels)
     ax.set(xlim=(0, 1), ylim=(len(metrics) - 0.5, -0.5))
     ax.grid(axis="y", visible=False)
     _legend_below(ax)
-    return finish(ax, title, "Value, with a 95% interval over lesions", "Metric")
+    return style.finish(ax, title, "Value, with a 95% interval over lesions", "Metric")
 
 
 def networks_by_clinic(
@@ -87,29 +72,24 @@ def networks_by_clinic(
         reports: Name of a set to its table of that AUC, with a row a network and the columns of
             `evaluation.external_report`; the same networks in each.
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
 
     Returns:
         The axes; the hollow marker is HAM10000, with the classes of the external set.
-
-    Raises:
-        ValueError: If a column is missing.
     """
     networks = list(next(iter(reports.values())).index)
-    ax = axes_or_new(ax, 8.5, 1.4 + 0.3 * len(networks))
+    ax = style.axes_or_new(ax, 8.5, 1.4 + 0.3 * len(networks))
     for number, (name, report) in enumerate(reports.items()):
-        require_columns(report, [f"there{end}" for end in ("", "_low", "_high")], name)
         rows, colour = report.loc[networks], SERIES[2 * number]
         height = np.arange(len(networks)) + 0.3 * (number - (len(reports) - 1) / 2)
         marks = {"fmt": MARKERS[number], "color": colour, "capsize": 2}
-        ax.errorbar(rows["there"], height, xerr=reach(rows, "there"), label=name, **marks)
+        ax.errorbar(rows["there"], height, xerr=style.reach(rows, "there"), label=name, **marks)
         known = {"label": f"HAM10000, classes of {name}", "markerfacecolor": "white"}
         ax.errorbar(rows["home"], height, **marks | known)
     ax.set_yticks(range(len(networks)), networks)
     ax.set_ylim(len(networks) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     _legend_below(ax)
-    return finish(ax, title, "Melanoma AUC, with a 95% interval over lesions", "Network")
+    return style.finish(ax, title, "Melanoma AUC, with a 95% interval over lesions", "Network")
 
 
 def _legend_below(ax: Axes) -> None:
@@ -134,12 +114,11 @@ def roc_by_clinic(
         thresholds: Name of a set to the probability, 0 to 1, from which on a photograph counts.
         title: Title.
         home: What the home set is called.
-        ax: Axes to draw on, or None for a new figure.
 
     Returns:
         The axes; the dashed curve is the home set, with the classes of the external one.
     """
-    ax = axes_or_new(ax, 9, 5)
+    ax = style.axes_or_new(ax, 9, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="chance")
     for number, (name, sides) in enumerate(scores.items()):
         colour = SERIES[2 * number]
@@ -148,21 +127,17 @@ def roc_by_clinic(
             false_rate, true_rate, _ = roc_curve(positive, score)
             known = name if side == "there" else f"{home}, classes of {name}"
             label = f"{known}\n(AUC {auc(false_rate, true_rate):.2f})"
-            style = {"color": colour, "linestyle": "-" if side == "there" else "--"}
-            ax.plot(false_rate, true_rate, label=label, **style)
+            look = {"color": colour, "linestyle": "-" if side == "there" else "--"}
+            ax.plot(false_rate, true_rate, label=label, **look)
             called = score >= thresholds[name]
             point = called[~positive].mean(), called[positive].mean()
             fill = {"markerfacecolor": "white"} if side == "home" else {}
             ax.plot(*point, marker="o", markersize=8, color=colour, zorder=3, **fill)
     ax.plot([], [], "o", color=GREY, markersize=9, label="threshold fixed at home")
     ax.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
-    legend_beside(ax)
-    return finish(
-        ax,
-        title,
-        "Other lesions called melanoma (1 − specificity)",
-        "Melanomas found (sensitivity)",
-    )
+    style.legend_beside(ax)
+    x_label = "Other lesions called melanoma (1 − specificity)"
+    return style.finish(ax, title, x_label, "Melanomas found (sensitivity)")
 
 
 def reliability_by_clinic(
@@ -171,33 +146,18 @@ def reliability_by_clinic(
     """Draw how often predictions come true against how sure the network was, for each set.
 
     Args:
-        tables: Name of a set to its table from `evaluation.reliability`.
+        tables: Name of a set to its table from `evaluation.reliability`; the first one is home.
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes; a dot's area grows with its share of the photographs, and the legend gives the
-        expected calibration error (ECE). Bins of fewer than ten photographs count in it, but are
-        not drawn.
-
-    Raises:
-        ValueError: If a column is missing.
+        The axes; bins of fewer than ten photographs are not drawn.
     """
-    ax = axes_or_new(ax, 8, 5)
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
-    for number, (name, table) in enumerate(tables.items()):
-        require_columns(table, ["confidence", "accuracy", "images"], "reliability")
-        bins = table[table["images"] > 0]
-        share = bins["images"] / bins["images"].sum()
-        error = (share * (bins["accuracy"] - bins["confidence"]).abs()).sum()
-        colour = "black" if number == 0 else SERIES[2 * (number - 1)]
-        drawn, share = bins[bins["images"] >= FEWEST], share[bins["images"] >= FEWEST]
-        places = drawn["confidence"], drawn["accuracy"]
-        ax.plot(*places, color=colour, label=f"{name}\n(ECE {error:.2f})")
-        ax.scatter(*places, s=15 + 400 * share, alpha=0.4, color=colour)
-    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
-    legend_beside(ax)
-    return finish(ax, title, "Confidence (highest probability)", "Share of right predictions")
+    colours = ["black", *SERIES[::2]]
+    lines = [
+        (f"{name}\n(ECE {{:.2f}})", table, FEWEST, {"color": colours[number]})
+        for number, (name, table) in enumerate(tables.items())
+    ]
+    return reliability_lines(lines, (15, 400, 0.4), title, ax)
 
 
 def clinic_bars(
@@ -219,21 +179,15 @@ def clinic_bars(
             the numbers', which are then shares, 0 to 1; None for none.
         margins: As of `grouped_bars`: how far each interval reaches down and up.
         legend_title: What the columns are.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
     """
-    ax = axes_or_new(ax, 8.5, 4.2)
+    ax = style.axes_or_new(ax, 8.5, 4.2)
     # Names of two words stand on two lines, so that neighbours do not touch.
     lines = table.rename(index=lambda name: str(name).replace(" ", "\n"))
-    grouped_bars(lines, ax, label_format, margins=margins)
+    style.grouped_bars(lines, ax, label_format, margins=margins)
     ax.axhline(0, color=GREY, linewidth=0.8)
     texts = isinstance(label_format, pd.DataFrame)
     ax.margins(y=0.3 if texts else 0.2)
     if texts or str(label_format).endswith("%}"):
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    legend_beside(ax)
-    if legend_title:
-        ax.get_legend().set_title(legend_title)
-    return finish(ax, title, str(table.index.name or "Photographs"), y_label)
+    style.legend_beside(ax, legend_title)
+    return style.finish(ax, title, str(table.index.name or "Photographs"), y_label)

@@ -12,7 +12,8 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyBboxPatch
 
 from lesions.classes import CODES, COLOURS, CREDIT
-from lesions.figures.style import GREY, SERIES, axes_or_new
+from lesions.figures import style
+from lesions.figures.style import GREY, SERIES
 
 BOX = (0.82, 0.62)  # width and height of a box; one place is 1 by 1
 
@@ -29,14 +30,10 @@ def network_diagram(
         branches: Name of a branch to the texts of its boxes, in order.
         head: Texts of the boxes after the branches have joined.
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
     """
     longest = max(map(len, branches.values()))
     places = 1 + longest + len(head)
-    ax = axes_or_new(ax, 9, 0.7 + 1.05 * len(branches))
+    ax = style.axes_or_new(ax, 9, 0.7 + 1.05 * len(branches))
     middle = (len(branches) - 1) / 2
     _box(ax, 0, middle, "photograph", GREY)
     for row, (name, texts) in enumerate(branches.items()):
@@ -63,8 +60,8 @@ def network_diagram(
 
 def _box(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
     corner = (x - BOX[0] / 2, y - BOX[1] / 2)
-    style = {"facecolor": "white", "edgecolor": colour, "linewidth": 1.6}
-    ax.add_patch(FancyBboxPatch(corner, *BOX, boxstyle="round,pad=0,rounding_size=0.08", **style))
+    look = {"facecolor": "white", "edgecolor": colour, "linewidth": 1.6}
+    ax.add_patch(FancyBboxPatch(corner, *BOX, boxstyle="round,pad=0,rounding_size=0.08", **look))
     ax.text(x, y, text, ha="center", va="center", fontsize=8)
 
 
@@ -113,15 +110,13 @@ def feature_map(
     codes = np.asarray(codes)
     for code in CODES:
         chosen = codes == code
-        label = f"{code} ({chosen.sum()})"
-        style = {"s": 22, "alpha": 0.8, "linewidths": 0, "label": label}
-        ax.scatter(*places[chosen].T, color=COLOURS[code], **style)
+        look = {"s": 22, "alpha": 0.8, "linewidths": 0, "label": f"{code} ({chosen.sum()})"}
+        ax.scatter(*places[chosen].T, color=COLOURS[code], **look)
     # Highest dot first, so that few lines cross.
     ordered = sorted(pictures, key=lambda number: -places[number][1])
     heights = np.linspace(0.93, 0.07, len(ordered)) if len(ordered) > 1 else [0.5]
     for number, height in zip(ordered, heights, strict=True):
-        colour = COLOURS[codes[number]]
-        _show_in_margin(ax, pictures[number], places[number], height, colour)
+        _show_in_margin(ax, pictures[number], places[number], height, COLOURS[codes[number]])
     ax.set(xticks=[], yticks=[], title=title)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)

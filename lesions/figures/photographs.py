@@ -15,19 +15,13 @@ from lesions.figures.style import GREY, description
 PAGE = 9  # inches, the widest figure that GitHub shows without reducing it
 
 
-def _check_photographs(images: Sequence[np.ndarray], others: Mapping[str, Sequence | None]) -> None:
-    if not len(images):
+def _check_numbers(number: int, others: Mapping[str, Sequence | None]) -> None:
+    if not number:
         raise ValueError("There is no photograph to show; pass at least one.")
-    for number, image in enumerate(images):
-        if np.ndim(image) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(
-                f"Photograph {number} is {getattr(image, 'dtype', type(image).__name__)} of shape "
-                f"{np.shape(image)}; pass uint8 RGB of shape (height, width, 3)."
-            )
     for name, values in others.items():
-        if values is not None and len(values) != len(images):
+        if values is not None and len(values) != number:
             raise ValueError(
-                f"There are {len(images)} photographs and {len(values)} {name}; pass one for each."
+                f"There are {number} photographs and {len(values)} {name}; pass one for each."
             )
 
 
@@ -47,7 +41,7 @@ def photo_grid(
         titles: A title over each photograph (may hold line breaks), or None.
         columns: Photographs in a row.
         suptitle: Title of the whole grid, or None.
-        credit: Small line under the grid, or None (for synthetic pictures).
+        credit: Small line under the grid, or None.
         colours: A frame colour for each photograph, such as `COLOURS[code]`, or None.
         size: Width of one photograph in inches; less where a row would be wider than a page.
 
@@ -55,13 +49,13 @@ def photo_grid(
         The figure; `jpeg(figure)` turns it into a small picture for a notebook.
 
     Raises:
-        ValueError: If there is no photograph, one is not uint8 RGB, or the numbers differ.
+        ValueError: If there is no photograph, or not a title and a colour for each.
     """
-    _check_photographs(images, {"titles": titles, "colours": colours})
+    _check_numbers(len(images), {"titles": titles, "colours": colours})
     columns = min(columns, len(images))
     size = min(size, PAGE / columns)
     rows = -(-len(images) // columns)
-    lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    lines = max(title.count("\n") + 1 for title in titles) if titles else 0
     height = rows * (size + 0.17 * lines) + 0.4 * bool(suptitle) + 0.3 * bool(credit)
     figure, grid = plt.subplots(
         rows, columns, figsize=(columns * size, height), squeeze=False, layout="constrained"
@@ -93,9 +87,6 @@ def augmentation_grid(
         augmented: Augmented versions, same form.
         columns: Photographs in a row.
         **options: Further arguments of `photo_grid`.
-
-    Returns:
-        The figure.
     """
     titles = ["original", *(f"version {number + 1}" for number in range(len(augmented)))]
     options = {"suptitle": "One training photograph as the network meets it", **options}
@@ -106,12 +97,8 @@ def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
     """Show one photograph after each kind of preprocessing, side by side.
 
     Args:
-        steps: Name ("original", "hair removed", "grey world", "shades of grey") to uint8,
-            (height, width, 3), RGB 0-255.
+        steps: Name of each, such as "hair removed", to uint8, (height, width, 3), RGB 0-255.
         **options: Further arguments of `photo_grid`.
-
-    Returns:
-        The figure.
     """
     options = {"columns": len(steps), "size": 2.2, "suptitle": "Preprocessing", **options}
     return photo_grid(list(steps.values()), list(steps), **options)

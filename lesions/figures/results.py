@@ -1,4 +1,7 @@
-"""Plots of predictions: confusions, curves, calibration, single answers."""
+"""Plots of predictions: confusions, curves, calibration, single answers.
+
+True labels are int (n,), positions in CODES, and probabilities float (n, 7), 0-1.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,8 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 
 from lesions.classes import CODES, COLOURS
-from lesions.figures.style import (
-    GREY,
-    HEAT_MAP,
-    LINE_STYLES,
-    MARKERS,
-    SERIES,
-    axes_or_new,
-    finish,
-    legend_beside,
-    require_columns,
-)
+from lesions.figures import style
+from lesions.figures.style import GREY, LINE_STYLES, MARKERS, SERIES
 
 SHOWN_SHARE = 0.005
 
@@ -31,15 +25,12 @@ SHOWN_SHARE = 0.005
 def confusion_matrix(
     counts: np.ndarray, title: str = "Confusion matrix", ax: Axes | None = None
 ) -> Axes:
-    """Draw which class was classified as which.
+    """Draw which class was classified as which; the diagonal holds each class's recall.
 
     Args:
-        counts: int, (7, 7), images by true class (rows) and predicted class (columns).
+        counts: int, (7, 7), images by true class (rows) and predicted class (columns). A class
+            without images reads "–".
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; the diagonal holds each class's recall. A class without images reads "–".
 
     Raises:
         ValueError: If counts is not (7, 7).
@@ -47,51 +38,45 @@ def confusion_matrix(
     counts = np.asarray(counts)
     if counts.shape != (len(CODES), len(CODES)):
         raise ValueError(f"The confusion matrix has shape {counts.shape}; pass (7, 7) counts.")
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    # An empty row has no shares to write.
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals, 1)[:, np.newaxis]
     labels = [
-        "–" if np.isnan(share) else f"{share:.0%}\n{count:,}"
-        for share, count in zip(shares.flat, counts.flat, strict=True)
+        [f"{share:.0%}\n{count:,}" if total else "–" for share, count in zip(*row, strict=True)]
+        for total, *row in zip(totals, shares, counts, strict=True)
     ]
     whole = ax is None
-    ax = axes_or_new(ax, 7.5, 6)
-    rows = [f"{code} ({total:,})" for code, total in zip(CODES, totals.flat, strict=True)]
+    ax = style.axes_or_new(ax, 7.5, 6)
     sns.heatmap(
-        np.nan_to_num(shares),
-        annot=np.reshape(labels, counts.shape),
+        shares,
+        annot=np.array(labels),
         fmt="",
         annot_kws={"fontsize": 9 if whole else 8},
-        cmap=HEAT_MAP,
+        cmap=style.HEAT_MAP,
         vmin=0,
         vmax=1,
         linewidths=0.5,
         xticklabels=CODES,
-        yticklabels=rows,
+        yticklabels=[f"{code} ({total:,})" for code, total in zip(CODES, totals, strict=True)],
         cbar=whole,
         cbar_kws={"label": "Share of the true class"},
         ax=ax,
     )
     ax.tick_params(axis="both", rotation=0)
-    return finish(ax, title, "Predicted diagnosis", "True diagnosis (photographs)")
+    return style.finish(ax, title, "Predicted diagnosis", "True diagnosis (photographs)")
 
 
 def confusion_matrices(counts: Mapping[str, np.ndarray], title: str) -> Figure:
     """Draw two confusion matrices of the same photographs side by side.
 
     Args:
-        counts: Name of a rule to int (7, 7), as in `confusion_matrix`.
+        counts: Name of a rule to int (7, 7), as in `confusion_matrix`; two of them.
         title: Title of the figure.
-
-    Returns:
-        The figure.
     """
-    figure, axes = plt.subplots(1, len(counts), figsize=(9, 4.9), sharey=True, layout="constrained")
-    for ax, (name, table) in zip(np.atleast_1d(axes), counts.items(), strict=True):
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.9), sharey=True, layout="constrained")
+    for ax, (name, table) in zip(axes, counts.items(), strict=True):
         confusion_matrix(table, title=name, ax=ax)
         ax.title.set_fontsize(11)
-    for ax in np.atleast_1d(axes)[1:]:
-        ax.set_ylabel("")
+    axes[1].set_ylabel("")
     figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure
 
@@ -114,10 +99,14 @@ def _curve_of_each_class(true_labels, probabilities, curve, area, area_name, ax)
             continue  # Without both sides there is no curve.
         text = f"{code}: {area_name} {area(is_class, score):.3f}"
         # Line styles beside colours, for those who see seven colours as four.
-        style = LINE_STYLES[label % len(LINE_STYLES)]
-        ax.plot(*curve(is_class, score), style, color=COLOURS[code], linewidth=2, label=text)
+        line = LINE_STYLES[label % len(LINE_STYLES)]
+        ax.plot(*curve(is_class, score), line, color=COLOURS[code], linewidth=2, label=text)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    legend_beside(ax, "Class against the rest")
+    style.legend_beside(ax, "Class against the rest")
+
+
+def _recall_and_precision(is_class, score) -> tuple[np.ndarray, np.ndarray]:
+    return metrics.precision_recall_curve(is_class, score)[1::-1]
 
 
 def roc_curves(
@@ -126,55 +115,34 @@ def roc_curves(
 ) -> Axes:  # fmt: skip
     """Draw the receiver operating characteristic (ROC) of each class against the rest.
 
-    Args:
-        true_labels: int, (n,), positions in CODES.
-        probabilities: float, (n, 7), 0-1.
-        title: Title.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; a class without images has no curve.
+    A class without images has no curve.
 
     Raises:
         ValueError: If the shapes do not fit.
     """
-    ax = axes_or_new(ax, 7, 5)
+    ax = style.axes_or_new(ax, 7, 5)
 
     def curve(is_class, score):
         return metrics.roc_curve(is_class, score)[:2]
 
     _curve_of_each_class(true_labels, probabilities, curve, metrics.roc_auc_score, "AUC", ax)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (1, 4)))
-    return finish(ax, title, "False positive rate (1 − specificity)", "Sensitivity")
+    return style.finish(ax, title, "False positive rate (1 − specificity)", "Sensitivity")
 
 
 def precision_recall_curves(
     true_labels: np.ndarray, probabilities: np.ndarray, title: str = "Precision-recall curves",
     ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
-    """Draw precision against recall of each class against the rest.
-
-    Args:
-        true_labels: int, (n,), positions in CODES.
-        probabilities: float, (n, 7), 0-1.
-        title: Title.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; the legend gives the average precision (AP).
+    """Draw precision against recall of each class against the rest, with average precision (AP).
 
     Raises:
         ValueError: If the shapes do not fit.
     """
-    ax = axes_or_new(ax, 7, 5)
-
-    def curve(is_class, score):
-        precision, recall, _ = metrics.precision_recall_curve(is_class, score)
-        return recall, precision
-
+    ax = style.axes_or_new(ax, 7, 5)
     area = metrics.average_precision_score
-    _curve_of_each_class(true_labels, probabilities, curve, area, "AP", ax)
-    return finish(ax, title, "Recall (sensitivity)", "Precision")
+    _curve_of_each_class(true_labels, probabilities, _recall_and_precision, area, "AP", ax)
+    return style.finish(ax, title, "Recall (sensitivity)", "Precision")
 
 
 def melanoma_curve(
@@ -187,35 +155,56 @@ def melanoma_curve(
     """Draw precision against recall for melanoma, with thresholds marked.
 
     Args:
-        true_labels: int, (n,), positions in CODES.
-        probabilities: float, (n, 7), 0-1.
+        true_labels, probabilities: See the module.
         points: A row a threshold, indexed by specificity (0-1), with columns sensitivity and
             precision.
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
 
     Raises:
-        ValueError: If the shapes do not fit or a column is missing.
+        ValueError: If the shapes do not fit.
     """
-    _check_probabilities(np.asarray(true_labels), probabilities)
-    require_columns(points, ["sensitivity", "precision"], "thresholds")
+    _check_probabilities(true_labels, probabilities)
+    style.require_columns(points, ["sensitivity", "precision"], "thresholds")
     label = CODES.index("mel")
     is_melanoma = np.asarray(true_labels) == label
-    precision, recall, _ = metrics.precision_recall_curve(is_melanoma, probabilities[:, label])
-    ax = axes_or_new(ax, 7, 4.2)
-    ax.plot(recall, precision, color=COLOURS["mel"], linewidth=2)
+    ax = style.axes_or_new(ax, 7, 4.2)
+    curve = _recall_and_precision(is_melanoma, np.asarray(probabilities)[:, label])
+    ax.plot(*curve, color=COLOURS["mel"], linewidth=2)
     share = is_melanoma.mean()
     ax.axhline(share, color=GREY, linestyle=":", label=f"share of melanomas ({share:.0%})")
     for number, (specificity, row) in enumerate(points.iterrows()):
-        style = {"color": SERIES[2 * number], "marker": MARKERS[number], "linestyle": "none"}
+        look = {"color": SERIES[2 * number], "marker": MARKERS[number], "linestyle": "none"}
         text = f"{specificity:.0%} specificity: {row['sensitivity']:.0%} found"
-        ax.plot(row["sensitivity"], row["precision"], markersize=11, label=text, **style)
+        ax.plot(row["sensitivity"], row["precision"], markersize=11, label=text, **look)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
     ax.legend(loc="upper right")
-    return finish(ax, title, "Recall (melanomas found)", "Precision (calls that are right)")
+    return style.finish(ax, title, "Recall (melanomas found)", "Precision (calls that are right)")
+
+
+def reliability_lines(lines, dots: tuple[float, float, float], title: str, ax: Axes | None) -> Axes:
+    """Draw how often predictions come true against how sure the network was.
+
+    Args:
+        lines: A label with a place for the expected calibration error (ECE: the mean gap to the
+            diagonal, weighted by images), a table with a row a bin and columns confidence (0-1),
+            accuracy (0-1) and images, how many images a bin needs to be drawn, because chance
+            places smaller ones, and a look.
+        dots: A dot's least area, what is added for all images, and its opacity.
+        title: Title.
+    """
+    ax = style.axes_or_new(ax, 8, 5)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
+    for label, table, least, look in lines:
+        style.require_columns(table, ["confidence", "accuracy", "images"], "reliability")
+        share = table["images"] / table["images"].sum()
+        error = (share * (table["accuracy"] - table["confidence"]).abs()).sum()
+        drawn = table["images"] >= least
+        places = table.loc[drawn, "confidence"], table.loc[drawn, "accuracy"]
+        ax.plot(*places, markersize=4, label=label.format(error), **look)
+        ax.scatter(*places, s=dots[0] + dots[1] * share[drawn], alpha=dots[2], **look)
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+    style.legend_beside(ax)
+    return style.finish(ax, title, "Confidence (highest probability)", "Share of right predictions")
 
 
 def reliability_diagram(
@@ -225,37 +214,22 @@ def reliability_diagram(
     """Draw how often predictions come true against how sure the network was.
 
     Args:
-        before: A row a bin, with columns confidence (0-1), accuracy (0-1) and images.
+        before: From `evaluation.reliability`.
         after: The same at the class frequencies, or None.
         title: Title.
-        ax: Axes to draw on, or None for a new figure.
 
     Returns:
-        The axes; a dot's area grows with its images, and the legend gives the expected
-        calibration error (ECE): the mean gap to the diagonal, weighted by images. Bins with less
-        than half a per cent of the images count, but are not drawn: chance places them.
-
-    Raises:
-        ValueError: If a column is missing.
+        The axes; bins with less than half a per cent of the images are not drawn.
     """
-    ax = axes_or_new(ax, 8, 5)
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
-    tables = {"before correction": before, "after correction": after}
-    colours = dict(zip(tables, (SERIES[2], SERIES[0]), strict=True))
-    for name, table in tables.items():
-        if table is None:
-            continue
-        require_columns(table, ["confidence", "accuracy", "images"], "reliability")
-        share = table["images"] / table["images"].sum()
-        error = (share * (table["accuracy"] - table["confidence"]).abs()).sum()
-        bins, share = table[share >= SHOWN_SHARE], share[share >= SHOWN_SHARE]
-        style = {"color": colours[name], "marker": "s" if table is before else "o"}
-        label = f"{name}\n(ECE {error:.3f})"
-        ax.plot(bins["confidence"], bins["accuracy"], markersize=4, label=label, **style)
-        ax.scatter(bins["confidence"], bins["accuracy"], s=20 + 500 * share, alpha=0.3, **style)
-    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
-    legend_beside(ax)
-    return finish(ax, title, "Confidence (highest probability)", "Share of right predictions")
+    lines = []
+    for name, table, colour, marker in (
+        ("before correction", before, SERIES[2], "s"),
+        ("after correction", after, SERIES[0], "o"),
+    ):
+        if table is not None:
+            least, look = SHOWN_SHARE * table["images"].sum(), {"color": colour, "marker": marker}
+            lines.append((f"{name}\n(ECE {{:.3f}})", table, least, look))
+    return reliability_lines(lines, (20, 500, 0.3), title, ax)
 
 
 def probability_bars(
@@ -270,10 +244,6 @@ def probability_bars(
         probabilities: float, (7,), 0-1, in the order of CODES.
         predicted: Code of the predicted class, or None for the most probable.
         true: Code of the true class, named in the title, or None.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes.
 
     Raises:
         ValueError: If there are not seven probabilities.
@@ -281,7 +251,7 @@ def probability_bars(
     probabilities = np.asarray(probabilities, float)
     _check_probabilities([0], probabilities[None])
     predicted = predicted or CODES[int(probabilities.argmax())]
-    ax = axes_or_new(ax, 5.5, 3.2)
+    ax = style.axes_or_new(ax, 5.5, 3.2)
     bars = ax.barh(CODES, probabilities, color=[COLOURS[code] for code in CODES])
     ax.bar_label(bars, [f"{value:.1%}" for value in probabilities], padding=3, fontsize=9)
     ax.invert_yaxis()
@@ -291,4 +261,4 @@ def probability_bars(
     ax.grid(axis="y", visible=False)
     ax.get_yticklabels()[CODES.index(predicted)].set_fontweight("bold")
     title = f"Predicted {predicted}" + (f", true {true}" if true else "")
-    return finish(ax, title, "Probability", "Diagnosis")
+    return style.finish(ax, title, "Probability", "Diagnosis")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,11 +38,7 @@ TITLE = 52  # characters in a line of a title
 
 
 def use_style() -> None:
-    """Set the one figure style of the study: white grid, no top and right frame.
-
-    In a notebook, figures get 200 dots per inch and are shown at 100, which is sharp on every
-    screen.
-    """
+    """Set the one figure style of the study; in a notebook, figures get twice the shown pixels."""
     style = {
         "figure.dpi": 100,
         "savefig.dpi": 100,
@@ -93,16 +89,7 @@ def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4.5) -> Axes:
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
-    """Raise ValueError when a table lacks columns that a plot needs.
-
-    Args:
-        table: Any table.
-        columns: Names that must be among its columns.
-        what: What the table is called in the message.
-
-    Raises:
-        ValueError: If a column is missing.
-    """
+    """Raise ValueError where a table, which the message calls `what`, lacks a column."""
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ValueError(
@@ -112,10 +99,7 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> N
 
 
 def finish(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:
-    """Set title and axis labels, put the grid behind the data and return the axes.
-
-    A long title gets several lines: next to long labels it would be wider than the page.
-    """
+    """Set title, in several lines where it is long, and labels; put the grid behind the data."""
     lines = [_balanced(line) for line in title.splitlines()]
     ax.set(title="\n".join(lines), xlabel=x_label, ylabel=y_label)
     ax.set_axisbelow(True)
@@ -145,11 +129,6 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def series_colours(count: int) -> list[str]:
-    """Return `count` colours of SERIES, from the start again after the ninth."""
-    return [SERIES[number % len(SERIES)] for number in range(count)]
-
-
 def reach(rows: pd.DataFrame | pd.Series, name: str = "") -> np.ndarray:
     """Return how far intervals reach down and up from their values, at least 0, float (2, n).
 
@@ -163,13 +142,23 @@ def reach(rows: pd.DataFrame | pd.Series, name: str = "") -> np.ndarray:
     return np.clip(np.nan_to_num(ends), 0, None).reshape(2, -1)
 
 
+def interval_rows(rows: pd.DataFrame, labels, colours: Sequence[str], ax: Axes, **look) -> None:
+    """Draw a dot with its interval for each row of value, low and high, the first on top."""
+    for place, colour in enumerate(colours):
+        row = rows.iloc[[place]]
+        ax.errorbar(row["value"], [place], xerr=reach(row), fmt="o", color=colour, **look)
+    ax.set_yticks(range(len(rows)), labels)
+    ax.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+
+
 def grouped_bars(
     table: pd.DataFrame,
     ax: Axes,
     label_format: str | pd.DataFrame | None = None,
     base: float = 0,
     margins: Mapping[str, np.ndarray] | None = None,
-) -> Axes:
+) -> None:
     """Draw bars side by side: a group per row, a colour of SERIES per column.
 
     Args:
@@ -179,20 +168,17 @@ def grouped_bars(
             table like the numbers'; None for none.
         base: Value at which every bar starts.
         margins: Series name to float (2, groups): how far the interval reaches down and up.
-
-    Returns:
-        The axes.
     """
     series = list(table.columns)
     width = 0.84 / len(series)
-    for number, (name, colour) in enumerate(zip(series, series_colours(len(series)), strict=True)):
+    for number, name in enumerate(series):
         values = table[name].to_numpy(float)
         bars = ax.bar(
             np.arange(len(table)) + (number - (len(series) - 1) / 2) * width,
             values - base,
             width * 0.94,
             bottom=base,
-            color=colour,
+            color=SERIES[number % len(SERIES)],
             linewidth=0,
             label=str(name),
             yerr=None if margins is None else margins[name],
@@ -207,7 +193,6 @@ def grouped_bars(
     ax.set_xticks(np.arange(len(table)), [str(name) for name in table.index])
     # Where numbers stand on the bars, a line would strike through them.
     ax.grid(axis="x" if label_format is None else "both", visible=False)
-    return ax
 
 
 def readable(metric: str) -> str:

@@ -10,18 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lesions.figures.style import (
-    GREY,
-    LINE_STYLES,
-    MARKERS,
-    SERIES,
-    axes_or_new,
-    finish,
-    legend_beside,
-    reach,
-    readable,
-    require_columns,
-)
+from lesions.figures import style
+from lesions.figures.style import GREY, LINE_STYLES, MARKERS, SERIES, readable
+
+# Which layers a phase of training changes.
+LAYERS = {"head": "new layers", "all": "all layers"}
 
 
 def _epochs(history: pd.DataFrame) -> np.ndarray:
@@ -29,27 +22,16 @@ def _epochs(history: pd.DataFrame) -> np.ndarray:
     return np.arange(1, len(history) + 1)
 
 
-# Which layers a phase of training changes.
-LAYERS = {"head": "new layers", "all": "all layers"}
-
-
 def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
     """Draw a dashed line where a new phase of training starts and name the phases."""
-    if "phase" not in history or history["phase"].nunique() < 2:
+    if "phase" not in history:
         return
-    phases = history["phase"].astype(str).to_numpy()
-    starts = [row for row in range(len(phases)) if row == 0 or phases[row] != phases[row - 1]]
-    for start in starts[1:]:
+    phases = history["phase"].astype(str)
+    for start in np.flatnonzero(phases != phases.shift())[1:]:
         ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
-        name = LAYERS.get(phases[start], phases[start].replace("_", " "))
-        ax.text(
-            start + 0.6,
-            0.02,
-            f"{name} →",
-            color=GREY,
-            fontsize=9,
-            transform=ax.get_xaxis_transform(),
-        )
+        name = LAYERS.get(phases.iloc[start], phases.iloc[start].replace("_", " "))
+        look = {"color": GREY, "fontsize": 9, "transform": ax.get_xaxis_transform()}
+        ax.text(start + 0.6, 0.02, f"{name} →", **look)
 
 
 def training_history(
@@ -65,11 +47,8 @@ def training_history(
 
     Returns:
         The figure: losses left, balanced accuracy right with its best epoch marked.
-
-    Raises:
-        ValueError: If a column is missing.
     """
-    require_columns(history, ["loss", "val_loss", "val_balanced_accuracy"], "history")
+    style.require_columns(history, ["loss", "val_loss", "val_balanced_accuracy"], "history")
     if axes is None:
         axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")[1]
     epochs, (left, right) = _epochs(history), axes
@@ -87,8 +66,8 @@ def training_history(
         _mark_phases(history, ax)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
-    finish(left, "Loss", "Epoch", "Loss")
-    finish(right, "Validation score", "Epoch", "Score")
+    style.finish(left, "Loss", "Epoch", "Loss")
+    style.finish(right, "Validation score", "Epoch", "Score")
     left.figure.suptitle(title, fontsize=13, fontweight="bold")
     return left.figure
 
@@ -99,24 +78,17 @@ def several_histories(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw one metric of several runs, epoch by epoch.
+    """Draw one metric of several runs, epoch by epoch, and name each run's best value.
 
     Args:
         histories: Name of a run to its history.
-        metric: Column of the histories.
+        metric: Column of the histories; of a loss the lowest value is the best.
         title: Title, or None for one made of the metric's name.
-        ax: Axes to draw on, or None for a new figure.
-
-    Returns:
-        The axes; the legend gives each run's best value (lowest for a loss).
-
-    Raises:
-        ValueError: If a history lacks the column.
     """
-    ax = axes_or_new(ax, 9, 4.5)
+    ax = style.axes_or_new(ax, 9, 4.5)
     best = pd.Series.min if "loss" in metric else pd.Series.max
     for number, (name, history) in enumerate(histories.items()):
-        require_columns(history, [metric], f"history of {name}")
+        style.require_columns(history, [metric], f"history of {name}")
         ax.plot(
             _epochs(history),
             history[metric],
@@ -127,8 +99,8 @@ def several_histories(
             label=f"{name} ({best(history[metric]):.3f})",
         )
     ax.xaxis.get_major_locator().set_params(integer=True)
-    legend_beside(ax, "Run (best value)")
-    return finish(ax, title or f"{readable(metric)} by epoch", "Epoch", readable(metric))
+    style.legend_beside(ax, "Run (best value)")
+    return style.finish(ax, title or f"{readable(metric)} by epoch", "Epoch", readable(metric))
 
 
 def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, title: str) -> Figure:
@@ -141,28 +113,24 @@ def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, tit
 
     Returns:
         The figure: validation balanced accuracy left, AUC right.
-
-    Raises:
-        ValueError: If a column is missing.
     """
-    require_columns(scores, ["value", "low", "high"], "scores")
+    style.require_columns(scores, ["value", "low", "high"], "scores")
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 3.8), width_ratios=(2.2, 1), layout="constrained"
     )
     start = 0
     for number, (name, history) in enumerate(histories.items()):
-        require_columns(history, ["val_balanced_accuracy"], f"history of {name}")
-        style = {"color": SERIES[2 * number], "marker": MARKERS[number]}
+        style.require_columns(history, ["val_balanced_accuracy"], f"history of {name}")
+        look = {"color": SERIES[2 * number], "marker": MARKERS[number]}
         epochs = start + _epochs(history)
-        left.plot(epochs, history["val_balanced_accuracy"], label=name, markersize=5, **style)
+        left.plot(epochs, history["val_balanced_accuracy"], label=name, markersize=5, **look)
         start += len(history)
         left.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
         row = scores.loc[name]
-        right.errorbar([number], row["value"], yerr=reach(row), capsize=4, markersize=7, **style)
-        right.annotate(
-            f"{row['value']:.3f}", (number, row["value"]), (8, 0), textcoords="offset points",
-            va="center", fontsize=9,
-        )  # fmt: skip
+        reach = style.reach(row)
+        right.errorbar([number], row["value"], yerr=reach, capsize=4, markersize=7, **look)
+        spot = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+        right.annotate(f"{row['value']:.3f}", (number, row["value"]), **spot)
     left.lines[-1].remove()  # nothing follows the last stage
     # Opaque, so that no line between two stages runs through it.
     left.legend(loc="lower right", frameon=True, framealpha=1, edgecolor="none")
@@ -171,7 +139,7 @@ def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, tit
     right.locator_params(axis="y", nbins=5)
     right.yaxis.set_major_formatter("{x:.3f}")
     right.grid(axis="x", visible=False)
-    finish(left, "Balanced accuracy, one view", "Epoch, all stages", "Balanced accuracy")
-    finish(right, "Macro AUC, eight views", "", "Macro AUC")
+    style.finish(left, "Balanced accuracy, one view", "Epoch, all stages", "Balanced accuracy")
+    style.finish(right, "Macro AUC, eight views", "", "Macro AUC")
     figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure

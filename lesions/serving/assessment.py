@@ -107,10 +107,7 @@ class Assessor:
         self._one_at_a_time = threading.Lock()
 
     def warm_up(self) -> None:
-        """Start the processes that decode and compile the network, which the first picture needs.
-
-        On a busy machine this takes many times as long as an answer.
-        """
+        """Start the processes that decode and compile the network, which takes seconds."""
         data.start_decoders()
         side = self.classifier.image_size
         blank = np.full((side, side, 3), 255, np.uint8)
@@ -119,7 +116,7 @@ class Assessor:
     def assess(
         self, content: bytes, name: str = "the picture", patient: Patient = UNKNOWN_PATIENT
     ) -> Assessment:
-        """Assess one picture, which is held in memory only; see `read` and `predict`."""
+        """Assess one picture, which stays in memory; see `read` and `predict`."""
         return self.predict(self.read(content, name, patient))
 
     def read(
@@ -132,16 +129,17 @@ class Assessor:
             name: How an error message calls it.
             patient: What is known of the person in it.
 
-        Returns:
-            The picture.
-
         Raises:
             ValueError: If it is above 20 MB, not a whole picture or too slow to decode, or the
                 network does not take what is known of the patient; in one sentence.
         """
         if patient.is_known:
             self.classifier.require_patients()
-        check_size(len(content), name)
+        if len(content) > MAXIMUM_BYTES:
+            raise ValueError(
+                f"{name} has {len(content) / 1e6:.0f} MB, over the limit of "
+                f"{MAXIMUM_BYTES / 1e6:.0f} MB; reduce it first."
+            )
         photograph = data.decode_bounded(content, DECODING_SECONDS, name)
         square = images.centre_square(photograph)
         return Picture(
@@ -172,9 +170,6 @@ class Assessor:
 
         Returns:
             float32, (image_size, image_size), 0 to 1.
-
-        Raises:
-            ValueError: If the class is unknown.
         """
         prepared = assessment.picture.prepared[np.newaxis]
         with self._one_at_a_time:
@@ -183,38 +178,17 @@ class Assessor:
             return self._explainer(prepared, code or assessment.predicted, patient=patient)[0]
 
 
-def check_size(size: int, name: str) -> None:
-    """Refuse a file that is too large to be held in memory with others.
-
-    Raises:
-        ValueError: If it has more than 20 MB.
-    """
-    if size > MAXIMUM_BYTES:
-        raise ValueError(
-            f"{name} has {size / 1e6:.0f} MB, over the limit of {MAXIMUM_BYTES / 1e6:.0f} MB; "
-            "reduce it first."
-        )
-
-
 def table(assessments: Iterable[Assessment]) -> pd.DataFrame:
-    """Lay assessments out as a table.
-
-    Returns:
-        One row an assessment: image, predicted, name, malignant (0 to 1), a probability for each
-        code, patient (what was used beside the picture, in words) and warnings.
-    """
-    codes = list(classes.CODES)
-    columns = ["image", "predicted", "name", "malignant", *codes, "patient", "warnings"]
-    rows = [
-        (
-            one.name,
-            one.predicted,
-            classes.NAMES[one.predicted],
-            one.malignant,
-            *one.probabilities.tolist(),
-            one.patient.describe(),
-            " ".join(one.warnings),
-        )
+    """Lay assessments out as a table, one row each; patient and warnings are in words."""
+    return pd.DataFrame(
+        {
+            "image": one.name,
+            "predicted": one.predicted,
+            "name": classes.NAMES[one.predicted],
+            "malignant": one.malignant,
+            **dict(zip(classes.CODES, one.probabilities.tolist(), strict=True)),
+            "patient": one.patient.describe(),
+            "warnings": " ".join(one.warnings),
+        }
         for one in assessments
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    )

@@ -62,29 +62,17 @@ def one_page(
 def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
     """Draw the title, the source, the class, its probability and its description."""
     lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
-    page.text(0.08, 0.955, TEXTS["title"], size=17, weight="bold")
-    page.text(
-        0.08,
-        0.935,
-        f"{_file_name(assessment)} · {model}",
-        size=9,
-        color="dimgrey",
-        parse_math=False,
-    )
-    page.text(0.08, 0.898, f"{lesion_class.name} ({lesion_class.code})", size=15)
-    page.text(
-        0.08,
-        0.875,
+    name = "".join(one if one.isprintable() else "?" for one in assessment.name[:70])
+    answer = (
         f"probability {assessment.probability:.0%} · malignant {assessment.malignant:.0%}, "
-        f"benign {1 - assessment.malignant:.0%} · {basis(assessment.patient)}",
-        size=11,
+        f"benign {1 - assessment.malignant:.0%} · {basis(assessment.patient)}"
     )
+    page.text(0.08, 0.955, TEXTS["title"], size=17, weight="bold")
+    page.text(0.08, 0.935, f"{name} · {model}", size=9, color="dimgrey", parse_math=False)
+    page.text(0.08, 0.898, f"{lesion_class.name} ({lesion_class.code})", size=15)
+    page.text(0.08, 0.875, answer, size=11)
     page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")
 
 
 def _wrapped(sentences: list[str]) -> str:
     return "\n".join(textwrap.fill(sentence, LINE) for sentence in sentences)
-
-
-def _file_name(assessment: Assessment) -> str:
-    return "".join(one if one.isprintable() else "?" for one in assessment.name[:70])

@@ -10,17 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import cv2
-from fastapi import (
-    Depends,
-    FastAPI,
-    File,
-    Form,
-    HTTPException,
-    Query,
-    Request,
-    Response,
-    UploadFile,
-)
+import fastapi
+from fastapi import Form, HTTPException, Query, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -79,18 +70,16 @@ PROBLEMS = {
     503: {"model": Problem, "description": "Too many pictures wait; come back soon."},
 }
 OVERLAYS = {200: {"content": {"image/png": {}}, "description": "The overlay."}}
-Picture = Annotated[UploadFile, File(description="a .jpg or .png file")]
+Picture = Annotated[UploadFile, fastapi.File(description="a .jpg or .png file")]
 Target = Annotated[
     Literal[classes.CODES] | None, Query(description="the class; default: the predicted one")
 ]
 Opacity = Annotated[float, Query(ge=0, le=1)]
-
-
 FIELDS = ("file", "age", "sex", "site")
 
 
 async def given_patient(
-    request: Request,
+    request: fastapi.Request,
     age: Annotated[str, Form(description="years; empty where unknown, as are the others")] = "",
     sex: Annotated[str, Form(description="female or male")] = "",
     site: Annotated[str, Form(description="where on the body, such as back")] = "",
@@ -104,11 +93,7 @@ async def given_patient(
 
 
 def _check_fields(names: list[str]) -> None:
-    """Check that no field of a form is passed over in silence.
-
-    Raises:
-        ValueError: If one is unknown, or there twice.
-    """
+    """Raise ValueError where a field is unknown or there twice: none is passed over in silence."""
     for name in names:
         if name not in FIELDS:
             raise ValueError(f"The field {name[:40]!r} is unknown; send {', '.join(FIELDS)}.")
@@ -116,10 +101,10 @@ def _check_fields(names: list[str]) -> None:
             raise ValueError(f"The field {name} is there {names.count(name)} times; send it once.")
 
 
-Given = Annotated[Patient, Depends(given_patient)]
+Given = Annotated[Patient, fastapi.Depends(given_patient)]
 
 
-def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
+def make_service(assessor: Assessor, queue_length: int = 64) -> fastapi.FastAPI:
     """Make the service.
 
     Args:
@@ -143,7 +128,7 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> FastAPI:
 
     # Starlette writes a larger upload to a temporary file; here none is larger.
     MultiPartParser.spool_max_size = BODY_BYTES
-    service = FastAPI(title="Skin lesions", description=classes.NOTICE, lifespan=lifespan)
+    service = fastapi.FastAPI(title="Skin lesions", description=classes.NOTICE, lifespan=lifespan)
     service.state.waiting = 0
     service.add_middleware(RequestLimits, places=queue_length)
     service.add_exception_handler(RequestValidationError, _refuse_fields)

@@ -27,9 +27,11 @@ from lesions.serving import texts, track_record
 from lesions.system import console, files
 
 SOURCE = data.REPOSITORY / "site"
-RUNTIME = SOURCE / "node_modules" / "onnxruntime-web"
 PAGES = ("*.html", "*.css", "*.js", "*.svg")
-RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+RUNTIME = [
+    SOURCE / "node_modules" / "onnxruntime-web" / "dist" / name
+    for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
+]
 # 8 bits a weight are half as many bytes, but the page must agree with `predict` to .001:
 # benchmarks/page.py measures what each precision costs.
 PRECISION = "float16"
@@ -40,42 +42,35 @@ STEPS = 127
 SAMPLE = "mel"
 
 
-def write(output, model_path=inference.BEST_MODEL, runtime=RUNTIME) -> Path:
-    """Write the page with everything that it needs, for any static host.
+def write(output, model_path=inference.BEST_MODEL) -> Path:
+    """Write the page with everything that it needs, for any static host; returns the folder.
 
     Args:
         output: The folder; an earlier one is replaced once the new one is whole.
         model_path: As for `inference.Classifier`.
-        runtime: The folder of the npm package onnxruntime-web.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: If the runtime is missing, the network cannot be shown by the page, or the
             folder holds something else.
     """
-    output, runtime = Path(output), Path(runtime)
+    output = Path(output)
     if output.exists() and not (output / "data" / "site.json").is_file():
         raise ValueError(f"{output} exists already and is not a page; choose another --output.")
-    missing = [name for name in RUNTIME_FILES if not (runtime / "dist" / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"{runtime / 'dist' / missing[0]} is missing; install it by `npm install` in {SOURCE}."
-        )
+    for path in RUNTIME:
+        if not path.is_file():
+            raise ValueError(f"{path} is missing; install it by `npm install` in {SOURCE}.")
     classifier = inference.Classifier(model_path, tta=False)
     _check(classifier)
     with files.replacing(output) as folder:
         (folder / "data").mkdir(parents=True)
         (folder / "runtime").mkdir()
         for pattern in PAGES:
-            for path in sorted(SOURCE.glob(pattern)):
+            for path in SOURCE.glob(pattern):
                 shutil.copyfile(path, folder / path.name)
-        for name in RUNTIME_FILES:
-            shutil.copyfile(runtime / "dist" / name, folder / "runtime" / name)
+        for path in RUNTIME:
+            shutil.copyfile(path, folder / "runtime" / path.name)
         write_network(classifier, folder / "data" / "network.onnx")
-        facts = _facts(classifier, folder)
-        _write_index(facts, folder)
+        _write_index(_facts(classifier, folder), folder)
     return output
 
 
@@ -89,15 +84,11 @@ def _check(classifier) -> None:
         )
 
 
-def outputs(model: keras.Model) -> keras.Model:
+def _with_all_outputs(model: keras.Model) -> keras.Model:
     """Add class activation maps and the features by which photographs are compared.
 
-    Args:
-        model: From `models.load`, with images as its only input.
-
-    Returns:
-        A network with the outputs probabilities (n, 7), activation_maps (n, h, w, 7), where the
-        network allows them, and features (n, features), as `familiarity.features_of`.
+    The outputs are probabilities (n, 7), activation_maps (n, h, w, 7), where the network allows
+    them, and features (n, features), as `familiarity.features_of`.
     """
     pooled = [
         keras.layers.GlobalAveragePooling2D()(layer.output)
@@ -109,20 +100,12 @@ def outputs(model: keras.Model) -> keras.Model:
 
 
 def write_network(classifier, path: Path, precision: str = PRECISION) -> Path:
-    """Write the network of the page.
-
-    Args:
-        classifier: From `inference.Classifier`.
-        path: Where it goes.
-        precision: As of `onnx_file.write`.
-
-    Returns:
-        The path.
+    """Write the network of the page, `precision` as of `onnx_file.write`; returns the path.
 
     Raises:
         ValueError: If the file is too large for a page, or a package is missing.
     """
-    model = outputs(classifier.model)
+    model = _with_all_outputs(classifier.model)
     size = classifier.image_size
     # Keras exports only what was called before, and by the inputs' names without a warning.
     with warnings.catch_warnings(), console.quiet_stderr():
@@ -153,12 +136,12 @@ def _facts(classifier, folder: Path) -> dict:
             "decision_strength": details.get("decision_strength", 0.0),
             **_file(folder, "data/network.onnx"),
         },
-        "runtime": _file(folder, f"runtime/{RUNTIME_FILES[1]}"),
+        "runtime": _file(folder, f"runtime/{RUNTIME[1].name}"),
         "classes": [vars(lesion_class) for lesion_class in classes.CLASSES],
         "colours": colours[:, 0, ::-1].tolist(),
         "familiarity": _familiarity(classifier, folder),
         "texts": texts.TEXTS,
-        "problems": problems(),
+        "problems": _problems(),
         "record": _record(classifier),
         "patient": details.get("patient_fusion"),
         "sample": _sample(folder),
@@ -209,14 +192,10 @@ def _record(classifier) -> dict | None:
     }
 
 
-def problems() -> dict[str, str]:
-    """Collect the sentences about pictures that cannot be used, with names in braces.
+def _problems() -> dict[str, str]:
+    """Collect the sentences about pictures that cannot be used, with {name} and other places.
 
-    They are those of `lesions.data.images`, which is asked about such pictures here.
-
-    Returns:
-        empty, no_image, damaged, too_large, too_small: with {name}, {width} and {height}; and the
-        page's own too_many_bytes ({megabytes}), heic, failed and not_loaded.
+    The first five are those of `lesions.data.images`, which is asked about such pictures here.
     """
     whole = cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes()
     small = cv2.imencode(".png", np.zeros((11, 12, 3), np.uint8))[1].tobytes()
@@ -279,12 +258,12 @@ def _write_index(facts: dict, folder: Path) -> None:
     (folder / "files.js").write_text(lines)
 
 
-def main(arguments=None) -> None:
+def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m lesions.serving.site", description=__doc__)
     parser.add_argument("--output", default=data.build_folder() / "site", help="the folder")
     parser.add_argument("--model", default=inference.BEST_MODEL, help="an .h5 file")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     try:
         folder = write(given.output, given.model)
     except (ValueError, OSError) as error:

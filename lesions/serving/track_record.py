@@ -72,15 +72,12 @@ class TrackRecord:
         )
 
     def sentences(self, code: str, probability: float, is_known: bool = False) -> list[str]:
-        """Describe all that testing tells about one answer.
+        """Describe in two to five sentences all that testing tells about one answer.
 
         Args:
             code: The predicted class.
             probability: Its probability, 0 to 1.
             is_known: Whether age, sex or site was used.
-
-        Returns:
-            Two to five sentences.
         """
         described = [
             self.when_given(is_known),
@@ -92,10 +89,7 @@ class TrackRecord:
         return [sentence for sentence in described if sentence]
 
     def elsewhere(self, code: str) -> list[str]:
-        """Describe what it was right and wrong about for a class in other clinics.
-
-        Args:
-            code: The predicted class.
+        """Describe what it was right and wrong about for a predicted class in other clinics.
 
         Returns:
             One or two sentences a set, and one on melanoma in all of them; none where the network
@@ -156,15 +150,9 @@ def _when_true(rows: pd.DataFrame, code: str, subject: str) -> str:
 
 
 def read(classifier) -> TrackRecord | None:
-    """Read the recorded predictions of the run that a network came from.
+    """Read the record of the run that a network came from, by its correction and decision rule.
 
-    They are corrected and decided as the network's answers are.
-
-    Args:
-        classifier: From `inference.Classifier`.
-
-    Returns:
-        The record; None where the run's predictions are not at hand.
+    It is None where the run's predictions are not at hand.
     """
     run = classifier.details.get("run")
     own = classifier.path.parent

@@ -51,10 +51,6 @@ def test_scores_are_undefined_for_an_empty_map_or_mask():
     assert all(np.isnan(scores[name]) for name in undefined)
     for uniform in (np.zeros((4, 4), bool), np.ones((4, 4), bool)):
         assert np.isnan(agreement.mask_agreement(np.ones((4, 4)), uniform)["outside_over_inside"])
-    with pytest.raises(ValueError, match="boolean mask"):
-        agreement.mask_agreement(np.ones((4, 4)), mask.astype(np.uint8))
-    with pytest.raises(ValueError, match=r"\(5, 4\)"):
-        agreement.mask_agreement(np.ones((5, 4)), mask)
     table = agreement.table([np.zeros((4, 4)), MASK.astype(float)], [mask, MASK], 0.5)
     assert table["empty_map"].tolist() == [1, 0]
 
@@ -88,14 +84,14 @@ def test_the_gaussian_has_the_middle_and_the_spread_of_the_masks():
 
 
 def test_controls_keep_the_network_and_lose_what_it_learned():
-    model = models.build("cnn", 64, "random")
+    model = models.build("cnn", 64, "random", seed=3)
     top = controls.randomised_top(model)
     np.testing.assert_array_equal(top.layers[1].get_weights(), model.layers[1].get_weights())
     for one, other in zip(top.weights, model.weights, strict=True):
         same = np.array_equal(one, other)
         assert same == ("logits" not in one.path or "bias" in one.path)
         assert sorted(np.ravel(one)) == sorted(np.ravel(other))
-    untrained = controls.random_network(model, seed=3)
+    untrained = controls.random_network(model)
     assert untrained.name == "cnn" and untrained.input_shape == model.input_shape
     kernel = "cnn_block1_1_conv"
     assert not np.allclose(

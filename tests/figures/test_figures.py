@@ -1,6 +1,7 @@
 """Every plot draws onto the axes it is given, says what it shows, and shows nothing by itself."""
 
 import re
+from inspect import ismodule
 
 import matplotlib
 
@@ -201,7 +202,8 @@ def test_every_public_plot_is_tested():
     apart = {"SERIES", "use_style", "jpeg", "training_history", "network_diagram"}
     grids = {"photo_grid", "augmentation_grid", "preprocessing_row", "feature_map"}
     tables = {"map_scores", "faithfulness_curves"}  # tested with the table that they show
-    assert set(figures.__all__) == set(PLOTS) | apart | grids | tables | set(PANELS)
+    public = {name for name, one in vars(figures).items() if name[0] != "_" and not ismodule(one)}
+    assert public == set(PLOTS) | apart | grids | tables | set(PANELS)
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -262,7 +264,6 @@ def test_runs_of_little_weight_are_one_bar(ax):
 
 def test_a_title_leaves_no_word_alone(ax):
     title = "Highest balanced accuracy on one view: DenseNet169, 0.621"
-    figures.per_class_bars({"cnn": PER_CLASS}, ax=ax)
     figures.style.finish(ax, title, "", "")
     lines = ax.get_title().splitlines()
     assert " ".join(lines) == title and len(lines) == 2
@@ -335,9 +336,6 @@ def test_bars_have_a_true_minus_or_the_texts_of_a_table(ax):
 
 def test_class_bars_have_the_class_colours(ax):
     figures.probability_bars(PROBABILITIES[0], ax=ax)
-    assert colours_of(ax.patches) == [COLOURS[code].upper() for code in CODES]
-    ax.clear()
-    figures.per_class_bars({"cnn": PER_CLASS}, ax=ax)
     assert colours_of(ax.patches) == [COLOURS[code].upper() for code in CODES]
     ax.clear()
     figures.class_counts_bar(METADATA, ax=ax)
@@ -469,9 +467,7 @@ def test_style_sets_a_hundred_dots_per_inch():
         (lambda: figures.training_history(pd.DataFrame({"loss": [1]})), "val_loss"),
         (lambda: figures.roc_curves(TRUE_LABELS, PROBABILITIES[:, :6]), r"\(210, 6\)"),
         (lambda: figures.confusion_matrix(np.ones((2, 2))), r"\(2, 2\)"),
-        (lambda: figures.class_weights_bar({"wrong": [1, 0, 1, 1, 1, 1, 1]}), "Method wrong"),
         (lambda: figures.photo_grid([]), "no photograph"),
-        (lambda: figures.photo_grid([photograph() / 255]), "float64"),
         (lambda: figures.photo_grid([photograph()], ["a", "b"]), "1 photographs and 2 titles"),
         (lambda: figures.probability_bars([0.5, 0.5]), r"\(1, 2\)"),
     ],
