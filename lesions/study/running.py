@@ -15,8 +15,17 @@ from lesions.system.folders import MODELS
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
     from lesions import classes, data
-    from lesions.study import best_model, execution, pilot, publishing
+    from lesions.study import best_model, execution, pilot, publishing, recipes
     from lesions.study.publishing import latest_runs, notebooks
+
+# What `train` trains, from the profile and the table.
+QUEUES = {
+    "comparison": lambda profile, metadata: recipes.queue(profile, metadata),
+    "larger": lambda profile, metadata: recipes.larger(),
+    "pilot": lambda profile, metadata: recipes.pilot(),
+    "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
+    "students": lambda profile, metadata: recipes.students(metadata, pilot.chosen()),
+}
 
 
 def train_queue(build: Path, which: str = "comparison") -> list[Path]:
@@ -29,7 +38,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
 
     Args:
         build: Folder for everything made here.
-        which: "comparison", "larger", "pilot", "folds" or "students", see `recipes`.
+        which: A key of `QUEUES`.
 
     Returns:
         The run folders, found or made, without those that another process is training.
@@ -38,21 +47,13 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
         ValueError: If only the demo set is at hand.
     """
     from lesions import training
-    from lesions.study import recipes
 
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
     places = [runs, MODELS]
-    queues = {
-        "comparison": lambda: recipes.queue(profile, metadata),
-        "larger": recipes.larger,
-        "pilot": recipes.pilot,
-        "folds": lambda: recipes.folds(pilot.chosen()),
-        "students": lambda: recipes.students(metadata, pilot.chosen()),
-    }
-    configs = queues[which]()
+    configs = QUEUES[which](profile, metadata)
     unfinished = [one for one in configs if not training.find_run(one, metadata, places)]
     starts = {one.start for one in unfinished}
     for number, config in enumerate(configs, start=1):
@@ -81,10 +82,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "which",
         nargs="?",
         default="comparison",
-        choices=("comparison", "larger", "pilot", "folds", "students"),
-        help="all networks of the comparison; the same at 128 px; the pilot that compares augmentations; the networks "
-        "of the five folds, with the augmentation that the pilot chose; or the network that "
-        "learns from them",
+        choices=QUEUES,
+        help="all networks of the comparison; the same at 128 px; the pilot that compares "
+        "augmentations; the networks of the five folds, with the augmentation that the pilot "
+        "chose; or the network that learns from them",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
