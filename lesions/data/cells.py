@@ -23,9 +23,8 @@ def read_cells(path) -> pd.DataFrame:
             is fine) or UTF-16.
 
     Returns:
-        One column of str for each column of the file, under its name in lower case, indexed by
-        the row's line in the file. Rows without content and columns without a name are
-        dropped.
+        The cells as str, under the columns' names in lower case, indexed by the row's line in the
+        file. Rows without content and columns without a name are dropped.
 
     Raises:
         ValueError: If it is not such a table; names the file and, where it can, the row.
@@ -88,7 +87,7 @@ def check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
     """Check that no id is in two rows.
 
     Args:
-        cells: Indexed by the row's line in the file.
+        cells: Indexed by the row's line in the file, as below.
         column: The one that holds the ids.
         name: Of the file, for messages, here and below.
 
@@ -115,20 +114,31 @@ def check_filled(table: pd.DataFrame, name: str, columns) -> None:
             raise ValueError(f"{name}, row {empty[0]} has no {column}; fill it in.")
 
 
-def converted(column: pd.Series, convert, name: str) -> list:
-    """Convert every cell of a column of text by a function of `values`.
+def tidy_patients(table: pd.DataFrame, name: str) -> None:
+    """Bring the columns age, sex and localization to one form, in place.
 
     Raises:
         ValueError: If a cell makes no sense; names the row and the cell.
     """
-    known = {}
-    for line, cell in column.items():
-        if cell in known:
-            continue
-        try:
-            known[cell] = convert(cell)
-        except ValueError as error:
-            raise ValueError(
-                f"{name}, row {line} has the {column.name} {cell!r}; {error}."
-            ) from error
-    return [known[cell] for cell in column]
+    for column, convert in (("age", values.age), ("sex", values.sex)):
+        known = {}
+        for line, cell in table[column].drop_duplicates().items():
+            try:
+                known[cell] = convert(cell)
+            except ValueError as error:
+                raise ValueError(
+                    f"{name}, row {line} has the {column} {cell!r}; {error}."
+                ) from error
+        table[column] = [known[cell] for cell in table[column]]
+    table["localization"] = table["localization"].map(values.site)
+
+
+def note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
+    """Append a sentence on body sites that HAM10000 does not know, where there are any."""
+    unknown = table[~table["localization"].map(values.is_known_site)]
+    if len(unknown):
+        notes.append(
+            f"{name}: {len(unknown)} rows have a localization that HAM10000 does not know (the "
+            f"first is {unknown.iloc[0]['localization']!r}, row {unknown.index[0]}), which a "
+            "network with patient data takes as unknown."
+        )
