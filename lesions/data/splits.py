@@ -20,34 +20,26 @@ def split_by_lesion(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
     Lesions, not images, are drawn, stratified by diagnosis, by scikit-learn. They are sorted
     by id first, so the split does not depend on the order of the rows or on the machine.
 
+    All but the test rows are also divided into five folds by lesion: a network that is trained
+    on four of them has not seen the fifth, so that five such networks predict every row that is
+    not in the test split out of fold.
+
     Args:
         metadata: Table from `read_metadata`.
         seed: Seed of the shuffle.
 
     Returns:
-        A copy with a column `split`: "train", "validation" or "test", and a column `fold`, see
-        `assign_folds`.
+        A copy with the columns `split` ("train", "validation" or "test") and `fold` (int: 0 to
+        4, and -1 in the test split).
 
     Raises:
         ValueError: If a diagnosis has too few lesions to be on every side.
     """
     lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
-    return assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
+    return _assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
 
 
-def assign_folds(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Divide the training and validation rows into five folds by lesion, by scikit-learn.
-
-    A network that is trained on four folds has not seen the fifth, so that five such networks
-    predict every row that is not in the test split out of fold.
-
-    Args:
-        metadata: Table with a column `split`.
-        seed: Seed of the shuffle.
-
-    Returns:
-        A copy with a column `fold`, int: 0 to 4, and -1 in the test split.
-    """
+def _assign_folds(metadata: pd.DataFrame, seed: int) -> pd.DataFrame:
     from sklearn.model_selection import StratifiedGroupKFold  # a prediction does without it
 
     # Sorted, so that the folds do not depend on the order of the rows.
@@ -109,9 +101,8 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
         units, train_size=FRACTIONS["train"], stratify=units["dx"], random_state=seed
     )
     validation, test = train_test_split(rest, test_size=0.5, stratify=rest["dx"], random_state=seed)
-    side = {}
-    for name, rows in zip(SPLITS, (train, validation, test), strict=True):
-        side.update(dict.fromkeys(rows[key], name))
+    sides = zip(SPLITS, (train, validation, test), strict=True)
+    side = {unit: name for name, rows in sides for unit in rows[key]}
     result = metadata.assign(split=metadata[key].map(side))
     check_classes_present(result)
     return result
@@ -120,12 +111,12 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
 def check_classes_present(metadata: pd.DataFrame) -> None:
     """Raise ValueError if a class that the table holds is absent from a split."""
     counts = pd.crosstab(metadata["dx"], metadata["split"]).reindex(columns=SPLITS, fill_value=0)
-    for (code, split), count in counts.stack().items():
-        if count == 0:
-            raise ValueError(
-                f"The class {code!r} is absent from the {split} split; use more images or another "
-                "seed."
-            )
+    absent = counts.stack().loc[lambda count: count == 0]
+    if len(absent):
+        code, split = absent.index[0]
+        raise ValueError(
+            f"The class {code!r} is absent from the {split} split; use more images or another seed."
+        )
 
 
 def write_splits(metadata: pd.DataFrame, path) -> Path:
@@ -135,30 +126,6 @@ def write_splits(metadata: pd.DataFrame, path) -> Path:
     return write_csv(table, path)
 
 
-def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
-    """Add the recorded split and folds to a table.
-
-    Args:
-        path: CSV with the columns image_id, split and fold, from `write_splits`.
-        metadata: Table from `read_metadata`; may hold fewer images than the file.
-
-    Returns:
-        A copy of `metadata` with the columns `split` and `fold` (int, -1 in the test split).
-
-    Raises:
-        ValueError: If an image has no recorded split, or the file is not such a table.
-    """
-    recorded = _read_recorded(path)
-    split = metadata["image_id"].map(recorded["split"])
-    if split.isna().any():
-        raise ValueError(
-            f"{path} has no split for {metadata['image_id'][split.isna()].iloc[0]}; "
-            "make a new split of this dataset by data.split_by_lesion."
-        )
-    fold = metadata["image_id"].map(recorded["fold"]).fillna(-1).astype(int)
-    return metadata.assign(split=split, fold=fold)
-
-
 def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFrame:
     """Add the recorded split where it covers these images, else make one by lesion.
 
@@ -166,16 +133,21 @@ def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFra
 
     Args:
         metadata: Table from `read_metadata`.
-        path: The recorded split.
+        path: The recorded split, from `write_splits`.
 
     Returns:
-        A copy of `metadata` with the columns `split` and `fold`.
+        A copy of `metadata` with the columns `split` and `fold`, see `split_by_lesion`.
+
+    Raises:
+        ValueError: If the file is not a table of splits; names the row.
     """
-    path = Path(path)
-    if path.exists():
-        known = metadata["image_id"].isin(_read_recorded(path).index)
+    if Path(path).exists():
+        recorded = _read_recorded(path)
+        ids = metadata["image_id"]
+        known = ids.isin(recorded.index)
         if known.all():
-            return read_splits(path, metadata)
+            fold = ids.map(recorded["fold"])
+            return metadata.assign(split=ids.map(recorded["split"]), fold=fold)
         if known.any():
             warnings.warn(
                 f"{path} has a split for {int(known.sum())} of {len(metadata)} photographs only, "
@@ -195,23 +167,17 @@ def _read_recorded(path) -> pd.DataFrame:
     for column in ("image_id", "split", "fold"):
         if column not in recorded.columns:
             raise ValueError(f"{path} lacks the column {column!r}; restore it.")
+    numbered = recorded["fold"].isin([str(number) for number in range(FOLDS)])
     wrong = ~recorded["split"].isin(SPLITS) | recorded["image_id"].duplicated()
+    wrong |= numbered != (recorded["split"] != "test")
     if wrong.any():
         row = recorded[wrong].iloc[0]
         raise ValueError(
-            f"{path}, row {recorded.index[wrong][0] + 2} ({row['image_id']}) repeats an image or "
-            f"has the unknown split {row['split']!r}; restore it."
+            f"{path}, row {row.name + 2} ({row['image_id']}) repeats an image or has the unknown "
+            f"split {row['split']!r} or fold {row['fold']!r} (0 to {FOLDS - 1}, none for test "
+            "rows); restore it."
         )
-    # Test rows have none.
-    numbered = recorded["fold"].isin([str(number) for number in range(FOLDS)])
-    odd = numbered != (recorded["split"] != "test")
-    if odd.any():
-        row = recorded[odd].iloc[0]
-        raise ValueError(
-            f"{path}, row {recorded.index[odd][0] + 2} ({row['image_id']}) has the fold "
-            f"{row['fold']!r}, where 0 to {FOLDS - 1} is needed (none for test rows); restore it."
-        )
-    recorded["fold"] = pd.to_numeric(recorded["fold"])
+    recorded["fold"] = pd.to_numeric(recorded["fold"]).fillna(-1).astype(int)
     return recorded.set_index("image_id")
 
 
@@ -223,14 +189,11 @@ def count_shared_lesions(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str
         rows_b: The other rows, for example the test rows.
 
     Returns:
-        `lesions`: lesions on both sides; `images`: rows of `rows_b` whose lesion is in
-        `rows_a`; `share`: those as a share of `rows_b`, 0 to 1; `same_images`: image ids on
-        both sides.
+        `share`: rows of `rows_b` whose lesion is in `rows_a`, as a share of `rows_b`, 0 to 1;
+        `same_images`: rows of `rows_b` whose image is in `rows_a`.
     """
     seen = rows_b["lesion_id"].isin(rows_a["lesion_id"])
     return {
-        "lesions": int(rows_b["lesion_id"][seen].nunique()),
-        "images": int(seen.sum()),
         "share": float(seen.mean()) if len(rows_b) else 0.0,
         "same_images": int(rows_b["image_id"].isin(rows_a["image_id"]).sum()),
     }
