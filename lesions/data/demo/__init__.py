@@ -14,13 +14,13 @@ import pandas as pd
 
 from lesions.classes import CODES
 from lesions.data.demo.drawing import draw_lesion, photograph
+from lesions.data.tables import COLUMNS
 from lesions.system.files import replacing
 
 VERSION = 2  # Raise it whenever the drawing changes, so that old folders are replaced.
 METADATA = "HAM10000_metadata.csv"
 PARTS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"
-COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
 
 # HAM10000's order of frequency, softened so that rare classes survive a 70/15/15 split.
 SHARES = dict(nv=0.38, mel=0.14, bkl=0.14, bcc=0.11, akiec=0.09, vasc=0.07, df=0.07)
@@ -127,8 +127,8 @@ def make_demo(folder, seed: int = 42, images: int = 420) -> Path:
     leaves no folder that could pass for a dataset.
 
     Args:
-        folder: Where the dataset goes: absent, empty, or an earlier demo (which is replaced
-            unless it is this very one; then nothing is drawn).
+        folder: Where the dataset goes: absent, empty, or an earlier demo, which is replaced
+            unless it is this very one.
         seed: Seed of the drawing.
         images: Number of photographs, 7 or more; 420 give every class at least 20 lesions.
 
@@ -150,7 +150,7 @@ def make_demo(folder, seed: int = 42, images: int = 420) -> Path:
     try:
         with replacing(folder) as temporary:
             write_images(table, temporary, seed)
-            table[COLUMNS].to_csv(temporary / METADATA, index=False, lineterminator="\n")
+            table[list(COLUMNS)].to_csv(temporary / METADATA, index=False, lineterminator="\n")
             (temporary / "demo.json").write_text(json.dumps(recipe, indent=2) + "\n")
     except OSError:
         if not is_whole(folder, recipe):  # else another process drew the same demo and was first
