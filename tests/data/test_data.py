@@ -47,13 +47,6 @@ def test_kaggle_layout(kaggle_folder, table):
     assert found["mask_path"].isna().all()
 
 
-def test_lower_case_folders(tmp_path, table):
-    write_photographs(tmp_path / "ham10000_images_part_1", table["image_id"][:30])
-    write_photographs(tmp_path / "ham10000_images_part_2", table["image_id"][30:])
-    table.to_csv(tmp_path / "hAm10000_metadata.csv".lower(), index=False)
-    assert len(read(tmp_path)) == len(table)
-
-
 def test_both_cases_at_once_as_in_the_zip(tmp_path, table):
     for folder in ("HAM10000_images_part_1", "ham10000_images_part_1"):
         write_photographs(tmp_path / folder, table["image_id"])
@@ -68,12 +61,6 @@ def test_the_home_folder_may_be_written_short(monkeypatch):
     assert data.build_folder() == Path.home() / "big"
     monkeypatch.delenv("LESIONS_BUILD")
     assert data.build_folder() == REPOSITORY / "build"
-
-
-def test_merged_folder(tmp_path, table):
-    write_photographs(tmp_path / "images", table["image_id"], suffix=".JPG")
-    table.to_csv(tmp_path / "HAM10000_metadata.csv", index=False)
-    assert len(read(tmp_path)) == len(table)
 
 
 @pytest.mark.parametrize("name", ["HAM10000_metadata", "HAM10000_metadata.tab"])
@@ -114,38 +101,12 @@ def test_isic_2018_task_3(tmp_path, grouped):
     assert found["age"].isna().all()
 
 
-def test_isic_row_with_two_diagnoses(tmp_path, table, one_sentence):
-    write_photographs(tmp_path / "images", table["image_id"])
-    truth = one_hot(table)
-    truth.loc[3, ["MEL", "NV"]] = 1.0
-    truth.to_csv(tmp_path / "ISIC2018_Task3_Training_GroundTruth.csv", index=False)
-    with pytest.raises(ValueError) as error:
-        read(tmp_path)
-    one_sentence(error, "row 5", "ISIC_0000003")
-
-
-def test_table_saved_by_excel(kaggle_folder, table):
-    folder = kaggle_folder(table)
-    path = folder / "HAM10000_metadata.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read(folder)["lesion_id"].tolist() == table.sort_values("image_id")["lesion_id"].tolist()
-
-
 def test_drawn_photographs_will_not_do_for_measuring(tmp_path, monkeypatch, one_sentence):
     monkeypatch.delenv("HAM10000_DIR", raising=False)
     monkeypatch.setattr(finding, "_usual_places", lambda: [])
     with pytest.raises(ValueError) as error:
         data.find_photographs()
     one_sentence(error, "--data", "HAM10000_DIR")
-
-
-def test_isic_without_a_class(tmp_path, table, one_sentence):
-    write_photographs(tmp_path / "images", table["image_id"])
-    truth = one_hot(table).drop(columns="VASC")
-    truth.to_csv(tmp_path / "ISIC2018_Task3_Training_GroundTruth.csv", index=False)
-    with pytest.raises(ValueError) as error:
-        read(tmp_path)
-    one_sentence(error, "VASC")
 
 
 # Bad input
@@ -168,86 +129,6 @@ def test_folder_without_images(tmp_path, table, one_sentence):
     with pytest.raises(ValueError) as error:
         data.find_dataset(tmp_path)
     one_sentence(error, "no .jpg or .png", "HAM10000_images_part_1")
-
-
-@pytest.mark.parametrize("column", data.COLUMNS)
-def test_missing_column(kaggle_folder, table, column, one_sentence):
-    folder = kaggle_folder(table)
-    table.drop(columns=column).to_csv(folder / "HAM10000_metadata.csv", index=False)
-    with pytest.raises(ValueError) as error:
-        read(folder)
-    one_sentence(error, repr(column), "HAM10000_metadata.csv")
-
-
-def test_misspelt_column_names_the_close_match(kaggle_folder, table, one_sentence):
-    folder = kaggle_folder(table)
-    misspelt = table.rename(columns={"localization": "localisation"})
-    misspelt.to_csv(folder / "HAM10000_metadata.csv", index=False)
-    with pytest.raises(ValueError) as error:
-        read(folder)
-    one_sentence(error, "rename 'localisation' to 'localization'")
-
-
-def test_unknown_diagnosis(kaggle_folder, table, one_sentence):
-    table.loc[7, "dx"] = "melanoma"
-    with pytest.raises(ValueError) as error:
-        read(kaggle_folder(table))
-    one_sentence(error, "row 9", "ISIC_0000007", "'melanoma'", "mel")
-
-
-@pytest.mark.parametrize("column", ["lesion_id", "image_id", "dx"])
-def test_empty_cell(kaggle_folder, table, column, one_sentence):
-    folder = kaggle_folder(table)
-    table.loc[7, column] = None
-    table.to_csv(folder / "HAM10000_metadata.csv", index=False)
-    with pytest.raises(ValueError) as error:
-        read(folder)
-    one_sentence(error, "row 9", column)
-
-
-def test_duplicate_image_id(kaggle_folder, table, one_sentence):
-    table.loc[9, "image_id"] = table.loc[2, "image_id"]
-    with pytest.raises(ValueError) as error:
-        read(kaggle_folder(table))
-    one_sentence(error, "row 11", "ISIC_0000002")
-
-
-def test_lesion_with_two_diagnoses(kaggle_folder, table, one_sentence):
-    table.loc[table["dx"] == "vasc", "lesion_id"] = table.loc[table["dx"] == "df", "lesion_id"][24]
-    with pytest.raises(ValueError) as error:
-        read(kaggle_folder(table))
-    one_sentence(error, "HAM_df_00", "df and vasc")
-
-
-def test_row_without_image(kaggle_folder, table, one_sentence):
-    folder = kaggle_folder(table)
-    for image_id in ("ISIC_0000004", "ISIC_0000010"):
-        (folder / "HAM10000_images_part_1" / f"{image_id}.jpg").unlink()
-    with pytest.raises(ValueError) as error:
-        read(folder)
-    one_sentence(error, "2 of 56", "ISIC_0000004")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", ",".join(data.COLUMNS).encode() + b"\n", b"\n\n", b"\x89PNG\r\n\x1a\n\x00\xff\xfe"],
-    ids=["0 bytes", "header only", "blank lines", "a picture"],
-)
-def test_empty_table(kaggle_folder, table, content, one_sentence):
-    folder = kaggle_folder(table)
-    (folder / "HAM10000_metadata.csv").write_bytes(content)
-    with pytest.raises(ValueError) as error:
-        read(folder)
-    one_sentence(error, "HAM10000_metadata.csv")
-
-
-def test_missing_age_sex_and_site_are_allowed(kaggle_folder, table):
-    table = table.astype({"age": object})
-    table.loc[0, ["age", "sex", "localization"]] = None
-    table.loc[1, "age"] = "unknown"
-    found = read(kaggle_folder(table))
-    assert found["age"].dtype == float and found["age"].isna().sum() == 2
-    assert found.loc[0, "sex"] == found.loc[0, "localization"] == "unknown"
 
 
 def test_nothing_is_written_into_the_dataset(tmp_path, demo_folder):
