@@ -84,16 +84,7 @@ def _read_text(path: Path) -> str:
 
 
 def check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
-    """Check that no id is in two rows.
-
-    Args:
-        cells: Indexed by the row's line in the file, as below.
-        column: The one that holds the ids.
-        name: Of the file, for messages, here and below.
-
-    Raises:
-        ValueError: If one is; names the second row.
-    """
+    """Raise ValueError if an id is in two rows; tables are indexed by line, here and below."""
     twice = cells[cells[column].duplicated()]
     if len(twice):
         raise ValueError(
@@ -103,11 +94,7 @@ def check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
 
 
 def check_filled(table: pd.DataFrame, name: str, columns) -> None:
-    """Check that columns of text have no empty cell.
-
-    Raises:
-        ValueError: If one has; names the row.
-    """
+    """Raise ValueError if a column of text has an empty cell."""
     for column in columns:
         empty = table.index[table[column].str.lower().isin(("", "nan", "null"))]
         if len(empty):
@@ -115,11 +102,7 @@ def check_filled(table: pd.DataFrame, name: str, columns) -> None:
 
 
 def tidy_patients(table: pd.DataFrame, name: str) -> None:
-    """Bring the columns age, sex and localization to one form, in place.
-
-    Raises:
-        ValueError: If a cell makes no sense; names the row and the cell.
-    """
+    """Bring age, sex and localization to one form in place; a ValueError names what makes none."""
     for column, convert in (("age", values.age), ("sex", values.sex)):
         known = {}
         for line, cell in table[column].drop_duplicates().items():

@@ -23,13 +23,13 @@ class Dataset:
         root: The folder that holds everything.
         metadata_file: The metadata or ground-truth table.
         source: One sentence: which dataset was chosen and why.
-        is_demo: True for the synthetic demo set.
+        is_demo: Whether it is the synthetic demo set, however it was found.
     """
 
     root: Path
     metadata_file: Path
     source: str
-    is_demo: bool = False
+    is_demo: bool
 
 
 def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
@@ -53,7 +53,7 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
 
     folder = demo.make_demo(Path(demo_folder or REPOSITORY / "build" / "demo"))
     reason = "no HAM10000 was found, so this is the synthetic demo set: no real patient"
-    return open_dataset(folder, reason, is_demo=True)
+    return open_dataset(folder, reason)
 
 
 def find_photographs(location=None) -> Dataset:
@@ -110,7 +110,7 @@ def _is_drawn(folder: Path) -> bool:
     return (folder / "demo.json").is_file()
 
 
-def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
+def open_dataset(folder, reason: str) -> Dataset:
     """Describe the dataset that lies in one folder.
 
     Read are HAM10000 as Kaggle (two parts, either case, or merged) and Dataverse publish it,
@@ -120,7 +120,6 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
     Args:
         folder: A folder in one of these layouts.
         reason: Why this folder was chosen, for the printed sentence.
-        is_demo: True for the synthetic demo set.
 
     Raises:
         ValueError: If the folder, its table or its photographs are missing, or if two tables
@@ -149,8 +148,7 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
             f"{root} holds {table.name} but no .jpg or .png image; "
             "unpack HAM10000_images_part_1 and HAM10000_images_part_2 next to it."
         )
-    # It may have been drawn earlier, and be named or mounted now.
-    return Dataset(root, table, f"{root} ({reason})", is_demo or _is_drawn(root))
+    return Dataset(root, table, f"{root} ({reason})", _is_drawn(root))
 
 
 def _find_table(files: list[Path]) -> Path | None:

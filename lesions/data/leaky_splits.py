@@ -49,10 +49,7 @@ def protocol_rows(metadata: pd.DataFrame, protocol: str, seed: int = 42) -> pd.D
 
 
 def shared_lesions(rows: pd.DataFrame) -> dict[str, float]:
-    """Measure how much of a protocol's own test split its training has seen.
-
-    Args:
-        rows: Table from `protocol_rows`.
+    """Measure how much of its own test split the training of `protocol_rows` has seen.
 
     Returns:
         `training_rows` and `test_rows` (counts); `same_lesion` and `same_image`: shares (0 to

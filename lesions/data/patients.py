@@ -42,12 +42,7 @@ class Patient:
 
     @classmethod
     def read(cls, age="", sex="", site="") -> Patient:
-        """Read what somebody wrote, as cells of a table are read.
-
-        Args:
-            age: Years; empty where unknown, as are the others.
-            sex: Such as "female" or "f".
-            site: Where on the body, such as "back".
+        """Read what somebody wrote, as cells of a table are read; empty is unknown.
 
         Raises:
             ValueError: If one of them makes no sense; names it and its value.

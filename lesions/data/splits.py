@@ -57,11 +57,8 @@ def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
 
     Args:
         metadata: Table with the columns `split` and `fold`.
-        fold: 0 to 4: this fold becomes the validation split and the other four the training
-            split; None leaves the split as it is. The test split is the same for all.
-
-    Returns:
-        A copy with another column `split`.
+        fold: 0 to 4: this fold becomes the validation split of the copy, and the other four the
+            training split; None leaves the split as it is. The test split is the same for all.
 
     Raises:
         ValueError: If there is no such fold.
@@ -81,9 +78,10 @@ def without_validation(metadata: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Split 70/15/15 by image, so that photographs of one lesion land on both sides.
+    """Split 70/15/15 by image, which leaks: photographs of one lesion land on both sides.
 
-    This is the leaky protocol, to measure what it is worth; the copy has a column `split`.
+    Returns:
+        A copy with a column `split`.
     """
     return _assign(metadata, "image_id", metadata.sort_values("image_id"), seed)
 
@@ -182,11 +180,7 @@ def _read_recorded(path) -> pd.DataFrame:
 
 
 def count_shared_lesions(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str, float]:
-    """Count how much of `rows_b` shows lesions or images that `rows_a` shows too.
-
-    Args:
-        rows_a: Rows with lesion_id and image_id, for example the training rows.
-        rows_b: The other rows, for example the test rows.
+    """Count how much of `rows_b`, the test rows, shows what `rows_a`, the training rows, show too.
 
     Returns:
         `share`: rows of `rows_b` whose lesion is in `rows_a`, as a share of `rows_b`, 0 to 1;
@@ -214,9 +208,7 @@ def check_no_leak(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> None:
 def sample_lesions(metadata: pd.DataFrame, images: int = 1500) -> pd.DataFrame:
     """Draw a stratified sample of whole lesions, about so many images, for a quick run.
 
-    Returns:
-        The rows of the drawn lesions, index 0 to n-1. At least five lesions of every class
-        stay in every split where there are as many.
+    At least five lesions of every class stay in every split where there are as many.
     """
     if images >= len(metadata):
         return metadata

@@ -62,9 +62,9 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
     return found
 
 
-def list_photographs(folder, depth: int | None = None) -> list[Path]:
+def list_photographs(folder) -> list[Path]:
     """List the .jpg, .jpeg and .png files that `list_files` finds, without lesion masks."""
-    return [path for path in list_files(folder, depth) if is_photograph(path)]
+    return [path for path in list_files(folder) if is_photograph(path)]
 
 
 def is_photograph(path: Path) -> bool:

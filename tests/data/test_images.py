@@ -155,38 +155,26 @@ def tear(name, share):
     return torn
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        swap_array,
-        swap_manifest,
-        tear(".npy", 0.9),
-        tear(".npy", 0.0005),
-        tear(".npy", 0),
-        tear(".json", 0.5),
-        tear(".json", 0),
-        lambda store: store.path.with_suffix(".json").unlink(),
-        lambda store: store.path.with_suffix(".json").write_text("null"),
-        lambda store: store.path.unlink(),
-    ],
-    ids=[
-        "array of another size",
-        "manifest of other images",
-        "torn array",
-        "torn header",
-        "empty array",
-        "torn manifest",
-        "empty manifest",
-        "no manifest",
-        "manifest without content",
-        "no array",
-    ],
-)
-def test_damaged_store_is_rebuilt(rows, tmp_path, damage):
+DAMAGES = {
+    "array of another size": swap_array,
+    "manifest of other images": swap_manifest,
+    "torn array": tear(".npy", 0.9),
+    "torn header": tear(".npy", 0.0005),
+    "empty array": tear(".npy", 0),
+    "torn manifest": tear(".json", 0.5),
+    "empty manifest": tear(".json", 0),
+    "no manifest": lambda store: store.path.with_suffix(".json").unlink(),
+    "manifest without content": lambda store: store.path.with_suffix(".json").write_text("null"),
+    "no array": lambda store: store.path.unlink(),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_store_is_rebuilt(rows, tmp_path, kind):
     store = images.ImageStore(rows, 32, tmp_path, progress=False)
     expected = np.array(store.images)
     del store.images
-    damage(store)
+    DAMAGES[kind](store)
     again = images.ImageStore(rows, 32, tmp_path, progress=False)
     assert np.array_equal(again.images, expected)
 

@@ -374,30 +374,22 @@ def test_split_that_covers_some_photographs_is_said(tmp_path):
         assert data.with_split(table, path)["split"].notna().all()
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("", ["not a table"]),
-        ("image_id,split\na,train\n", ["'fold'"]),
-        ("image_id,split,fold\na,training,0\n", ["row 2", "'training'"]),
-        ("image_id,split,fold\na,train,0\na,test,\n", ["row 3", "(a)"]),
-        ("image_id,split,fold\na,train,x\n", ["row 2", "(a)", "'x'"]),
-        ("image_id,split,fold\na,train,\n", ["row 2", "(a)", "fold"]),
-        ("image_id,split,fold\na,test,3\n", ["row 2", "(a)", "'3'"]),
-        ("image_id,split,fold\na,train,0\n\0\0\0\0\n", ["row 3"]),
-    ],
-    ids=[
-        "empty",
-        "no fold",
-        "unknown split",
-        "image twice",
-        "a fold in words",
-        "a training row without fold",
-        "a test row with one",
-        "zeros after a power cut",
-    ],
-)
-def test_splits_file_that_is_damaged(tmp_path, content, words, one_sentence):
+HEADER = "image_id,split,fold\n"
+SPLITS = {
+    "empty": ("", ["not a table"]),
+    "no fold": ("image_id,split\na,train\n", ["'fold'"]),
+    "unknown split": (f"{HEADER}a,training,0\n", ["row 2", "'training'"]),
+    "image twice": (f"{HEADER}a,train,0\na,test,\n", ["row 3", "(a)"]),
+    "a fold in words": (f"{HEADER}a,train,x\n", ["row 2", "(a)", "'x'"]),
+    "a training row without fold": (f"{HEADER}a,train,\n", ["row 2", "(a)", "fold"]),
+    "a test row with one": (f"{HEADER}a,test,3\n", ["row 2", "(a)", "'3'"]),
+    "zeros after a power cut": (f"{HEADER}a,train,0\n\0\0\0\0\n", ["row 3"]),
+}
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_splits_file_that_is_damaged(tmp_path, kind, one_sentence):
+    content, words = SPLITS[kind]
     (tmp_path / "splits.csv").write_text(content)
     with pytest.raises(ValueError) as error:
         data.with_split(draw_table(), tmp_path / "splits.csv")
@@ -646,4 +638,3 @@ def test_list_of_photographs(folder):
     (folder / "images" / "._ISIC_0000000.jpg").write_bytes(b"a leaving")
     names = [path.name for path in data.list_photographs(folder)]
     assert names == [f"ISIC_{number:07d}.jpg" for number in range(14)]
-    assert data.list_photographs(folder, depth=0) == []
