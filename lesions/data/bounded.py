@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from lesions.data.decoding import decode_image
+from lesions.system.console import send_to_nowhere
 from lesions.system.folders import REPOSITORY
 
 WORKERS = 2
@@ -189,9 +190,8 @@ def _work() -> None:
     """Decode what comes by standard input until it ends: the other process's part."""
     answers = os.fdopen(os.dup(1), "wb")
     # Nothing that a library prints may get among the answers.
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(quiet, stream)
+    for descriptor in (1, 2):
+        send_to_nowhere(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
     answers.write(b"!")

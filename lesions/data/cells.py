@@ -63,6 +63,11 @@ def read_cells(path) -> pd.DataFrame:
     return table.loc[:, [bool(name) for name in names]]
 
 
+def encoding_of(start: bytes) -> str:
+    """Return the encoding of a table that starts with these bytes."""
+    return "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+
+
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
@@ -70,9 +75,8 @@ def _read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        decoded = content.decode("utf-16" if wide else "utf-8-sig")
+        decoded = content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path.name} is not a table in UTF-8 ({error.reason} at byte {error.start}); "

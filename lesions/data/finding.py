@@ -99,9 +99,8 @@ def _usual_places() -> list[tuple[Path, str]]:
         # Drawn pictures last: the output of an earlier notebook may hold some.
         mounted.sort(key=lambda folder: (_is_drawn(folder), len(folder.parts)))
         places += [(folder, "mounted by Kaggle") for folder in mounted]
-    named = os.environ.get("KAGGLEHUB_CACHE")
-    cache = Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "kagglehub"
-    numbered = (cache / "datasets" / KAGGLE_HANDLE / "versions").glob("[0-9]*")
+    cache = os.environ.get("KAGGLEHUB_CACHE") or os.path.expanduser("~/.cache/kagglehub")
+    numbered = Path(cache, "datasets", KAGGLE_HANDLE, "versions").glob("[0-9]*")
     versions = sorted(numbered, key=lambda one: (len(one.name), one.name), reverse=True)
     return places + [(folder, "an earlier kagglehub download") for folder in versions]
 
@@ -188,8 +187,7 @@ def kind_of_file(path: Path) -> str | None:
             start = file.read(HEADER_BYTES)
     except OSError:
         return None
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    text = cells.SEPARATOR_LINE.sub("", start.decode(encoding, errors="replace"))
+    text = cells.SEPARATOR_LINE.sub("", start.decode(cells.encoding_of(start), errors="replace"))
     line = next(iter(text.strip().splitlines()), "")
     for mark in ";\t|":
         line = line.replace(mark, ",")

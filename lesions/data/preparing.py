@@ -18,10 +18,7 @@ def centre_square(image: np.ndarray) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize a square photograph to `size` pixels a side.
-
-    Where it shrinks area means are taken, where it grows bicubic interpolation.
-    """
+    """Resize a square photograph, by area means where it shrinks, else bicubically."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
     method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC

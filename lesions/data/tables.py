@@ -35,15 +35,11 @@ HAM_NAMES = ("ham10000_metadata.csv", "ham10000_metadata.tab", "ham10000_metadat
 
 
 def kind_of(columns, name: str = "") -> str | None:
-    """Return which kind of table has these columns.
-
-    Args:
-        columns: Names in lower case.
-        name: The file's name; HAM10000's own is read strictly.
+    """Return which kind of table has columns of these names, in lower case.
 
     Returns:
-        "ham10000", "metadata" (HAM10000's columns, not all needed), "archive" (ISIC Archive),
-        "one_hot" (ISIC challenges), or None.
+        "ham10000" (by the file's own name; read strictly), "metadata" (HAM10000's columns, not
+        all needed), "archive" (ISIC Archive), "one_hot" (ISIC challenges), or None.
     """
     columns = set(columns)
     if name.lower() in HAM_NAMES and not {"image", "mel"} <= columns - {"image_id", "dx"}:

@@ -1,6 +1,5 @@
 """Finding, reading, checking and splitting the data, and every way in which it can be wrong."""
 
-import contextlib
 import functools
 import os
 import shutil
@@ -82,22 +81,16 @@ def test_masks_are_found_and_are_no_photographs(kaggle_folder, table):
     assert paths.notna().sum() == 5 and paths[0].endswith("_segmentation.png")
 
 
-@pytest.mark.parametrize("grouped", [True, False])
-def test_isic_2018_task_3(tmp_path, grouped):
+def test_isic_2018_task_3_without_its_groupings(tmp_path):
     table = draw_table(lesions=8, photographs=2)
     write_photographs(tmp_path / "ISIC2018_Task3_Training_Input", table["image_id"])
     one_hot(table).to_csv(tmp_path / "ISIC2018_Task3_Training_GroundTruth.csv", index=False)
     # A test table beside it must not be taken for the training table.
     one_hot(table[:1]).to_csv(tmp_path / "ISIC2018_Task3_Test_GroundTruth.csv", index=False)
-    if grouped:
-        groups = table[["image_id", "lesion_id"]].rename(columns={"image_id": "image"})
-        groups.to_csv(tmp_path / "ISIC2018_Task3_Training_LesionGroupings.csv", index=False)
-    leaks = pytest.warns(UserWarning, match="LesionGroupings")
-    with contextlib.nullcontext() if grouped else leaks:
+    with pytest.warns(UserWarning, match="LesionGroupings"):
         found = read(tmp_path)
     assert found["dx"].tolist() == table["dx"].tolist()
-    expected = table["lesion_id"] if grouped else table["image_id"]
-    assert found["lesion_id"].tolist() == expected.tolist()
+    assert found["lesion_id"].tolist() == table["image_id"].tolist()
     assert found["age"].isna().all()
 
 

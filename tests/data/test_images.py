@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import cv2
@@ -238,25 +237,10 @@ def test_a_store_of_another_process_stays_where_the_disk_is_full(rows, tmp_path,
     (manifest,) = tmp_path.glob("*.json")
     manifest.unlink()  # as while the first is about to write it
     monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
-    with pytest.raises(ValueError, match="free space"):
+    with pytest.raises(ValueError, match="No space left.*it needs 1 MB, so free space"):
         images.ImageStore(rows, 64, tmp_path, progress=False)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]
     assert len(store.images) == len(rows)
-
-
-def test_small_disk(rows, tmp_path, one_sentence):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this user may not mount a small disk")
-    try:
-        with pytest.raises(ValueError) as error:
-            images.ImageStore(rows, 128, disk, progress=False)
-        one_sentence(error, "No space left", "it needs 2 MB")
-        assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_killed_build_is_begun_again(rows, tmp_path, killed_when):
