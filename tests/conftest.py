@@ -41,7 +41,7 @@ def demo_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def demo_metadata(demo_folder):
     """The demo set's table with its split by lesion."""
-    dataset = data.open_dataset(demo_folder, "drawn for the tests", is_demo=True)
+    dataset = data.open_dataset(demo_folder, "drawn for the tests")
     return data.split_by_lesion(data.read_metadata(dataset))
 
 

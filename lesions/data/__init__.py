@@ -8,7 +8,6 @@ the splits (`splits`, `leaky_splits`, `balance`), photographs (`images`, and `de
 
 from lesions.data.bounded import decode_bounded, start_decoders
 from lesions.data.finding import (
-    KAGGLE_HANDLE,
     Dataset,
     find_dataset,
     find_photographs,
@@ -25,14 +24,11 @@ from lesions.data.patients import (
 from lesions.data.reading import files_read, read_metadata
 from lesions.data.splits import (
     FOLDS,
-    FRACTIONS,
     SPLITS,
-    assign_folds,
     check_classes_present,
     check_no_leak,
     count_shared_lesions,
     hold_out,
-    read_splits,
     sample_lesions,
     split_by_image,
     split_by_lesion,

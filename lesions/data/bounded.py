@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from lesions.data.decoding import decode_image
+from lesions.system.console import send_to_nowhere
 from lesions.system.folders import REPOSITORY
 
 WORKERS = 2
@@ -35,8 +36,8 @@ _LENGTH = struct.Struct("<I")
 def decode_bounded(data: bytes, seconds: float, name="the image") -> np.ndarray:
     """Decode the bytes of one photograph in another process, within a limit of time.
 
-    The processes are started when they are first needed and kept; at most two pictures are
-    decoded at once, others wait. One that takes too long is ended with its process.
+    The processes are started when they are first needed and kept. At most two pictures are
+    decoded at once; one that takes too long is ended with its process.
 
     Args:
         data: Contents of a .jpg or .png file.
@@ -54,11 +55,7 @@ def decode_bounded(data: bytes, seconds: float, name="the image") -> np.ndarray:
 
 
 def start_decoders() -> None:
-    """Start the processes now, so that the first picture does not wait for them.
-
-    Raises:
-        ChildProcessError: If one does not start.
-    """
+    """Start the processes now, so that the first picture does not wait; see `decode_bounded`."""
     _decoders().start()
 
 
@@ -96,12 +93,10 @@ class Decoders:
                     self._idle.append(decoder)
 
     def _take(self) -> _Decoder:
-        with contextlib.suppress(IndexError):
-            while True:
-                decoder = self._idle.pop()
-                if decoder.lives():
-                    return decoder
+        with contextlib.suppress(IndexError):  # another thread may take the last one
+            while not (decoder := self._idle.pop()).lives():
                 decoder.close()
+            return decoder
         return _Decoder()
 
     def close(self) -> None:
@@ -142,9 +137,8 @@ class _Decoder:
                 answer = json.loads(self._read(_LENGTH.unpack(self._read(_LENGTH.size))[0]))
                 content = self._read(int(np.prod(answer.get("shape", [0]))))
             except (OSError, EOFError) as error:
-                why = (
-                    f"takes longer than {seconds:g} s" if late.is_set() else "needs too much memory"
-                )
+                slow = f"takes longer than {seconds:g} s"
+                why = slow if late.is_set() else "needs too much memory"
                 raise ValueError(
                     f"{name} {why} to decode; save it again as an ordinary .jpg file."
                 ) from error
@@ -196,9 +190,8 @@ def _work() -> None:
     """Decode what comes by standard input until it ends: the other process's part."""
     answers = os.fdopen(os.dup(1), "wb")
     # Nothing that a library prints may get among the answers.
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(quiet, stream)
+    for descriptor in (1, 2):
+        send_to_nowhere(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
     answers.write(b"!")

@@ -23,9 +23,8 @@ def read_cells(path) -> pd.DataFrame:
             is fine) or UTF-16.
 
     Returns:
-        One column of str for each column of the file, under its name in lower case, indexed by
-        the row's line in the file. Rows without content and columns without a name are
-        dropped.
+        The cells as str, under the columns' names in lower case, indexed by the row's line in the
+        file. Rows without content and columns without a name are dropped.
 
     Raises:
         ValueError: If it is not such a table; names the file and, where it can, the row.
@@ -64,6 +63,11 @@ def read_cells(path) -> pd.DataFrame:
     return table.loc[:, [bool(name) for name in names]]
 
 
+def encoding_of(start: bytes) -> str:
+    """Return the encoding of a table that starts with these bytes."""
+    return "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+
+
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
@@ -71,9 +75,8 @@ def _read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        decoded = content.decode("utf-16" if wide else "utf-8-sig")
+        decoded = content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path.name} is not a table in UTF-8 ({error.reason} at byte {error.start}); "
@@ -85,16 +88,7 @@ def _read_text(path: Path) -> str:
 
 
 def check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
-    """Check that no id is in two rows.
-
-    Args:
-        cells: Indexed by the row's line in the file.
-        column: The one that holds the ids.
-        name: Of the file, for messages, here and below.
-
-    Raises:
-        ValueError: If one is; names the second row.
-    """
+    """Raise ValueError if an id is in two rows; tables are indexed by line, here and below."""
     twice = cells[cells[column].duplicated()]
     if len(twice):
         raise ValueError(
@@ -104,31 +98,34 @@ def check_unique(cells: pd.DataFrame, column: str, name: str) -> None:
 
 
 def check_filled(table: pd.DataFrame, name: str, columns) -> None:
-    """Check that columns of text have no empty cell.
-
-    Raises:
-        ValueError: If one has; names the row.
-    """
+    """Raise ValueError if a column of text has an empty cell."""
     for column in columns:
         empty = table.index[table[column].str.lower().isin(("", "nan", "null"))]
         if len(empty):
             raise ValueError(f"{name}, row {empty[0]} has no {column}; fill it in.")
 
 
-def converted(column: pd.Series, convert, name: str) -> list:
-    """Convert every cell of a column of text by a function of `values`.
+def tidy_patients(table: pd.DataFrame, name: str) -> None:
+    """Bring age, sex and localization to one form in place; a ValueError names what makes none."""
+    for column, convert in (("age", values.age), ("sex", values.sex)):
+        known = {}
+        for line, cell in table[column].drop_duplicates().items():
+            try:
+                known[cell] = convert(cell)
+            except ValueError as error:
+                raise ValueError(
+                    f"{name}, row {line} has the {column} {cell!r}; {error}."
+                ) from error
+        table[column] = [known[cell] for cell in table[column]]
+    table["localization"] = table["localization"].map(values.site)
 
-    Raises:
-        ValueError: If a cell makes no sense; names the row and the cell.
-    """
-    known = {}
-    for line, cell in column.items():
-        if cell in known:
-            continue
-        try:
-            known[cell] = convert(cell)
-        except ValueError as error:
-            raise ValueError(
-                f"{name}, row {line} has the {column.name} {cell!r}; {error}."
-            ) from error
-    return [known[cell] for cell in column]
+
+def note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
+    """Append a sentence on body sites that HAM10000 does not know, where there are any."""
+    unknown = table[~table["localization"].map(values.is_known_site)]
+    if len(unknown):
+        notes.append(
+            f"{name}: {len(unknown)} rows have a localization that HAM10000 does not know (the "
+            f"first is {unknown.iloc[0]['localization']!r}, row {unknown.index[0]}), which a "
+            "network with patient data takes as unknown."
+        )

@@ -1,5 +1,7 @@
 """What other collections call the seven diagnoses of HAM10000."""
 
+from collections.abc import Iterable
+
 from lesions import classes
 
 # Names of the ISIC Archive, old and hierarchical, in lower case. What is not here has no class:
@@ -41,23 +43,19 @@ ARCHIVE_COLUMNS = (*(f"diagnosis_{level}" for level in range(5, 0, -1)), "diagno
 
 
 def code_of(name: str) -> str | None:
-    """Return the class code of a diagnosis, or None where HAM10000 has no such class.
-
-    Args:
-        name: As a table writes it; case and spaces around it do not matter.
-    """
+    """Return the class code of a diagnosis, or None where HAM10000 has no such class."""
     return NAMES.get(" ".join(name.lower().split()))
 
 
-def code_of_archive(levels: list[str]) -> tuple[str | None, str]:
-    """Return the class code of one row of the ISIC Archive, and the name of its diagnosis.
+def of_archive(levels: Iterable[str]) -> str:
+    """Return the class code of one row of the ISIC Archive, else what it says instead.
 
     Args:
         levels: Cells of `ARCHIVE_COLUMNS`, from the finest to the coarsest, "" where empty.
 
     Returns:
-        The code, or None; and the finest name that is filled in, "" where there is none.
+        The code; where HAM10000 has no such class the finest name that is filled in.
     """
     filled = [level for level in levels if level]
-    codes = [code for code in map(code_of, filled) if code]
-    return (codes[0] if codes else None), (filled[0] if filled else "")
+    codes = filter(None, map(code_of, filled))
+    return next(codes, filled[0] if filled else "no diagnosis")

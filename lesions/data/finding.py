@@ -22,18 +22,14 @@ class Dataset:
     Attributes:
         root: The folder that holds everything.
         metadata_file: The metadata or ground-truth table.
-        image_folders: Every folder at or below `root` that holds photographs.
-        mask_folder: The folder of lesion masks, or None.
         source: One sentence: which dataset was chosen and why.
-        is_demo: True for the synthetic demo set.
+        is_demo: Whether it is the synthetic demo set, however it was found.
     """
 
     root: Path
     metadata_file: Path
-    image_folders: tuple[Path, ...]
-    mask_folder: Path | None
     source: str
-    is_demo: bool = False
+    is_demo: bool
 
 
 def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
@@ -47,9 +43,6 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
         download: Whether kagglehub may download the public copy (about 5 GB, no login).
         demo_folder: Where the demo set is drawn; default `build/demo` in the repository.
 
-    Returns:
-        The first `Dataset` found.
-
     Raises:
         ValueError: If a folder that was named does not hold a dataset.
     """
@@ -60,17 +53,11 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
 
     folder = demo.make_demo(Path(demo_folder or REPOSITORY / "build" / "demo"))
     reason = "no HAM10000 was found, so this is the synthetic demo set: no real patient"
-    return open_dataset(folder, reason, is_demo=True)
+    return open_dataset(folder, reason)
 
 
 def find_photographs(location=None) -> Dataset:
-    """Find HAM10000 for what must not be measured on drawn pictures.
-
-    Args:
-        location: See `find_dataset`, whose order is followed, without the demo set.
-
-    Returns:
-        The first `Dataset` found.
+    """Find HAM10000 as `find_dataset` does, for what must not be measured on drawn pictures.
 
     Raises:
         ValueError: If there is none.
@@ -93,19 +80,15 @@ def _find_real(location, download: bool = False) -> Dataset | None:
     for folder, reason in _usual_places():
         if folder.is_dir() and _find_table(walking.list_files(folder)) is not None:
             return open_dataset(folder, reason)
-    if download:
-        return open_dataset(_downloaded(), "downloaded by kagglehub")
-    return None
-
-
-def _downloaded() -> str:
-    """Download the public copy, and return its folder; an OSError where that fails."""
+    if not download:
+        return None
     import kagglehub
 
     try:
-        return kagglehub.dataset_download(KAGGLE_HANDLE)
+        folder = kagglehub.dataset_download(KAGGLE_HANDLE)
     except Exception as error:  # kagglehub's own errors have no common class
         raise OSError(f"kagglehub: {error}") from error
+    return open_dataset(folder, "downloaded by kagglehub")
 
 
 def _usual_places() -> list[tuple[Path, str]]:
@@ -114,18 +97,19 @@ def _usual_places() -> list[tuple[Path, str]]:
         inside = walking.list_files(KAGGLE_INPUT, KAGGLE_DEPTH)
         mounted = sorted({p.parent for p in inside if p.name.lower() in tables.HAM_NAMES})
         # Drawn pictures last: the output of an earlier notebook may hold some.
-        order = {
-            folder: ((folder / "demo.json").is_file(), len(folder.parts)) for folder in mounted
-        }
-        places += [(folder, "mounted by Kaggle") for folder in sorted(mounted, key=order.get)]
-    named = os.environ.get("KAGGLEHUB_CACHE")
-    cache = Path(named) if named else Path(os.path.expanduser("~")) / ".cache" / "kagglehub"
-    numbered = (cache / "datasets" / KAGGLE_HANDLE / "versions").glob("[0-9]*")
+        mounted.sort(key=lambda folder: (_is_drawn(folder), len(folder.parts)))
+        places += [(folder, "mounted by Kaggle") for folder in mounted]
+    cache = os.environ.get("KAGGLEHUB_CACHE") or os.path.expanduser("~/.cache/kagglehub")
+    numbered = Path(cache, "datasets", KAGGLE_HANDLE, "versions").glob("[0-9]*")
     versions = sorted(numbered, key=lambda one: (len(one.name), one.name), reverse=True)
     return places + [(folder, "an earlier kagglehub download") for folder in versions]
 
 
-def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
+def _is_drawn(folder: Path) -> bool:
+    return (folder / "demo.json").is_file()
+
+
+def open_dataset(folder, reason: str) -> Dataset:
     """Describe the dataset that lies in one folder.
 
     Read are HAM10000 as Kaggle (two parts, either case, or merged) and Dataverse publish it,
@@ -135,7 +119,6 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
     Args:
         folder: A folder in one of these layouts.
         reason: Why this folder was chosen, for the printed sentence.
-        is_demo: True for the synthetic demo set.
 
     Raises:
         ValueError: If the folder, its table or its photographs are missing, or if two tables
@@ -148,8 +131,8 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
         )
     if not root.is_dir():
         raise ValueError(
-            f"The data folder {root} does not exist; "
-            "point HAM10000_DIR at the folder that holds HAM10000_metadata.csv."
+            f"The data folder {root} does not exist; point HAM10000_DIR at the folder that holds "
+            "HAM10000_metadata.csv."
         )
     files = walking.list_files(root)
     table = _find_table(files)
@@ -159,15 +142,12 @@ def open_dataset(folder, reason: str, is_demo: bool = False) -> Dataset:
             "diagnoses (metadata.csv, an ISIC ground truth); point HAM10000_DIR at the unpacked "
             "download."
         )
-    photographs = dict.fromkeys(path.parent for path in files if walking.is_photograph(path))
-    if not photographs:
+    if not any(map(walking.is_photograph, files)):
         raise ValueError(
             f"{root} holds {table.name} but no .jpg or .png image; "
             "unpack HAM10000_images_part_1 and HAM10000_images_part_2 next to it."
         )
-    masks = next((path.parent for path in files if walking.is_mask(path)), None)
-    is_demo = is_demo or (root / "demo.json").is_file()  # drawn earlier, and named or mounted now
-    return Dataset(root, table, tuple(photographs), masks, f"{root} ({reason})", is_demo)
+    return Dataset(root, table, f"{root} ({reason})", _is_drawn(root))
 
 
 def _find_table(files: list[Path]) -> Path | None:
@@ -179,9 +159,10 @@ def _find_table(files: list[Path]) -> Path | None:
         return None
     order = sorted((len(path.parts), rank, str(path), path) for rank, path in known)
     depth, best, _, chosen = order[0]
-    check_alike(chosen, [path for d, rank, _, path in order if (d, rank) == (depth, best)])
-    for path in (path for _, path in ranked if path != chosen and len(path.parts) <= depth):
-        _check_no_contradiction(chosen, path)
+    _check_alike([path for *place, _, path in order if place == [depth, best]])
+    for _, path in ranked:
+        if path != chosen and len(path.parts) <= depth:
+            _check_no_contradiction(chosen, path)
     return chosen
 
 
@@ -206,22 +187,18 @@ def kind_of_file(path: Path) -> str | None:
             start = file.read(HEADER_BYTES)
     except OSError:
         return None
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    text = cells.SEPARATOR_LINE.sub("", start.decode(encoding, errors="replace"))
+    text = cells.SEPARATOR_LINE.sub("", start.decode(cells.encoding_of(start), errors="replace"))
     line = next(iter(text.strip().splitlines()), "")
     for mark in ";\t|":
         line = line.replace(mark, ",")
     return tables.kind_of([cell.strip(' "').lower() for cell in line.split(",")])
 
 
-def check_alike(chosen: Path, others: list[Path]) -> None:
-    """Check that tables which could be meant just as well hold the same rows.
-
-    Raises:
-        ValueError: If they do not; names both files.
-    """
+def _check_alike(paths: list[Path]) -> None:
+    """Check that tables which could be meant just as well hold the same rows."""
+    chosen, *others = paths
     for other in others:
-        if other != chosen and not _same_rows(chosen, other):
+        if not _same_rows(chosen, other):
             raise ValueError(
                 f"{chosen} and {other} could both be meant and differ; move one of them to "
                 "another place."
@@ -231,21 +208,18 @@ def check_alike(chosen: Path, others: list[Path]) -> None:
 def _check_no_contradiction(chosen: Path, other: Path) -> None:
     """Check that a table of lower rank, but as near, does not tell other things of a photograph."""
     try:
-        first, second = (
-            tables.read_table(path)[0].set_index("image_id") for path in (chosen, other)
-        )
+        first, second = (tables.read_table(path)[0] for path in (chosen, other))
     except ValueError:  # what is wrong with the chosen one is said when it is read
         return
-    shared = first.index.intersection(second.index)
-    first, second = first.loc[shared], second.loc[shared]
+    both = first.merge(second, on="image_id")
     # A photograph without a lesion of its own has its own id there.
-    grouped = (first["lesion_id"] != shared) & (second["lesion_id"] != shared)
-    differ = first["dx"] != second["dx"]
-    differ |= grouped & (first["lesion_id"] != second["lesion_id"])
+    grouped = both[["lesion_id_x", "lesion_id_y"]].ne(both["image_id"], axis=0).all(axis=1)
+    differ = grouped & (both["lesion_id_x"] != both["lesion_id_y"])
+    differ |= both["dx_x"] != both["dx_y"]
     if differ.any():
         raise ValueError(
-            f"{chosen} and {other} contradict each other on {shared[differ][0]}; move the one that "
-            "is not meant to another place."
+            f"{chosen} and {other} contradict each other on {both['image_id'][differ].iloc[0]}; "
+            "move the one that is not meant to another place."
         )
 
 
@@ -259,14 +233,11 @@ def _same_rows(first: Path, second: Path) -> bool:
 
 
 def find_companion(dataset: Dataset, words: str) -> Path | None:
-    """Find a table that belongs to a ground truth, such as its lesion groupings.
+    """Find the table nearest to the root that belongs to a ground truth, or None.
 
     Args:
         dataset: From `open_dataset`.
         words: What its name contains, in lower case and without underscores.
-
-    Returns:
-        The one nearest to the root, or None.
 
     Raises:
         ValueError: If two at one depth differ.
@@ -279,6 +250,6 @@ def find_companion(dataset: Dataset, words: str) -> Path | None:
     ]
     if not found:
         return None
-    chosen = min(found, key=lambda path: (len(path.parts), str(path)))
-    check_alike(chosen, [path for path in found if len(path.parts) == len(chosen.parts)])
-    return chosen
+    found.sort(key=lambda path: (len(path.parts), str(path)))
+    _check_alike([path for path in found if len(path.parts) == len(found[0].parts)])
+    return found[0]

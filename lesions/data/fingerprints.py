@@ -22,9 +22,8 @@ def data_fingerprint(metadata: pd.DataFrame) -> str:
 def photographs_digest(metadata: pd.DataFrame) -> str:
     """Name the photographs of a table by 16 hex digits of what their files hold.
 
-    Every file's size counts, and the content of a fixed sample, so that thumbnails, another
-    resolution or other pictures of the same names get other digits. Where the files lie and
-    when they were copied does not count.
+    Every file's size counts, and the content of a fixed sample; thumbnails or other pictures of
+    the same names get other digits, copies elsewhere the same.
 
     Raises:
         ValueError: If a photograph cannot be read; names the file.

@@ -84,9 +84,8 @@ def markers_until_end(data: bytes, limit: int) -> tuple[int, int]:
     return scans, -1
 
 
-def check_scans(data: bytes, pixels: int) -> None:
-    """Raise ValueError if a JPEG of so many pixels has more scans than decode in about a second."""
+def has_too_many_scans(data: bytes, pixels: int) -> bool:
+    """Return whether a JPEG of so many pixels has more scans than decode in about a second."""
     limit = max(1, MAXIMUM_SCANNED_PIXELS // max(1, pixels))
     # Counting bytes is quicker and never counts too few.
-    if data.count(b"\xff\xda") > limit and markers_until_end(data, limit)[0] > limit:
-        raise ValueError(f"it has over {limit} scans, which no camera writes")
+    return data.count(b"\xff\xda") > limit and markers_until_end(data, limit)[0] > limit

@@ -38,25 +38,18 @@ def protocol_rows(metadata: pd.DataFrame, protocol: str, seed: int = 42) -> pd.D
     elif protocol == "image":
         rest = splits.split_by_image(rest, seed)
     else:
-        rest = _split_after_oversampling(rest, seed)
+        repeated = rest.iloc[balance.oversample(rest["label"].to_numpy(), seed)]
+        # A name of its own for every row is what makes the split treat copies as strangers.
+        names = [f"{image_id} {number}" for number, image_id in enumerate(repeated["image_id"])]
+        split = splits.split_by_image(repeated.assign(image_id=names), seed)
+        rest = split.assign(image_id=repeated["image_id"].to_numpy())
     rows = pd.concat([rest, clean])
     # One order whatever the draw, so that equal tables train equal networks.
     return rows.sort_values(["image_id", "split"], ignore_index=True)
 
 
-def _split_after_oversampling(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    repeated = rows.iloc[balance.oversample(rows["label"].to_numpy(), seed)]
-    # A name of its own for every row is what makes the split treat copies as strangers.
-    names = [f"{image_id} {number}" for number, image_id in enumerate(repeated["image_id"])]
-    split = splits.split_by_image(repeated.assign(image_id=names), seed)
-    return split.assign(image_id=repeated["image_id"].to_numpy())
-
-
 def shared_lesions(rows: pd.DataFrame) -> dict[str, float]:
-    """Measure how much of a protocol's own test split its training has seen.
-
-    Args:
-        rows: Table from `protocol_rows`.
+    """Measure how much of its own test split the training of `protocol_rows` has seen.
 
     Returns:
         `training_rows` and `test_rows` (counts); `same_lesion` and `same_image`: shares (0 to

@@ -30,12 +30,8 @@ def highest_correlations(images: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
     """Shrink pictures to grey ones, float32 (n, SIDE, SIDE)."""
-    shrunk = [
-        cv2.resize(
-            cv2.cvtColor(one, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA
-        )
-        for one in images
-    ]
+    grey = (cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in images)
+    shrunk = [cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for one in grey]
     return np.stack(shrunk).astype(np.float32)
 
 

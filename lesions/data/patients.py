@@ -11,7 +11,6 @@ import pandas as pd
 
 from lesions.data import cells as checked
 from lesions.data import values
-from lesions.data.tables import note_sites
 from lesions.data.values import SEXES, SITES
 
 PATIENT_FEATURES = 2 + len(SEXES) + len(SITES)
@@ -43,12 +42,7 @@ class Patient:
 
     @classmethod
     def read(cls, age="", sex="", site="") -> Patient:
-        """Read what somebody wrote, as cells of a table are read.
-
-        Args:
-            age: Years; empty where unknown, as are the others.
-            sex: Such as "female" or "f".
-            site: Where on the body, such as "back".
+        """Read what somebody wrote, as cells of a table are read; empty is unknown.
 
         Raises:
             ValueError: If one of them makes no sense; names it and its value.
@@ -104,8 +98,7 @@ def read_patients(path) -> tuple[dict[str, Patient], list[str]]:
         if old in cells.columns and new not in {*cells.columns, *renamed.values()}:
             renamed[old] = new
     cells = cells.rename(columns=renamed)
-    facts = [column for column in _FACTS if column in cells.columns]
-    if "image_id" not in cells.columns or not facts:
+    if "image_id" not in cells.columns or not set(_FACTS) & set(cells.columns):
         raise ValueError(
             f"{name} has the columns {', '.join(cells.columns[:12])}; it needs image_id and any "
             "of age, sex and localization."
@@ -113,13 +106,11 @@ def read_patients(path) -> tuple[dict[str, Patient], list[str]]:
     table = cells.reindex(columns=["image_id", *_FACTS], fill_value="").map(values.text)
     table["image_id"] = table["image_id"].map(values.image_id)
     checked.check_filled(table, name, ("image_id",))
-    for column, convert in (("age", values.age), ("sex", values.sex)):
-        table[column] = checked.converted(table[column], convert, name)
-    table["localization"] = table["localization"].map(values.site)
+    checked.tidy_patients(table, name)
     table = table.drop_duplicates()
     checked.check_unique(table, "image_id", name)
     notes: list[str] = []
-    note_sites(table, name, notes)
+    checked.note_sites(table, name, notes)
     known = table["localization"].map(values.is_known_site)
     table["localization"] = table["localization"].where(known, "unknown")
     ages = [None if np.isnan(age) else age for age in table["age"]]

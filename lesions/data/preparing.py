@@ -1,4 +1,7 @@
-"""Bring photographs and masks to the square that the networks take."""
+"""Bring photographs and masks to the square that the networks take.
+
+A photograph is uint8, (height, width, 3), RGB 0-255, before and after every step.
+"""
 
 import cv2
 import numpy as np
@@ -15,15 +18,7 @@ def centre_square(image: np.ndarray) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize a square image, by area means where it shrinks and bicubically where it grows.
-
-    Args:
-        image: uint8, (side, side, 3), RGB 0-255.
-        size: New side in pixels.
-
-    Returns:
-        uint8, (size, size, 3), RGB 0-255.
-    """
+    """Resize a square photograph, by area means where it shrinks, else bicubically."""
     if image.shape[0] == size:
         return np.ascontiguousarray(image)
     method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
@@ -34,12 +29,6 @@ def remove_hair(image: np.ndarray) -> np.ndarray:
     """Remove dark hairs: DullRazor's idea (Lee et al. 1997) by OpenCV.
 
     A black-hat filter finds thin dark lines, which are painted over from their borders.
-
-    Args:
-        image: uint8, (height, width, 3), RGB 0-255.
-
-    Returns:
-        uint8, the same shape.
     """
     # The filter is as wide as a hair: about 1/25 of the image's side.
     width = max(3, round(image.shape[0] / 25) | 1)
@@ -52,14 +41,9 @@ def remove_hair(image: np.ndarray) -> np.ndarray:
 
 
 def shades_of_grey(image: np.ndarray, power: int = 6) -> np.ndarray:
-    """Take the colour of the light out (Finlayson and Trezzi 2004).
+    """Take the colour of the light out, not its brightness (Finlayson and Trezzi 2004).
 
-    Args:
-        image: uint8, (height, width, 3), RGB 0-255.
-        power: Minkowski power; 1 is grey world.
-
-    Returns:
-        uint8, the same shape, with the mean brightness kept.
+    `power` is Minkowski's; 1 is grey world.
     """
     light = np.mean(image.astype(np.float32) ** power, axis=(0, 1)) ** (1 / power)
     gain = light.mean() / np.maximum(light, 1e-6)

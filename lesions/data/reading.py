@@ -33,9 +33,21 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
     table["label"] = table["dx"].map(classes.CODES.index).astype(int)
     table = table.sort_values("image_id", ignore_index=True)
     files = walking.list_files(dataset.root)
+    photographs = filter(walking.is_photograph, files)
+    found = walking.index_by_name(photographs, table["image_id"])
+    missing = table["image_id"][~table["image_id"].isin(found)]
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {len(table)} rows of {dataset.metadata_file.name} have no image "
+            f"below {dataset.root}, the first is {missing.iloc[0]}; "
+            "unpack all image folders or remove those rows."
+        )
+    masks = filter(walking.is_mask, files)
+    mask_of = walking.index_by_name(masks, table["image_id"], walking.MASK_ENDING)
     # As objects, because a path need not be text that Arrow could hold.
-    table["image_path"] = pd.Series(_image_paths(table["image_id"], files, dataset), dtype=object)
-    table["mask_path"] = _mask_paths(table["image_id"], files)
+    paths = [str(found[image_id]) for image_id in table["image_id"]]
+    table["image_path"] = pd.Series(paths, dtype=object)
+    table["mask_path"] = [str(mask_of[i]) if i in mask_of else None for i in table["image_id"]]
     for note in notes:
         warnings.warn(note, stacklevel=2)
     table.attrs["notes"] = notes
@@ -44,10 +56,9 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
 
 def files_read(dataset: Dataset) -> list[Path]:
     """List every file that `read_metadata` and whoever uses its rows may read."""
-    tables_read = [dataset.metadata_file, *filter(None, _companions(dataset))]
-    inside = walking.list_files(dataset.root)
-    pictures = [one for one in inside if walking.is_photograph(one) or walking.is_mask(one)]
-    return [*tables_read, *pictures]
+    files = walking.list_files(dataset.root)
+    pictures = [path for path in files if walking.is_photograph(path) or walking.is_mask(path)]
+    return [dataset.metadata_file, *filter(None, _companions(dataset)), *pictures]
 
 
 def _companions(dataset: Dataset) -> tuple[Path | None, Path | None]:
@@ -59,22 +70,3 @@ def _companions(dataset: Dataset) -> tuple[Path | None, Path | None]:
     if "groundtruth" in name:
         extra = find_companion(dataset, name.split("_groundtruth")[0].replace("_", "") + "metadata")
     return groupings, extra
-
-
-def _image_paths(image_ids: pd.Series, files, dataset: Dataset) -> list[str]:
-    photographs = [path for path in files if walking.is_photograph(path)]
-    found = walking.index_by_name(photographs, image_ids)
-    missing = [image_id for image_id in image_ids if image_id not in found]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(image_ids)} rows of {dataset.metadata_file.name} have no "
-            f"image below {dataset.root}, the first is {missing[0]}; "
-            "unpack all image folders or remove those rows."
-        )
-    return [str(found[image_id]) for image_id in image_ids]
-
-
-def _mask_paths(image_ids: pd.Series, files) -> list[str | None]:
-    masks = [path for path in files if walking.is_mask(path)]
-    found = walking.index_by_name(masks, image_ids, walking.MASK_ENDING)
-    return [str(found[i]) if i in found else None for i in image_ids]

@@ -20,34 +20,26 @@ def split_by_lesion(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
     Lesions, not images, are drawn, stratified by diagnosis, by scikit-learn. They are sorted
     by id first, so the split does not depend on the order of the rows or on the machine.
 
+    All but the test rows are also divided into five folds by lesion: a network that is trained
+    on four of them has not seen the fifth, so that five such networks predict every row that is
+    not in the test split out of fold.
+
     Args:
         metadata: Table from `read_metadata`.
         seed: Seed of the shuffle.
 
     Returns:
-        A copy with a column `split`: "train", "validation" or "test", and a column `fold`, see
-        `assign_folds`.
+        A copy with the columns `split` ("train", "validation" or "test") and `fold` (int: 0 to
+        4, and -1 in the test split).
 
     Raises:
         ValueError: If a diagnosis has too few lesions to be on every side.
     """
     lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
-    return assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
+    return _assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
 
 
-def assign_folds(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Divide the training and validation rows into five folds by lesion, by scikit-learn.
-
-    A network that is trained on four folds has not seen the fifth, so that five such networks
-    predict every row that is not in the test split out of fold.
-
-    Args:
-        metadata: Table with a column `split`.
-        seed: Seed of the shuffle.
-
-    Returns:
-        A copy with a column `fold`, int: 0 to 4, and -1 in the test split.
-    """
+def _assign_folds(metadata: pd.DataFrame, seed: int) -> pd.DataFrame:
     from sklearn.model_selection import StratifiedGroupKFold  # a prediction does without it
 
     # Sorted, so that the folds do not depend on the order of the rows.
@@ -65,11 +57,8 @@ def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
 
     Args:
         metadata: Table with the columns `split` and `fold`.
-        fold: 0 to 4: this fold becomes the validation split and the other four the training
-            split; None leaves the split as it is. The test split is the same for all.
-
-    Returns:
-        A copy with another column `split`.
+        fold: 0 to 4: this fold becomes the validation split of the copy, and the other four the
+            training split; None leaves the split as it is. The test split is the same for all.
 
     Raises:
         ValueError: If there is no such fold.
@@ -89,9 +78,10 @@ def without_validation(metadata: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Split 70/15/15 by image, so that photographs of one lesion land on both sides.
+    """Split 70/15/15 by image, which leaks: photographs of one lesion land on both sides.
 
-    This is the leaky protocol, to measure what it is worth; the copy has a column `split`.
+    Returns:
+        A copy with a column `split`.
     """
     return _assign(metadata, "image_id", metadata.sort_values("image_id"), seed)
 
@@ -109,9 +99,8 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
         units, train_size=FRACTIONS["train"], stratify=units["dx"], random_state=seed
     )
     validation, test = train_test_split(rest, test_size=0.5, stratify=rest["dx"], random_state=seed)
-    side = {}
-    for name, rows in zip(SPLITS, (train, validation, test), strict=True):
-        side.update(dict.fromkeys(rows[key], name))
+    sides = zip(SPLITS, (train, validation, test), strict=True)
+    side = {unit: name for name, rows in sides for unit in rows[key]}
     result = metadata.assign(split=metadata[key].map(side))
     check_classes_present(result)
     return result
@@ -120,12 +109,12 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
 def check_classes_present(metadata: pd.DataFrame) -> None:
     """Raise ValueError if a class that the table holds is absent from a split."""
     counts = pd.crosstab(metadata["dx"], metadata["split"]).reindex(columns=SPLITS, fill_value=0)
-    for (code, split), count in counts.stack().items():
-        if count == 0:
-            raise ValueError(
-                f"The class {code!r} is absent from the {split} split; use more images or another "
-                "seed."
-            )
+    absent = counts.stack().loc[lambda count: count == 0]
+    if len(absent):
+        code, split = absent.index[0]
+        raise ValueError(
+            f"The class {code!r} is absent from the {split} split; use more images or another seed."
+        )
 
 
 def write_splits(metadata: pd.DataFrame, path) -> Path:
@@ -135,30 +124,6 @@ def write_splits(metadata: pd.DataFrame, path) -> Path:
     return write_csv(table, path)
 
 
-def read_splits(path, metadata: pd.DataFrame) -> pd.DataFrame:
-    """Add the recorded split and folds to a table.
-
-    Args:
-        path: CSV with the columns image_id, split and fold, from `write_splits`.
-        metadata: Table from `read_metadata`; may hold fewer images than the file.
-
-    Returns:
-        A copy of `metadata` with the columns `split` and `fold` (int, -1 in the test split).
-
-    Raises:
-        ValueError: If an image has no recorded split, or the file is not such a table.
-    """
-    recorded = _read_recorded(path)
-    split = metadata["image_id"].map(recorded["split"])
-    if split.isna().any():
-        raise ValueError(
-            f"{path} has no split for {metadata['image_id'][split.isna()].iloc[0]}; "
-            "make a new split of this dataset by data.split_by_lesion."
-        )
-    fold = metadata["image_id"].map(recorded["fold"]).fillna(-1).astype(int)
-    return metadata.assign(split=split, fold=fold)
-
-
 def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFrame:
     """Add the recorded split where it covers these images, else make one by lesion.
 
@@ -166,16 +131,21 @@ def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFra
 
     Args:
         metadata: Table from `read_metadata`.
-        path: The recorded split.
+        path: The recorded split, from `write_splits`.
 
     Returns:
-        A copy of `metadata` with the columns `split` and `fold`.
+        A copy of `metadata` with the columns `split` and `fold`, see `split_by_lesion`.
+
+    Raises:
+        ValueError: If the file is not a table of splits; names the row.
     """
-    path = Path(path)
-    if path.exists():
-        known = metadata["image_id"].isin(_read_recorded(path).index)
+    if Path(path).exists():
+        recorded = _read_recorded(path)
+        ids = metadata["image_id"]
+        known = ids.isin(recorded.index)
         if known.all():
-            return read_splits(path, metadata)
+            fold = ids.map(recorded["fold"])
+            return metadata.assign(split=ids.map(recorded["split"]), fold=fold)
         if known.any():
             warnings.warn(
                 f"{path} has a split for {int(known.sum())} of {len(metadata)} photographs only, "
@@ -195,42 +165,29 @@ def _read_recorded(path) -> pd.DataFrame:
     for column in ("image_id", "split", "fold"):
         if column not in recorded.columns:
             raise ValueError(f"{path} lacks the column {column!r}; restore it.")
+    numbered = recorded["fold"].isin([str(number) for number in range(FOLDS)])
     wrong = ~recorded["split"].isin(SPLITS) | recorded["image_id"].duplicated()
+    wrong |= numbered != (recorded["split"] != "test")
     if wrong.any():
         row = recorded[wrong].iloc[0]
         raise ValueError(
-            f"{path}, row {recorded.index[wrong][0] + 2} ({row['image_id']}) repeats an image or "
-            f"has the unknown split {row['split']!r}; restore it."
+            f"{path}, row {row.name + 2} ({row['image_id']}) repeats an image or has the unknown "
+            f"split {row['split']!r} or fold {row['fold']!r} (0 to {FOLDS - 1}, none for test "
+            "rows); restore it."
         )
-    # Test rows have none.
-    numbered = recorded["fold"].isin([str(number) for number in range(FOLDS)])
-    odd = numbered != (recorded["split"] != "test")
-    if odd.any():
-        row = recorded[odd].iloc[0]
-        raise ValueError(
-            f"{path}, row {recorded.index[odd][0] + 2} ({row['image_id']}) has the fold "
-            f"{row['fold']!r}, where 0 to {FOLDS - 1} is needed (none for test rows); restore it."
-        )
-    recorded["fold"] = pd.to_numeric(recorded["fold"])
+    recorded["fold"] = pd.to_numeric(recorded["fold"]).fillna(-1).astype(int)
     return recorded.set_index("image_id")
 
 
 def count_shared_lesions(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> dict[str, float]:
-    """Count how much of `rows_b` shows lesions or images that `rows_a` shows too.
-
-    Args:
-        rows_a: Rows with lesion_id and image_id, for example the training rows.
-        rows_b: The other rows, for example the test rows.
+    """Count how much of `rows_b`, the test rows, shows what `rows_a`, the training rows, show too.
 
     Returns:
-        `lesions`: lesions on both sides; `images`: rows of `rows_b` whose lesion is in
-        `rows_a`; `share`: those as a share of `rows_b`, 0 to 1; `same_images`: image ids on
-        both sides.
+        `share`: rows of `rows_b` whose lesion is in `rows_a`, as a share of `rows_b`, 0 to 1;
+        `same_images`: rows of `rows_b` whose image is in `rows_a`.
     """
     seen = rows_b["lesion_id"].isin(rows_a["lesion_id"])
     return {
-        "lesions": int(rows_b["lesion_id"][seen].nunique()),
-        "images": int(seen.sum()),
         "share": float(seen.mean()) if len(rows_b) else 0.0,
         "same_images": int(rows_b["image_id"].isin(rows_a["image_id"]).sum()),
     }
@@ -251,9 +208,7 @@ def check_no_leak(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> None:
 def sample_lesions(metadata: pd.DataFrame, images: int = 1500) -> pd.DataFrame:
     """Draw a stratified sample of whole lesions, about so many images, for a quick run.
 
-    Returns:
-        The rows of the drawn lesions, index 0 to n-1. At least five lesions of every class
-        stay in every split where there are as many.
+    At least five lesions of every class stay in every split where there are as many.
     """
     if images >= len(metadata):
         return metadata

@@ -1,6 +1,7 @@
 """Decode every photograph once into a memory-mapped store of small squares."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -28,8 +29,6 @@ class ImageStore:
 
     Attributes:
         images: uint8, (n, size, size, 3), RGB 0-255, read-only; row i is row i of the table.
-        image_ids: list of n image ids.
-        size: Side of the squares in pixels.
         path: The array's file.
     """
 
@@ -55,25 +54,17 @@ class ImageStore:
         Raises:
             ValueError: If a photograph is faulty or the disk is full.
         """
-        self.size = size
-        self.image_ids = metadata["image_id"].tolist()
-        self._row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        self._row_of = {image_id: row for row, image_id in enumerate(metadata["image_id"])}
         options = {"size": size, "hair_removal": hair_removal, "colour_constancy": colour_constancy}
         fingerprint = _fingerprint(metadata, options)
         self.path = Path(folder) / f"images-{size}px-{fingerprint[:12]}.npy"
-        shape = (len(metadata), size, size, 3)
-        if not _is_current(self.path, fingerprint, shape):
-            _build(
-                metadata["image_path"].tolist(), self.path, shape, fingerprint, options, progress
-            )
+        facts = {"fingerprint": fingerprint, "shape": (len(metadata), size, size, 3), **options}
+        if not _is_current(self.path, facts):
+            _build(self.path, facts, metadata["image_path"].tolist(), options, progress)
         self.images = np.load(self.path, mmap_mode="r")
 
     def rows(self, image_ids) -> np.ndarray:
-        """Find the row numbers of image ids.
-
-        Raises:
-            ValueError: If an image is not in the store.
-        """
+        """Find the row numbers of image ids; a ValueError where one is not in the store."""
         try:
             return np.array([self._row_of[image_id] for image_id in image_ids], dtype=np.int64)
         except KeyError as error:
@@ -93,15 +84,14 @@ def _fingerprint(metadata: pd.DataFrame, options: dict) -> str:
     return digest.hexdigest()
 
 
-def _is_current(path: Path, fingerprint: str, shape) -> bool:
-    manifest = path.with_suffix(".json")
+def _is_current(path: Path, facts: dict) -> bool:
     try:
-        recorded = json.loads(manifest.read_text())["fingerprint"]
+        recorded = json.loads(path.with_suffix(".json").read_text())["fingerprint"]
         images = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return False
     # A torn file is shorter than its header says, which np.load reports as ValueError.
-    return recorded == fingerprint and images.shape == tuple(shape)
+    return recorded == facts["fingerprint"] and images.shape == facts["shape"]
 
 
 def _is_running(process: str) -> bool:
@@ -110,19 +100,14 @@ def _is_running(process: str) -> bool:
         return False
     try:
         os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)  # another user's
     return True
 
 
-def _build(
-    paths: list[str], path: Path, shape, fingerprint: str, options: dict, progress: bool
-) -> None:
-    needed = int(np.prod(shape)) + 1_000_000
+def _build(path: Path, facts: dict, image_paths: list[str], options: dict, progress: bool) -> None:
+    needed = int(np.prod(facts["shape"])) + 1_000_000
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    placed = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f"{path.name}.*.partial"):
@@ -130,41 +115,30 @@ def _build(
             if not _is_running(stale.name.split(".")[-2]):
                 stale.unlink()
         if shutil.disk_usage(path.parent).free < needed:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with open(temporary, "wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+            header = {"descr": "|u1", "fortran_order": False, "shape": facts["shape"]}
             np.lib.format.write_array_header_1_0(file, header)
-            _append_images(file, paths, options, progress)
+            _append_images(file, image_paths, options, progress)
         os.replace(temporary, path)
-        placed = True
         with replacing(path.with_suffix(".json")) as manifest:
-            facts = {"fingerprint": fingerprint, "shape": shape, **options}
             manifest.write_text(json.dumps(facts, indent=1))
     except OSError as error:
-        _remove(temporary)
-        if placed:
-            _remove(path)  # without its manifest it would be space that nobody uses
         reason = error.strerror or "the disk is full"
         raise ValueError(
             f"The image store {path} cannot be written ({reason}); it needs "
             f"{needed / 1e6:.0f} MB, so free space or choose another folder by LESIONS_BUILD."
         ) from error
-    except BaseException:
-        _remove(temporary)
-        raise
-
-
-def _remove(path: Path) -> None:
-    # The folder may be missing or a file: the error that led here says so better.
-    with contextlib.suppress(OSError):
-        path.unlink()
+    finally:
+        # The folder may be missing or a file: the error that led here says so better.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _append_images(file, paths: list[str], options: dict, progress: bool) -> None:
     # None: only on a terminal, so that published notebooks hold no trace of the bar.
-    bar = tqdm(
-        total=len(paths), desc="Image store", unit="images", disable=None if progress else True
-    )
+    hidden = None if progress else True
+    bar = tqdm(total=len(paths), desc="Image store", unit="images", disable=hidden)
     with bar, ThreadPoolExecutor(processor.cores()) as pool:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]

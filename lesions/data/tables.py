@@ -9,24 +9,37 @@ import pandas as pd
 
 from lesions import classes
 from lesions.data import diagnoses, values
-from lesions.data.cells import check_filled, check_unique, converted, read_cells
+from lesions.data.cells import (
+    check_filled,
+    check_unique,
+    note_sites,
+    read_cells,
+    tidy_patients,
+)
 
+ARCHIVE_NAMES = {
+    "isic_id": "image_id",
+    "age_approx": "age",
+    "anatom_site_general": "localization",
+    "diagnosis_confirm_type": "dx_type",
+}
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
-ONE_HOT = {"ak": "akiec", **{code: code for code in classes.CODES}}
-LEFT_OUT = {"scc": "squamous cell carcinoma", "unk": "unknown"}
+# Columns of ISIC's ground truths; rows of the last two have no class and are left out.
+ONE_HOT = {
+    "ak": "akiec",
+    **{code: code for code in classes.CODES},
+    "scc": "squamous cell carcinoma",
+    "unk": "unknown",
+}
 HAM_NAMES = ("ham10000_metadata.csv", "ham10000_metadata.tab", "ham10000_metadata")
 
 
 def kind_of(columns, name: str = "") -> str | None:
-    """Return which kind of table has these columns.
-
-    Args:
-        columns: Names in lower case.
-        name: The file's name; HAM10000's own is read strictly.
+    """Return which kind of table has columns of these names, in lower case.
 
     Returns:
-        "ham10000", "metadata" (HAM10000's columns, not all needed), "archive" (ISIC Archive),
-        "one_hot" (ISIC challenges), or None.
+        "ham10000" (by the file's own name; read strictly), "metadata" (HAM10000's columns, not
+        all needed), "archive" (ISIC Archive), "one_hot" (ISIC challenges), or None.
     """
     columns = set(columns)
     if name.lower() in HAM_NAMES and not {"image", "mel"} <= columns - {"image_id", "dx"}:
@@ -74,12 +87,11 @@ def read_table(path, groupings=None, extra=None) -> tuple[pd.DataFrame, list[str
 
 
 def _check_columns(cells: pd.DataFrame, name: str) -> None:
-    for column in COLUMNS:
-        if column in cells.columns:
-            continue
-        close = difflib.get_close_matches(column, list(cells.columns), n=1)
-        hint = f"; rename {close[0]!r} to {column!r}." if close else "; download the table again."
-        raise ValueError(f"{name} lacks the column {column!r}{hint}")
+    lacking = next((column for column in COLUMNS if column not in cells.columns), None)
+    if lacking:
+        close = difflib.get_close_matches(lacking, cells.columns, n=1)
+        hint = f"rename {close[0]!r} to {lacking!r}" if close else "download the table again"
+        raise ValueError(f"{name} lacks the column {lacking!r}; {hint}.")
 
 
 def _from_archive(cells: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
@@ -87,40 +99,26 @@ def _from_archive(cells: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFr
     if "image_type" in cells.columns:
         seen = cells["image_type"].map(values.text).str.lower()
         other = ~(seen.str.startswith("dermoscop") | seen.isin(values.MISSING))
-        cells = _leave_out(
-            cells, other, seen.where(other), name, "is not a dermatoscopic image", notes
-        )
+        cells = _leave_out(cells, other, seen, name, "is not a dermatoscopic image", notes)
     levels = [column for column in diagnoses.ARCHIVE_COLUMNS if column in cells.columns]
     found = [
-        diagnoses.code_of_archive([values.text(cell) for cell in row])
-        for row in cells[levels].itertuples(index=False)
+        diagnoses.of_archive(map(values.text, row)) for row in cells[levels].itertuples(index=False)
     ]
-    renamed = {
-        "isic_id": "image_id",
-        "age_approx": "age",
-        "anatom_site_general": "localization",
-        "diagnosis_confirm_type": "dx_type",
-    }
-    renamed = {old: new for old, new in renamed.items() if old in cells.columns}
+    renamed = {old: new for old, new in ARCHIVE_NAMES.items() if old in cells.columns}
     cells = cells.drop(columns=list(renamed.values()), errors="ignore").rename(columns=renamed)
-    # An unknown name goes on as it is, and is counted with the others that have no class.
-    return cells.assign(dx=[code or named or "no diagnosis" for code, named in found])
+    return cells.assign(dx=found)
 
 
 def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.DataFrame:
     """Turn a ground truth of ISIC 2018 or 2019 into HAM10000's columns."""
-    missing = [
-        code.upper()
-        for code in classes.CODES
-        if code not in cells.columns and not (code == "akiec" and "ak" in cells.columns)
-    ]
+    held = {ONE_HOT.get(column) for column in cells.columns}
+    missing = [code.upper() for code in classes.CODES if code not in held]
     if missing:
         raise ValueError(
             f"{name} lacks the column {', '.join(missing)}; an ISIC ground truth has image, MEL, "
             "NV, BCC, AKIEC or AK, BKL, DF and VASC."
         )
-    names = {**ONE_HOT, **LEFT_OUT}
-    columns = [column for column in names if column in cells.columns]
+    columns = [column for column in ONE_HOT if column in cells.columns]
     marks = cells[columns].map(lambda cell: values.text(cell).replace(",", "."))
     one_hot = marks.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     wrong = ((one_hot == 1).sum(axis=1) != 1) | ((one_hot == 0).sum(axis=1) != len(columns) - 1)
@@ -131,7 +129,7 @@ def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.Da
             "and the others with 0; correct that row."
         )
     rows = pd.DataFrame({"image_id": cells["image"].map(values.image_id)}, index=cells.index)
-    rows["dx"] = np.array([names[column] for column in columns])[one_hot.argmax(axis=1)]
+    rows["dx"] = np.array([ONE_HOT[column] for column in columns])[one_hot.argmax(axis=1)]
     for column in set(COLUMNS) & set(cells.columns) - {"image_id", "dx"}:  # added by somebody
         rows[column] = cells[column]
     if extra is not None:
@@ -143,9 +141,7 @@ def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.Da
 
 def _join_extra(rows: pd.DataFrame, path) -> pd.DataFrame:
     """Add lesion, age, sex and site from the metadata that come with ISIC 2019."""
-    extra = read_cells(path).rename(
-        columns={"age_approx": "age", "anatom_site_general": "localization"}
-    )
+    extra = read_cells(path).rename(columns=ARCHIVE_NAMES)
     if "image" not in extra.columns:
         raise ValueError(f"{Path(path).name} lacks the column 'image'; download it again.")
     extra["image"] = extra["image"].map(values.image_id)
@@ -157,7 +153,7 @@ def _join_extra(rows: pd.DataFrame, path) -> pd.DataFrame:
     return rows
 
 
-def _grouped(image_ids: pd.Series, path) -> list[str]:
+def _grouped(image_ids: pd.Series, path) -> pd.Series:
     """Return the lesion of every image from ISIC 2018's groupings."""
     name = Path(path).name
     cells = read_cells(path)
@@ -168,14 +164,14 @@ def _grouped(image_ids: pd.Series, path) -> list[str]:
     cells["image"] = cells["image"].map(values.image_id)
     cells = cells.drop_duplicates()
     check_unique(cells, "image", name)
-    lesions = cells.set_index("image")["lesion_id"].to_dict()
-    without = [image_id for image_id in image_ids if not lesions.get(image_id)]
-    if without:
+    lesions = image_ids.map(cells.set_index("image")["lesion_id"]).fillna("")
+    without = image_ids[lesions == ""]
+    if len(without):
         raise ValueError(
             f"{name} names no lesion for {len(without)} of {len(image_ids)} photographs, the "
-            f"first is {without[0]}, so a split would leak; download it again."
+            f"first is {without.iloc[0]}, so a split would leak; download it again."
         )
-    return [lesions[image_id] for image_id in image_ids]
+    return lesions
 
 
 def _leave_out(cells, out: pd.Series, reasons: pd.Series, name: str, why: str, notes):
@@ -204,9 +200,7 @@ def _tidy(cells: pd.DataFrame, name: str, kind: str, notes: list[str]) -> pd.Dat
     if table.empty:
         raise ValueError(f"{name} has no row with one of {', '.join(classes.CODES)}; check it.")
     check_unique(table, "image_id", name)
-    for column, convert in (("age", values.age), ("sex", values.sex)):
-        table[column] = converted(table[column], convert, name)
-    table["localization"] = table["localization"].map(values.site)
+    tidy_patients(table, name)
     table["dx_type"] = table["dx_type"].where(table["dx_type"] != "", "unknown")
     table = _with_lesions(table, name, kind, notes)
     note_sites(table, name, notes)
@@ -246,26 +240,14 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
         )
     diagnoses_of = table.groupby("lesion_id")["dx"].unique()
     torn = diagnoses_of[diagnoses_of.map(len) > 1]
-    if len(torn) and kind in ("archive", "one_hot"):
+    if len(torn):
+        first, named = torn.index[0], " and ".join(torn.iloc[0])
+        if kind not in ("archive", "one_hot"):
+            raise ValueError(
+                f"{name}: lesion {first} has the diagnoses {named}; give all its rows the same dx."
+            )
         # Nobody can correct a public collection, and its lesions may change over the years.
         notes.append(
-            f"{name}: {len(torn)} lesions have several diagnoses, the first is {torn.index[0]} "
-            f"({' and '.join(torn.iloc[0])})."
-        )
-    elif len(torn):
-        raise ValueError(
-            f"{name}: lesion {torn.index[0]} has the diagnoses {' and '.join(torn.iloc[0])}; "
-            "give all its rows the same dx."
+            f"{name}: {len(torn)} lesions have several diagnoses, the first is {first} ({named})."
         )
     return table
-
-
-def note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
-    """Append a sentence on body sites that HAM10000 does not know, where there are any."""
-    unknown = table[~table["localization"].map(values.is_known_site)]
-    if len(unknown):
-        notes.append(
-            f"{name}: {len(unknown)} rows have a localization that HAM10000 does not know (the "
-            f"first is {unknown.iloc[0]['localization']!r}, row {unknown.index[0]}), which a "
-            "network with patient data takes as unknown."
-        )

@@ -43,11 +43,7 @@ def lesion_id(cell) -> str:
 
 
 def age(cell) -> float:
-    """Return an age in years, NaN where it is missing.
-
-    Raises:
-        ValueError: If the cell is not an age from 0 to 120 years.
-    """
+    """Return an age in years, NaN where it is missing; a ValueError where it is not 0 to 120."""
     cell = text(cell).lower()
     if cell in MISSING:
         return np.nan
@@ -59,11 +55,7 @@ def age(cell) -> float:
 
 
 def sex(cell) -> str:
-    """Return one of `SEXES`.
-
-    Raises:
-        ValueError: If the cell names none of them.
-    """
+    """Return one of `SEXES`; a ValueError where the cell names none of them."""
     cell = text(cell).lower()
     if cell in MISSING:
         return "unknown"
@@ -80,11 +72,7 @@ def site(cell) -> str:
 
 
 def known_site(cell) -> str:
-    """Return a body site in HAM10000's words.
-
-    Raises:
-        ValueError: If the cell names none of `SITES`.
-    """
+    """Return a body site in HAM10000's words; a ValueError where the cell names none of `SITES`."""
     found = site(cell)
     if not is_known_site(found):
         raise ValueError(f"write one of {', '.join(SITES).replace('_', ' ')}")

@@ -18,13 +18,8 @@ WHOLE = 65_536  # bytes up to which two files are compared whole
 BLOCK = 4_096
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder of this name is never looked at."""
-    return name.startswith(".") or name.lower() in FOREIGN
-
-
 def list_files(folder, depth: int | None = None) -> list[Path]:
-    """List the regular files of a folder and of those below it, in a fixed order.
+    """List the regular files of a folder, then those of the folders in it, in a fixed order.
 
     Hidden files and folders are left out, and so are named pipes, sockets and devices. Links
     are followed; a folder that two ways lead to is listed once, so that loops end.
@@ -32,9 +27,6 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
     Args:
         folder: Where to start.
         depth: How many levels of folders below it are looked into; None for all.
-
-    Returns:
-        Paths, those of a folder before those of the folders in it.
 
     Raises:
         ValueError: If a folder cannot be read.
@@ -57,7 +49,7 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
             ) from error
         folders = []
         for entry in inside:
-            if is_hidden(entry.name):
+            if entry.name.startswith(".") or entry.name.lower() in FOREIGN:
                 continue
             with contextlib.suppress(OSError):  # a link to itself
                 if entry.is_file():
@@ -70,17 +62,9 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
     return found
 
 
-def list_photographs(folder, depth: int | None = None) -> list[Path]:
-    """List the photographs of a folder as `list_files` does; lesion masks are none.
-
-    Args:
-        folder: Where to start.
-        depth: See `list_files`; 0 for the folder alone.
-
-    Returns:
-        Paths of .jpg, .jpeg and .png files.
-    """
-    return [path for path in list_files(folder, depth) if is_photograph(path)]
+def list_photographs(folder) -> list[Path]:
+    """List the .jpg, .jpeg and .png files that `list_files` finds, without lesion masks."""
+    return [path for path in list_files(folder) if is_photograph(path)]
 
 
 def is_photograph(path: Path) -> bool:
@@ -94,17 +78,15 @@ def is_mask(path: Path) -> bool:
 
 
 def index_by_name(paths: Iterable[Path], wanted: Iterable[str], ending: str = "") -> dict:
-    """Find the one file of every wanted name.
-
-    Names are compared in composed Unicode, because some disks decompose umlauts.
+    """Find the one file of every wanted name that is there.
 
     Args:
         paths: Files to choose from.
-        wanted: Names without suffix, in composed Unicode.
+        wanted: Names without suffix, in composed Unicode; some disks decompose umlauts.
         ending: What follows the name before the suffix.
 
     Returns:
-        Path of every wanted name that is there.
+        Path by name.
 
     Raises:
         ValueError: If two files of one name hold different things; names both.
@@ -136,9 +118,8 @@ def same_content(first: Path, second: Path) -> bool:
         status, other = os.stat(first), os.stat(second)
         if stat.S_ISREG(status.st_mode) and os.path.samestat(status, other):
             return True
-        if status.st_size != other.st_size:
-            return False
-        return _blocks(first, status.st_size) == _blocks(second, status.st_size)
+        size = status.st_size
+        return size == other.st_size and _blocks(first, size) == _blocks(second, size)
     except OSError as error:
         raise ValueError(
             f"{error.filename} cannot be read ({error.strerror}); restore it."
@@ -149,8 +130,8 @@ def _blocks(path: Path, size: int) -> bytes:
     with open(path, "rb") as file:
         if size <= WHOLE:
             return file.read()
-        content = file.read(BLOCK)
-        for place in (size // 2, size - BLOCK):
+        content = b""
+        for place in (0, size // 2, size - BLOCK):
             file.seek(place)
             content += file.read(BLOCK)
     return content

@@ -149,7 +149,7 @@ def open_data(
         from lesions.data import demo
 
         reason = "the synthetic demo set, as the profile asks"
-        dataset = data.open_dataset(demo.make_demo(drawn), reason, is_demo=True)
+        dataset = data.open_dataset(demo.make_demo(drawn), reason)
     else:
         dataset = data.find_dataset(folder, download=download, demo_folder=drawn)
     metadata = data.with_split(data.read_metadata(dataset))

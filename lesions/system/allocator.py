@@ -15,13 +15,11 @@ def keep_memory() -> bool:
     (benchmarks/allocator.py). Afterwards, freed blocks of any size are kept for the next step.
 
     Returns:
-        Whether it is done: only where the C library is glibc, elsewhere nothing is changed.
+        Whether it is done; only glibc can.
     """
     try:
         library = ctypes.CDLL(None)
         library.gnu_get_libc_version  # noqa: B018 - other libraries lack this name
     except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library None
         return False
-    never_map = library.mallopt(M_MMAP_MAX, 0)
-    never_trim = library.mallopt(M_TRIM_THRESHOLD, -1)
-    return bool(never_map and never_trim)
+    return bool(library.mallopt(M_MMAP_MAX, 0) and library.mallopt(M_TRIM_THRESHOLD, -1))

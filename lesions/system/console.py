@@ -9,11 +9,10 @@ import warnings
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Send file descriptor 2 to nowhere inside a `with` block.
+    """Send file descriptor 2 to nowhere inside a `with` block, for the whole process.
 
     TensorFlow logs from C++ while it is imported, before TF_CPP_MIN_LOG_LEVEL is heeded, and
-    redirecting `sys.stderr` does not reach it. An exception still shows, because its traceback
-    is printed after the block. The whole process is silenced meanwhile, so keep the block short.
+    redirecting `sys.stderr` does not reach it. A traceback still shows, after the block.
     """
     try:
         kept = os.dup(2)
@@ -21,9 +20,7 @@ def quiet_stderr():
         yield
         return
     _flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    send_to_nowhere(2)
     try:
         yield
     finally:
@@ -33,10 +30,7 @@ def quiet_stderr():
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's Python warnings out of sight, but not its errors.
-
-    It warns of retracing where a last, smaller batch or a new phase of a training asks for one.
-    """
+    """Hide TensorFlow's Python warnings, as of retracing for a last, smaller batch."""
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
@@ -59,6 +53,13 @@ def _flush() -> None:
         sys.stderr.flush()
 
 
+def send_to_nowhere(descriptor: int) -> None:
+    """Let what is written to a file descriptor of this process vanish."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def print_any_text() -> None:
     """Let `print` escape what the terminal's encoding cannot show, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
@@ -71,9 +72,7 @@ def forget_stdout() -> None:
 
     Python flushes stdout once more when it ends, and would report the closed pipe again.
     """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    send_to_nowhere(sys.stdout.fileno())
 
 
 def printable(text: str) -> str:

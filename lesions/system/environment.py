@@ -26,7 +26,9 @@ def check_keras() -> None:
     Raises:
         ValueError: If a setting cannot be used; names it and where it stands.
     """
-    path = _settings_file()
+    home = os.path.expanduser("~")
+    usual = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    path = Path(os.path.expanduser(os.environ.get("KERAS_HOME") or usual)) / "keras.json"
     settings = _read_settings(path)
     _check_backend(settings, path)
     for name, expected in (("image_data_format", "channels_last"), ("floatx", "float32")):
@@ -48,11 +50,12 @@ def check_keras() -> None:
 
 
 def _check_backend(settings: dict, path: Path) -> None:
-    backend = os.environ.get("KERAS_BACKEND") or settings.get("backend") or "tensorflow"
-    named_by = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else str(path)
+    chosen = os.environ.get("KERAS_BACKEND")
+    backend = chosen or settings.get("backend") or "tensorflow"
     if backend not in BACKENDS:
         raise ValueError(
-            f"{named_by} names the Keras backend {backend!r}; use one of {', '.join(BACKENDS)}."
+            f"{'KERAS_BACKEND' if chosen else path} names the Keras backend {backend!r}; use one "
+            f"of {', '.join(BACKENDS)}."
         )
     if importlib.util.find_spec(backend) is None:
         raise ValueError(
@@ -61,21 +64,10 @@ def _check_backend(settings: dict, path: Path) -> None:
         )
 
 
-def _settings_file() -> Path:
-    """Return where Keras looks for its settings."""
-    home = os.path.expanduser("~")
-    if not os.access(home, os.W_OK):
-        home = "/tmp"
-    folder = os.environ.get("KERAS_HOME") or os.path.join(home, ".keras")
-    return Path(os.path.expanduser(os.path.join(folder, "keras.json")))
-
-
 def _read_settings(path: Path) -> dict:
-    if not path.exists():
-        return {}
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # Keras, too, passes over what is not JSON.
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # as Keras passes over them
         return {}
     except OSError as error:
         raise ValueError(

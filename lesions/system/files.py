@@ -40,15 +40,13 @@ def write_csv(table, path, digits: int = 6) -> Path:
 def replacing(path) -> Iterator[Path]:
     """Write a file or folder under a temporary name, and rename it once it is whole.
 
-    The temporary path lies in the same folder and has the same suffix, as writers that choose
-    their format by the suffix need. Where the block fails, it is removed and what was at `path`
-    stays.
-
     Args:
-        path: Where the file or folder goes; its parents are made.
+        path: Where the file or folder goes; its parents are made. Where the block fails, what
+            was there stays.
 
     Yields:
-        The temporary path, which the block must create.
+        The temporary path, which the block must create. It lies in the same folder and has the
+        same suffix, as writers that choose their format by the suffix need.
 
     Raises:
         OSError: If it cannot be written; it names `path`, not the temporary one.

@@ -38,18 +38,14 @@ def _gpus() -> list[tuple[str, tuple[int, ...]]]:
 
         with console.quiet_stderr():  # without a GPU, CUDA's driver complains here
             devices = tf.config.list_physical_devices("GPU")
-        details = [tf.config.experimental.get_device_details(device) for device in devices]
-        return [
-            (one.get("device_name", "GPU"), one.get("compute_capability", (0,))) for one in details
-        ]
+        details = map(tf.config.experimental.get_device_details, devices)
+        return [(d.get("device_name", "GPU"), d.get("compute_capability", (0,))) for d in details]
     if backend == "jax":
         import jax
 
         kinds = ("gpu", "cuda", "rocm")  # a TPU is neither: it wants other settings
         found = [device for device in jax.devices() if device.platform in kinds]
-        return [
-            (one.device_kind, _version(getattr(one, "compute_capability", ""))) for one in found
-        ]
+        return [(d.device_kind, _version(getattr(d, "compute_capability", ""))) for d in found]
     import torch
 
     numbers = range(torch.cuda.device_count())
@@ -71,32 +67,25 @@ def describe() -> str:
     return f"{count} core{'s' * (count > 1)} of {processor.name()}, no GPU"
 
 
-def versions() -> dict[str, str]:
-    """List the versions that decide a result: Python, Keras and its backend."""
+def environment() -> dict:
+    """Name what a training runs on: `hardware`, `backend` and the `versions` that matter."""
     backend = keras.backend.backend()
-    return {
+    versions = {
         "python": platform.python_version(),
         "keras": keras.__version__,
         backend: __import__(backend).__version__,
     }
-
-
-def environment() -> dict:
-    """Name what a training runs on: `hardware`, `backend` and `versions`."""
-    return {"hardware": describe(), "backend": keras.backend.backend(), "versions": versions()}
+    return {"hardware": describe(), "backend": backend, "versions": versions}
 
 
 @contextlib.contextmanager
 def precision(name: str = "auto"):
-    """Compute in mixed precision inside a `with` block.
+    """Compute in mixed precision inside a `with` block, which gets the name of what is in force.
 
     Args:
         name: "float32", "bfloat16", "float16" or "auto": bfloat16 on a GPU or a processor that
             multiplies it in hardware (on processors not on JAX), float16 on other GPUs, else
             float32.
-
-    Yields:
-        The name of the precision in force.
 
     Raises:
         ValueError: If the name is unknown.
@@ -154,11 +143,7 @@ def devices() -> int:
 
 
 def local_address() -> str:
-    """Find this machine's address in its own network; nothing is sent.
-
-    Returns:
-        For example "192.168.1.20"; "127.0.0.1" without a network.
-    """
+    """Find this machine's address in its own network, "127.0.0.1" without one; sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             # A datagram socket that is connected only chooses the way out.

@@ -4,25 +4,20 @@ import os
 import platform
 from pathlib import Path
 
+CAN_BE_LIMITED = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
+
 
 def cores() -> int:
     """Count the cores that this process may use, which `taskset` may have limited."""
-    limited = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
-    return len(os.sched_getaffinity(0)) if limited else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if CAN_BE_LIMITED else os.cpu_count()
 
 
 def share(number: int, shares: int) -> list[int]:
-    """Return one of equal shares of the cores that this process may use, for `sched_setaffinity`.
+    """List the cores of one of equal shares, from 0 on, for `sched_setaffinity`.
 
-    Args:
-        number: Which of them, from 0 on.
-        shares: How many there are.
-
-    Returns:
-        Numbers of cores; none where there are too few, or no process can be kept to a core.
+    It is empty where there are too few, or no process can be kept to a core.
     """
-    limited = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
-    return sorted(os.sched_getaffinity(0))[number::shares] if limited else []
+    return sorted(os.sched_getaffinity(0))[number::shares] if CAN_BE_LIMITED else []
 
 
 def name() -> str:

@@ -220,7 +220,8 @@ def test_recorded_predictions_are_of_the_recorded_split():
 def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     metadata = data.read_metadata(ham10000)
     assert len(metadata) == 10015
-    recorded = data.read_splits(MODELS / "splits.csv", metadata)
+    recorded = data.with_split(metadata)
+    assert set(pd.read_csv(MODELS / "splits.csv")["image_id"]) == set(metadata["image_id"])
     computed = data.split_by_lesion(metadata)
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()

@@ -16,7 +16,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from lesions import data
 from lesions.data import bounded, images, jpeg
@@ -101,7 +101,20 @@ def as_rgb(image):
 
 # Name: (content, expected pixels, largest mean difference)
 DECODED = {
+    "PNG": (lambda: encode(picture()), picture, 0),
+    "smallest": (lambda: encode(picture(16)), lambda: picture(16), 0),
+    "grey PNG": (lambda: encode(grey()), lambda: as_rgb(grey()), 0),
+    "grey and transparent": (
+        lambda: encode(Image.fromarray(clear()).convert("LA")),
+        lambda: np.where(on_white() == 255, 255, as_rgb(grey())),
+        1,
+    ),
     "JPEG": (sharp_jpeg, picture, 1.5),
+    "JPEG with fill bytes": (
+        lambda: sharp_jpeg()[:2] + b"\xff" + sharp_jpeg()[2:],
+        picture,
+        1.5,
+    ),
     "progressive JPEG": (lambda: sharp_jpeg(progressive=True), picture, 1.5),
     "JPEG with restart markers": (
         lambda: sharp_jpeg(noise(), restart_marker_blocks=3),
@@ -195,6 +208,7 @@ DECODED = {
     "animated PNG": (lambda: animated("PNG"), picture, 0),
     "animated WebP": (lambda: animated("WEBP", lossless=True), picture, 0),
     "bytes after the end": (lambda: sharp_jpeg() + os.urandom(5000), picture, 1.5),
+    "bytes after the end of a PNG": (lambda: encode(picture()) + bytes(10_000), picture, 0),
     "cells before the end that a camera fills": (
         lambda: sharp_jpeg()[:-2] + bytes(40) + b"\xff\xd9",
         picture,
@@ -218,14 +232,18 @@ def test_decoded(kind):
     assert np.abs(image.astype(float) - expected()).mean() <= tolerance
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_rotation_in_other_formats(kind, orientation):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rotation(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {}
-    image = images.decode_image(encode(picture(), kind, exif=exif, **options))
-    assert np.array_equal(image, np.rot90(picture(), {3: 2, 6: 3, 8: 1}[orientation]))
+    options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}
+    content = encode(picture()[:40], kind, exif=exif, **options.get(kind, {}))
+    with Image.open(io.BytesIO(content)) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    image = images.decode_image(content)
+    assert image.shape == ((40, SIDE, 3) if orientation < 5 else (SIDE, 40, 3))
+    assert np.abs(image.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
 
 
 @pytest.mark.parametrize("profile", [b"no profile", of_another_space(), swapped_profile()[:200]])
@@ -240,6 +258,10 @@ def damaged(content, share, number=20):
     """Overwrite some bytes in the picture's data."""
     place = int(len(content) * share)
     return content[:place] + bytes([0x5A] * number) + content[place + number :]
+
+
+def cut(content, share):
+    return content[: int(len(content) * share)]
 
 
 def without(content, share, number=60):
@@ -263,6 +285,20 @@ def repeated_scans(times):
 
 # Name: (content, words that the sentence must hold)
 REFUSED = {
+    "nothing": (lambda: b"", ["0 bytes"]),
+    "a page": (lambda: b"<html>Not found</html>", ["not an image"]),
+    "zeros": (lambda: bytes(500), ["not an image"]),
+    "the start of a JPEG": (lambda: b"\xff\xd8\xff", ["not an image"]),
+    "one pixel": (lambda: encode(picture(1)), ["1 x 1 pixels"]),
+    "a strip": (lambda: encode(picture(400)[:15]), ["400 x 15 pixels"]),
+    **{
+        f"{kind} cut at {share:.0%}": (
+            lambda kind=kind, share=share: cut(encode(noise(), kind), share),
+            ["download it again"],
+        )
+        for kind in ("JPEG", "PNG")
+        for share in (0.3, 0.6, 0.97)
+    },
     "hole in a JPEG": (lambda: without(sharp_jpeg(noise()), 0.5), ["damaged"]),
     "hole in a progressive JPEG": (
         lambda: without(sharp_jpeg(noise(), progressive=True), 0.5),
@@ -286,6 +322,11 @@ REFUSED = {
         ["damaged"],
     ),
     "damaged PNG": (lambda: damaged(encode(noise()), 0.5), ["damaged"]),
+    "damaged sum": (
+        lambda: encode(noise())[:-16] + b"\0\0\0\0" + encode(noise())[-12:],
+        ["damaged"],
+    ),
+    "PNG without an end": (lambda: encode(noise())[:-12], ["damaged"]),
     "damaged palette": (lambda: damaged(encode(grey("P")), 0.05, 3), ["damaged"]),
     "damaged note in a PNG": (
         lambda: encode(picture())[:33] + png_chunk(b"tEXt", b"a\x00b", 1) + encode(picture())[33:],
@@ -385,20 +426,18 @@ def test_file_of_zeros_is_not_read_whole(tmp_path, monkeypatch, one_sentence):
     one_sentence(error, path, "not an image")
 
 
+def test_missing_file(tmp_path, one_sentence):
+    with pytest.raises(ValueError) as error:
+        images.read_image(tmp_path / "gone.jpg")
+    one_sentence(error, "gone.jpg", "No such file")
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_no_file_is_never_opened(tmp_path, make, one_sentence):
     make(tmp_path / "pipe.jpg")
     with pytest.raises(ValueError) as error:
         images.read_image(tmp_path / "pipe.jpg")
     one_sentence(error, "pipe.jpg", "not a file")
-
-
-def test_mask_that_is_damaged(tmp_path, one_sentence):
-    path = tmp_path / "a_segmentation.png"
-    path.write_bytes(damaged(encode(noise()), 0.5))
-    with pytest.raises(ValueError) as error:
-        images.read_mask(path, 32)
-    one_sentence(error, path)
 
 
 def test_pillow_keeps_its_limit():

@@ -167,6 +167,14 @@ def prepended(start, convert=lambda content: content):
     return spoil
 
 
+def without(name):
+    return lambda folder: write(cells(folder).drop(columns=name), folder)
+
+
+def holding(content):
+    return lambda folder: (folder / TABLE).write_bytes(content)
+
+
 def of_bytes(folder):
     os.rename(os.fsencode(folder / "images"), os.fsencode(folder) + b"/im\xe4ges")
 
@@ -233,6 +241,10 @@ HARMLESS = {
     "named pipes": pipe_among_them,
     "segmentation in a folder's name": named_segmentation,
     "masks among the photographs": masks_beside,
+    "lower case": lambda f: (f / TABLE).rename(f / TABLE.lower()),
+    "suffix in capitals": lambda f: [
+        path.rename(path.with_suffix(".JPG")) for path in (f / "images").iterdir()
+    ],
 }
 
 
@@ -301,6 +313,24 @@ FAULTY = {
     "lesion of spaces": (change("lesion_id", 3, "  "), ["row 5", "lesion_id"]),
     "pipe instead of a photograph": (pipe_instead, ["1 of 14", "ISIC_0000000"]),
     "not UTF-8": (replaced(b"female", b"f\xe9male"), ["UTF-8"]),
+    "lesion with two diagnoses": (
+        change("lesion_id", 2, "HAM_akiec_00"),
+        ["HAM_akiec_00", "akiec and bcc"],
+    ),
+    "misspelt column": (
+        replaced(b"localization", b"localisation"),
+        ["rename 'localisation' to 'localization'"],
+    ),
+    "photographs that are not there": (
+        lambda f: [path.unlink() for path in sorted((f / "images").iterdir())[4:6]],
+        ["2 of 14", "ISIC_0000004"],
+    ),
+    **{f"no {name}": (without(name), [repr(name), TABLE]) for name in data.COLUMNS},
+    **{f"empty {name}": (change(name, 3, None), ["row 5", name]) for name in data.COLUMNS[:3]},
+    "0 bytes": (holding(b""), [TABLE]),
+    "header only": (holding(",".join(data.COLUMNS).encode() + b"\n"), [TABLE]),
+    "blank lines": (holding(b"\n\n"), [TABLE]),
+    "a picture": (holding(b"\x89PNG\r\n\x1a\n\x00\xff\xfe"), [TABLE]),
 }
 
 
@@ -344,30 +374,22 @@ def test_split_that_covers_some_photographs_is_said(tmp_path):
         assert data.with_split(table, path)["split"].notna().all()
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("", ["not a table"]),
-        ("image_id,split\na,train\n", ["'fold'"]),
-        ("image_id,split,fold\na,training,0\n", ["row 2", "'training'"]),
-        ("image_id,split,fold\na,train,0\na,test,\n", ["row 3", "(a)"]),
-        ("image_id,split,fold\na,train,x\n", ["row 2", "(a)", "'x'"]),
-        ("image_id,split,fold\na,train,\n", ["row 2", "(a)", "fold"]),
-        ("image_id,split,fold\na,test,3\n", ["row 2", "(a)", "'3'"]),
-        ("image_id,split,fold\na,train,0\n\0\0\0\0\n", ["row 3"]),
-    ],
-    ids=[
-        "empty",
-        "no fold",
-        "unknown split",
-        "image twice",
-        "a fold in words",
-        "a training row without fold",
-        "a test row with one",
-        "zeros after a power cut",
-    ],
-)
-def test_splits_file_that_is_damaged(tmp_path, content, words, one_sentence):
+HEADER = "image_id,split,fold\n"
+SPLITS = {
+    "empty": ("", ["not a table"]),
+    "no fold": ("image_id,split\na,train\n", ["'fold'"]),
+    "unknown split": (f"{HEADER}a,training,0\n", ["row 2", "'training'"]),
+    "image twice": (f"{HEADER}a,train,0\na,test,\n", ["row 3", "(a)"]),
+    "a fold in words": (f"{HEADER}a,train,x\n", ["row 2", "(a)", "'x'"]),
+    "a training row without fold": (f"{HEADER}a,train,\n", ["row 2", "(a)", "fold"]),
+    "a test row with one": (f"{HEADER}a,test,3\n", ["row 2", "(a)", "'3'"]),
+    "zeros after a power cut": (f"{HEADER}a,train,0\n\0\0\0\0\n", ["row 3"]),
+}
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_splits_file_that_is_damaged(tmp_path, kind, one_sentence):
+    content, words = SPLITS[kind]
     (tmp_path / "splits.csv").write_text(content)
     with pytest.raises(ValueError) as error:
         data.with_split(draw_table(), tmp_path / "splits.csv")
@@ -386,10 +408,12 @@ def test_missing_cells_are_missing(folder):
     table = cells(folder)
     table.loc[range(5), "age"] = ["", "NA", "unknown", "n/a", "-"]
     table.loc[range(3), "sex"] = ["", "unknown", "NaN"]
+    table.loc[0, "localization"] = ""
     write(table, folder)
     found = read(folder)
+    assert found["age"].dtype == float
     assert found["age"].isna().tolist() == [True] * 5 + [False] * 9
-    assert (found["sex"] == "unknown").sum() == 3
+    assert (found["sex"] == "unknown").sum() == 3 and found["localization"][0] == "unknown"
 
 
 def test_site_that_no_network_knows_is_said(folder):
@@ -412,11 +436,12 @@ def challenge(tmp_path):
     """ISIC 2018 with two photographs a lesion; returns the folder and the groupings."""
     table = draw_table(lesions=2, photographs=2)
     write_photographs(tmp_path / "ISIC2018_Task3_Training_Input", table["image_id"])
-    write(truth(table), tmp_path, "ISIC2018_Task3_Training_GroundTruth.csv")
+    write(truth(table), tmp_path, TRUTH)
     groups = table[["image_id", "lesion_id"]].rename(columns={"image_id": "image"})
     return tmp_path, groups.assign(diagnosis_confirm_type="histopathology")
 
 
+TRUTH = "ISIC2018_Task3_Training_GroundTruth.csv"
 GROUPINGS = "ISIC2018_Task3_Training_LesionGroupings.csv"
 GROUPED = {
     "semicolons": lambda groups, folder: write(groups, folder, GROUPINGS, sep=";"),
@@ -430,14 +455,12 @@ GROUPED = {
     "with spaces in its name": lambda groups, folder: write(groups, folder, "Lesion Groupings.csv"),
     "beside a renamed ground truth": lambda groups, folder: (
         write(groups, folder, GROUPINGS),
-        (folder / "ISIC2018_Task3_Training_GroundTruth.csv").rename(folder / "labels.csv"),
+        (folder / TRUTH).rename(folder / "labels.csv"),
     ),
     "in the ground truth itself": lambda groups, folder: write(
-        pd.read_csv(folder / "ISIC2018_Task3_Training_GroundTruth.csv").assign(
-            lesion_id=groups["lesion_id"]
-        ),
+        pd.read_csv(folder / TRUTH).assign(lesion_id=groups["lesion_id"]),
         folder,
-        "ISIC2018_Task3_Training_GroundTruth.csv",
+        TRUTH,
     ),
     "in a folder": lambda groups, folder: write(groups, folder, f"tables/{GROUPINGS}"),
 }
@@ -469,6 +492,25 @@ def test_groupings_that_would_leak(challenge, kind, one_sentence):
     with pytest.raises(ValueError) as error:
         read(folder)
     one_sentence(error, GROUPINGS, *words)
+
+
+UNTRUE = {
+    "two diagnoses": (
+        lambda marks: marks.assign(MEL=1.0 * (marks["MEL"] + marks["NV"] > 0)),
+        ["row 22", "ISIC_0000020"],
+    ),
+    "no column": (lambda marks: marks.drop(columns="VASC"), ["VASC"]),
+}
+
+
+@pytest.mark.parametrize("kind", UNTRUE)
+def test_ground_truth_that_is_faulty(challenge, kind, one_sentence):
+    folder, _ = challenge
+    spoil, words = UNTRUE[kind]
+    write(spoil(pd.read_csv(folder / TRUTH)), folder, TRUTH)
+    with pytest.raises(ValueError) as error:
+        read(folder)
+    one_sentence(error, *words)
 
 
 def test_isic_2019_leaves_out_what_has_no_class(tmp_path):
@@ -596,4 +638,3 @@ def test_list_of_photographs(folder):
     (folder / "images" / "._ISIC_0000000.jpg").write_bytes(b"a leaving")
     names = [path.name for path in data.list_photographs(folder)]
     assert names == [f"ISIC_{number:07d}.jpg" for number in range(14)]
-    assert data.list_photographs(folder, depth=0) == []

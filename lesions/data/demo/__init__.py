@@ -14,13 +14,14 @@ import pandas as pd
 
 from lesions.classes import CODES
 from lesions.data.demo.drawing import draw_lesion, photograph
+from lesions.data.tables import COLUMNS
 from lesions.system.files import replacing
 
+SEED = 42
 VERSION = 2  # Raise it whenever the drawing changes, so that old folders are replaced.
 METADATA = "HAM10000_metadata.csv"
 PARTS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"
-COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
 
 # HAM10000's order of frequency, softened so that rare classes survive a 70/15/15 split.
 SHARES = dict(nv=0.38, mel=0.14, bkl=0.14, bcc=0.11, akiec=0.09, vasc=0.07, df=0.07)
@@ -45,14 +46,14 @@ CONFIRMED = dict(
 )
 
 
-def draw_metadata(seed, images):
+def draw_metadata(images):
     """Draw the metadata table: classes, patients, photographs, and what is missing.
 
     Returns:
         DataFrame with HAM10000's seven columns, sorted by image_id, and `lesion` and `photo`,
         the numbers that seed the drawing.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([SEED, 1])
     lesions = max(len(CODES), round(images / 1.35))
     extra = images - lesions
     thrice = round(0.3 * extra)
@@ -91,15 +92,15 @@ def draw_metadata(seed, images):
     return table.sort_values("image_id", ignore_index=True)
 
 
-def write_images(table, folder, seed):
+def write_images(table, folder):
     """Draw and write every photograph and mask of the table; each lesion is drawn once."""
     for part in (*PARTS, MASKS):
         (folder / part).mkdir(parents=True)
     half = table["image_id"].iloc[(len(table) - 1) // 2]
     for (number, code), rows in table.groupby(["lesion", "dx"]):
-        lesion = draw_lesion(code, np.random.default_rng([seed, 2, number]))
+        lesion = draw_lesion(code, np.random.default_rng([SEED, 2, number]))
         for row in rows.itertuples():
-            rng = np.random.default_rng([seed, 3, number, row.photo])
+            rng = np.random.default_rng([SEED, 3, number, row.photo])
             image, mask = photograph(*lesion, rng, reach=1.0 if row.photo == 0 else 1.8)
             part = folder / PARTS[int(row.image_id > half)]
             quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
@@ -120,37 +121,36 @@ def is_whole(folder, recipe):
     return found == recipe["images"] and (folder / METADATA).is_file()
 
 
-def make_demo(folder, seed: int = 42, images: int = 420) -> Path:
+def make_demo(folder, images: int = 420) -> Path:
     """Draw a synthetic dataset in HAM10000's Kaggle layout and write it to a folder.
 
-    The same seed and number give the same bytes, whatever the number of threads. A killed run
-    leaves no folder that could pass for a dataset.
+    The same number gives the same bytes, whatever the number of threads. A killed run leaves no
+    folder that could pass for a dataset.
 
     Args:
-        folder: Where the dataset goes: absent, empty, or an earlier demo (which is replaced
-            unless it is this very one; then nothing is drawn).
-        seed: Seed of the drawing.
+        folder: Where the dataset goes: absent, empty, or an earlier demo, which is replaced
+            unless it is this very one.
         images: Number of photographs, 7 or more; 420 give every class at least 20 lesions.
 
     Returns:
-        The folder, with `HAM10000_metadata.csv`, two image folders of 256 x 256 px JPEG files,
-        and a folder of masks.
+        The folder: `HAM10000_metadata.csv`, two folders of 256 x 256 px JPEG files, and one of
+        masks.
 
     Raises:
         ValueError: If the folder holds something else.
     """
     folder = Path(folder)
-    recipe = dict(made_by="lesions.data.demo", version=VERSION, seed=seed, images=images)
+    recipe = dict(made_by="lesions.data.demo", version=VERSION, seed=SEED, images=images)
     if is_whole(folder, recipe):
         return folder
     occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if occupied and not (folder / "demo.json").is_file():
         raise ValueError(f"{folder} holds other files; name an empty or new folder for the demo.")
-    table = draw_metadata(seed, images)
+    table = draw_metadata(images)
     try:
         with replacing(folder) as temporary:
-            write_images(table, temporary, seed)
-            table[COLUMNS].to_csv(temporary / METADATA, index=False, lineterminator="\n")
+            write_images(table, temporary)
+            table[list(COLUMNS)].to_csv(temporary / METADATA, index=False, lineterminator="\n")
             (temporary / "demo.json").write_text(json.dumps(recipe, indent=2) + "\n")
     except OSError:
         if not is_whole(folder, recipe):  # else another process drew the same demo and was first

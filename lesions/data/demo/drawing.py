@@ -46,14 +46,9 @@ def step(values, low, high):
 def cells(rng, spacing, jitter):
     """Draw a bent honeycomb, the building block of networks, dots and lacunae.
 
-    Args:
-        rng: NumPy Generator.
-        spacing: Pixels between neighbouring centres.
-        jitter: Standard deviation of a centre's displacement, in spacings.
-
-    Returns:
-        Distance to the nearest centre in spacings (0 at centres, about 0.55 on walls), and one
-        random number in 0-1 for each cell; both float32 (CANVAS, CANVAS).
+    Centres are about `spacing` px apart; `jitter`, in spacings, is the deviation of each. Returns
+    the distance to the nearest centre in spacings (0 at centres, about 0.55 on walls), and one
+    random number in 0-1 for each cell; both float32 (CANVAS, CANVAS).
     """
     count = int(CANVAS / spacing) + 3
     rows, columns = np.mgrid[:count, :count].astype(np.float32)
@@ -98,10 +93,7 @@ def vessels(rng, count, spread, length, width):
 def outline(rng, radius, irregular):
     """Draw a lesion's outline as a map of depth in pixels, positive inside.
 
-    Args:
-        rng: NumPy Generator.
-        radius: Mean radius in pixels.
-        irregular: 0 for an ellipse, 1 for a ragged coast.
+    `radius` is its mean in pixels; `irregular` is 0 for an ellipse and 1 for a ragged coast.
     """
     y, x = np.mgrid[:CANVAS, :CANVAS].astype(np.float32) - CANVAS / 2
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.25 + 0.3 * irregular) ** 0.5
