@@ -18,6 +18,7 @@ from lesions.evaluation.bootstrap import (
     mean_intervals,
     paired_difference,
     paired_differences,
+    score,
 )
 from lesions.evaluation.decisions import decide
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lesions import classes
 from lesions.evaluation import weighted
-from lesions.evaluation.bootstrap import intervals
+from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import arrays, one_split
 
 SLICES = ("sex", "age_band", "localization", "dx_type")
@@ -71,7 +71,7 @@ def slice_intervals(
         for group, part in _groups(predictions, metadata, kind):
             lesions = part.drop_duplicates("lesion_id")["dx"].isin(classes.MALIGNANT)
             if min(lesions.sum(), (~lesions).sum()) >= least:
-                found = intervals(part, resamples, ("malignant_auc",)).loc["malignant_auc"]
+                found = vars(score(part, "malignant_auc", resamples))
                 rows[kind, group] = {**found, "images": len(part), "malignant": lesions.sum()}
     columns = ["value", "low", "high", "images", "malignant"]
     index = pd.MultiIndex.from_tuples(list(rows), names=("by", "group"))
