@@ -39,6 +39,8 @@ SHARED = (
     "oversampling",
     "loss",
     "epochs_trained",
+    "config",
+    "initial_weights",
 )
 
 
@@ -232,30 +234,15 @@ def read_entry(folder: Path) -> Entry:
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
     record = read_record(folder / "config.json")
-    record = {**record.get("config", {}), **record}
-    if not {"architecture", "image_size"} <= set(record):
-        raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
-    # How often the classes occur in training is all that predictions.csv cannot tell.
-    stored = read_record(folder / "metrics.json").get("correction")
-    try:
-        frequencies = Correction.from_details(stored or {}).class_frequencies
-    except ValueError as error:
-        raise ValueError(
-            f"{folder / 'metrics.json'} has no class frequencies that can be used; train that run "
-            "again."
-        ) from error
     predictions = read_predictions(folder / "predictions.csv")
-    twice = predictions["image_id"].duplicated()
-    if twice.any():
-        raise ValueError(
-            f"{folder / 'predictions.csv'} holds {predictions['image_id'][twice].iloc[0]} twice; "
-            "restore the file or train that run again."
-        )
+    # How often the classes occur in training is all that predictions.csv cannot tell.
+    stored = read_record(folder / "metrics.json").get("correction") or {}
     try:
+        frequencies = Correction.from_details(stored).class_frequencies
         details = fit(predictions, np.array(frequencies))
     except ValueError as error:
-        raise ValueError(f"{folder / 'predictions.csv'}: {error}") from error
-    return Entry(folder.name, record, predictions, details)
+        raise ValueError(f"{folder}: {error}") from error
+    return Entry(folder.name, record.get("config", {}) | record, predictions, details)
 
 
 def read_record(path: Path) -> dict:
@@ -265,19 +252,16 @@ def read_record(path: Path) -> dict:
         ValueError: If it is incomplete; names it.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        record = None
-    if (
-        not isinstance(record, dict)
-        or not isinstance(record.get("config", {}), dict)
-        or not isinstance(record.get("seconds", 0), int | float)
-    ):
-        raise ValueError(f"{path} is incomplete; remove its folder or train that run again.")
-    return record
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is incomplete; remove its folder or train that run again."
+        ) from error
 
 
-def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) -> Entry:
+def _together(
+    name: str, parts: list[Entry], predictions: pd.DataFrame, weights, record: dict
+) -> Entry:
     """Make an entry of several, calibrated anew: a mean of networks is less sure than they are."""
     frequencies = np.array(parts[0].details["correction"]["class_frequencies"])
     record = {
@@ -285,9 +269,10 @@ def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) 
         "hardware": ", ".join(sorted({str(part.record.get("hardware")) for part in parts})),
         "seconds": sum(part.record.get("seconds") or 0 for part in parts),
         "parameters": sum(part.record.get("parameters") or 0 for part in parts),
+        **record,
     }
-    members = more.pop("members", {})
-    return Entry(name, {**record, **more}, predictions, fit(predictions, frequencies), members)
+    members = {part.name: float(weight) for part, weight in zip(parts, weights, strict=True)}
+    return Entry(name, record, predictions, fit(predictions, frequencies), members)
 
 
 def _is_whole(runs: list[Entry]) -> bool:
@@ -302,24 +287,17 @@ def _of_folds(runs: list[Entry]) -> Entry:
     first = runs[0].record
     name = f"{first.get('architecture')}-{first.get('image_size')}px ({len(runs)} folds)"
     frames = [answer(run.predictions, run.details) for run in runs]
-    kept = {key: first.get(key) for key in (*SHARED, "config", "initial_weights")}
-    weights = {run.name: 1 / len(runs) for run in runs}
-    return _together(name, runs, out_of_fold(frames), members=weights, **kept)
+    weights = [1 / len(runs)] * len(runs)
+    record = {key: first.get(key) for key in SHARED}
+    return _together(name, runs, out_of_fold(frames), weights, record)
 
 
 def _ensemble(members: list[Entry]) -> Entry:
     """Average all members with weights fitted on validation or out-of-fold rows."""
     frames = [answer(member.predictions, member.details) for member in members]
     weights = fit_ensemble(frames)
-    names = [member.name for member in members]
-    return _together(
-        "ensemble",
-        members,
-        ensemble(frames, weights),
-        members=dict(zip(names, map(float, weights), strict=True)),
-        architecture="ensemble",
-        initial_weights=f"{len(members)} members",
-    )
+    record = {"architecture": "ensemble", "initial_weights": f"{len(members)} members"}
+    return _together("ensemble", members, ensemble(frames, weights), weights, record)
 
 
 def _about(entry: Entry) -> dict:

@@ -11,8 +11,6 @@ from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import arrays, one_split
 
 SLICES = ("sex", "age_band", "localization", "dx_type")
-# Measured on the photographs, by whoever passes the metadata.
-MEASURED = ("skin_tone", "dark_corners")
 METRICS = ("accuracy", "balanced_accuracy", "malignant_auc", "melanoma_auc")
 AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+", "missing")
 
@@ -23,16 +21,12 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     Args:
         predictions: Predictions of one split.
         metadata: As `data.read_metadata` returns it; joined on image_id.
-        by: 'sex', 'age_band' (0-29, 30-44, 45-59, 60-74, 75+ years, missing), 'localization',
-            'dx_type', or a column of `MEASURED`, which has to be added to the metadata.
+        by: A column of the metadata, or 'age_band' (0-29, 30-44, 45-59, 60-74, 75+ years, missing).
 
     Returns:
         One row a group, age bands in order and others by size: images, lesions, melanomas,
         accuracy, balanced_accuracy over the classes present, malignant_auc and melanoma_auc (NaN
         where a group has only lesions of one side).
-
-    Raises:
-        ValueError: If `by` is unknown or the metadata lacks an image.
     """
     rows = {}
     for group, part in _groups(predictions, metadata, by):
@@ -80,17 +74,8 @@ def slice_intervals(
 
 def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
     """Yield the groups of a column with their predictions: bands in order, others by size."""
-    if by not in (*SLICES, *MEASURED):
-        known = ", ".join((*SLICES, *MEASURED))
-        raise ValueError(f"There are no slices by '{by}'; choose one of {known}.")
     one_split(predictions)
     known = metadata.set_index("image_id")["age" if by == "age_band" else by]
-    lacking = predictions.loc[~predictions["image_id"].isin(known.index), "image_id"]
-    if len(lacking):
-        raise ValueError(
-            f"The metadata has no row for {len(lacking)} predicted images, first "
-            f"{lacking.iloc[0]}; pass the metadata these predictions were made with."
-        )
     values = known.loc[predictions["image_id"]].to_numpy()
     groups = _age_bands(values) if by == "age_band" else pd.Series(values).fillna("missing")
     rows = groups.groupby(groups).indices

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from lesions import classes
+from lesions.evaluation import Correction
 from lesions.networks import architectures, description
 from lesions.networks.initial_weights import DAMAGED
 from lesions.system import files
@@ -57,7 +58,8 @@ def save(model: keras.Model, path, details: dict) -> Path:
         The path.
     """
     details = {
-        **description.no_correction(),
+        "correction": Correction().to_details(),
+        "decision_strength": 0.0,
         **details,
         "architecture": model.name,
         "classes": list(classes.CODES),
