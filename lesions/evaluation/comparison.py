@@ -46,27 +46,19 @@ SHARED = (
 
 def finished_folders(folder) -> list[Path]:
     """List the finished runs below a folder, in the order of their names."""
-    found = [path.parent for path in sorted(Path(folder).glob("*/config.json"))]
+    found = [path.parent for path in sorted(Path(folder).glob("[!.]*/config.json"))]
     return [
         one
         for one in found  # of the others a training or a copy is under way
-        if one.suffix not in (".partial", ".replaced")
-        and not one.name.startswith(".")
-        and (one / "metrics.json").exists()
+        if one.suffix not in (".partial", ".replaced") and (one / "metrics.json").exists()
     ]
 
 
 def run_folders(folder) -> list[Path]:
-    """List the finished runs below a folder that belong into the comparison.
+    """List the finished runs below a folder that belong into the comparison, by name.
 
     A run with a tag or a leaky split is an experiment of a notebook, not a competitor; of the
     pilot on the first fold, `entries` takes the run whose recipe the other folds share.
-
-    Args:
-        folder: Folder of run folders, for example `models`.
-
-    Returns:
-        Run folders in the order of their names.
     """
     found = []
     for run in finished_folders(folder):

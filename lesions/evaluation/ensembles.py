@@ -8,12 +8,14 @@ from scipy.special import softmax
 from lesions.evaluation.predictions import CODES, rows_of, table
 
 
-def _check_same_images(frames: list[pd.DataFrame]) -> None:
+def _stacked(frames: list[pd.DataFrame]) -> np.ndarray:
+    """Stack the members' probabilities, (members, n, 7), of the same images."""
     for frame in frames[1:]:
         if not frame["image_id"].equals(frames[0]["image_id"]):
             raise ValueError(
                 "The runs of an ensemble predict different images; use runs of the same split."
             )
+    return np.stack([frame[CODES].to_numpy() for frame in frames])
 
 
 def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
@@ -31,11 +33,9 @@ def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
     Raises:
         ValueError: If the members predict different images.
     """
-    _check_same_images(frames)
-    chosen = (frames[0]["split"] == "validation").to_numpy()
-    labels = frames[0]["dx"].map(CODES.index).to_numpy()[chosen]
-    stack = np.stack([frame[CODES].to_numpy()[chosen] for frame in frames])
-    true = stack[:, np.arange(len(labels)), labels]
+    rows = [rows_of(frame, "validation") for frame in frames]
+    labels = rows[0]["dx"].map(CODES.index).to_numpy()
+    true = _stacked(rows)[:, np.arange(len(labels)), labels]
 
     def loss(scores):
         return -np.log(softmax(scores) @ true + 1e-9).mean() + 1e-4 * (scores**2).sum()
@@ -45,9 +45,7 @@ def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
 
 def ensemble(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
     """Average the members' probabilities by weights (members,); frames as of `fit_ensemble`."""
-    _check_same_images(frames)
-    stack = np.stack([frame[CODES].to_numpy() for frame in frames])
-    return table(frames[0], np.tensordot(np.asarray(weights), stack, axes=1))
+    return table(frames[0], np.tensordot(np.asarray(weights), _stacked(frames), axes=1))
 
 
 def out_of_fold(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -60,8 +58,8 @@ def out_of_fold(frames: list[pd.DataFrame]) -> pd.DataFrame:
             correction fitted on its own fold; no two of them predict the same fold.
 
     Returns:
-        Every row of split "validation" as the one network predicts it that has not seen it, then
-        every row of split "test" with the mean over the networks; the columns of predictions.csv.
+        Every validation row as its own network predicts it, then every test row with the mean
+        over the networks; the columns of predictions.csv.
 
     Raises:
         ValueError: If two networks predict different test rows.

@@ -103,7 +103,7 @@ def fit_exponents(
 class Correction:
     """Two numbers that bring a network's probabilities to the class frequencies.
 
-    The corrected probabilities are proportional to p ** power * frequency ** offset. The power is
+    Corrected probabilities are proportional to p ** power * frequency ** offset. The power is
     an inverse temperature (Guo et al. 2017): below 1 the network is too sure of itself.
 
     Attributes:
