@@ -7,6 +7,7 @@ from pathlib import Path
 from lesions import classes
 from lesions.data import images
 from lesions.evaluation import Correction, Fusion
+from lesions.networks.names import BRANCHES
 
 MINIMUM_SIZE, MAXIMUM_SIZE = 32, 4096
 _OPTIONAL = ("hair_removal", "colour_constancy", "patient_fusion", "run", "initial_weights")
@@ -36,7 +37,7 @@ def _is_read_by(reader):
 
 # What the facts must be that are there; those of `_OPTIONAL` need not.
 _CHECKS = {
-    "architecture": _is_text,
+    "architecture": lambda value: value in list(BRANCHES),
     "image_size": lambda value: type(value) is int and MINIMUM_SIZE <= value <= MAXIMUM_SIZE,
     "patient": _is_flag,
     "dropout": _is_share,
@@ -60,8 +61,7 @@ def parse(text: str, path) -> dict:
 
     Returns:
         The details: architecture, classes (list of codes), image_size (pixels), patient, dropout,
-        correction and decision_strength (see `evaluation.Correction` and `evaluation.decide`),
-        digest and whatever else was stored.
+        correction and decision_strength (see `evaluation.answer`), digest and what else is stored.
 
     Raises:
         ValueError: If a field is missing or is not what it must be, or the classes are others.
@@ -94,10 +94,7 @@ def parse(text: str, path) -> dict:
 
 
 def read_beside(path) -> dict:
-    """Read `<path>.json`, which describes an exported file, and check the file with it.
-
-    Returns:
-        The details, see `parse`.
+    """Read `<path>.json`, see `parse`, which describes an exported file, and check the file.
 
     Raises:
         ValueError: If a file is missing or damaged, or they do not belong together.
