@@ -33,6 +33,6 @@ from lesions.evaluation.predictions import (
     write_predictions,
 )
 from lesions.evaluation.scores import confusion, metrics, per_class, reliability, screening
-from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slice_intervals, slices
+from lesions.evaluation.subgroups import slice_intervals, slices
 from lesions.evaluation.summary import evaluate
-from lesions.evaluation.weighted import CODES, HEADLINES, MALIGNANT
+from lesions.evaluation.weighted import CODES, HEADLINES

@@ -170,8 +170,7 @@ def paired_differences(
 
     Args:
         pairs: Name to the predictions of two models.
-        metrics: As `metric` there.
-        resamples: As there.
+        metrics, resamples: As there.
 
     Returns:
         Metric to a table, one row a pair: value, low and high.

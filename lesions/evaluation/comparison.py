@@ -168,11 +168,7 @@ def read_comparison(path) -> pd.DataFrame:
 
 
 def plain_names(table: pd.DataFrame) -> list[str]:
-    """Name the rows of a comparison as people do, as short as they stay apart.
-
-    Args:
-        table: Columns run, architecture, networks, image_size, seed, patient, student,
-            class_balance and initial_weights, as from `compare`.
+    """Name the rows of a table as from `compare` as people do, as short as they stay apart.
 
     Returns:
         Names such as "DenseNet121, 192 px", with "5 folds" where that many answer; of namesakes

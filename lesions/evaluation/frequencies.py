@@ -121,12 +121,11 @@ class Correction:
     def fit(
         cls, true_labels: np.ndarray, probabilities: np.ndarray, frequencies: np.ndarray
     ) -> Correction:
-        """Fit both numbers by the log loss.
+        """Fit both numbers by the log loss on rows that the network was not trained on.
 
         Args:
-            true_labels: int, (n,), 0 to 6, of rows that the network was not trained on; a class
-                may be absent.
-            probabilities: float, (n, 7), for these rows, sum 1.
+            true_labels: int, (n,), 0 to 6; a class may be absent.
+            probabilities: float, (n, 7), sum 1.
             frequencies: float, (7,), from `class_frequencies`.
         """
         terms = [logs(probabilities), np.log(frequencies)]

@@ -137,9 +137,7 @@ class Fusion:
 
         Args:
             probabilities: float, (n, 7), corrected, sum 1.
-            age: n ages in years, NaN or None where unknown.
-            sex: n of "female", "male" or anything else for unknown.
-            localization: n body sites, None or "unknown" where unknown.
+            age, sex, localization: n of each, as of `categories`.
 
         Returns:
             float64, (n, 7), sum 1. A row of which nothing is known stays as it is.

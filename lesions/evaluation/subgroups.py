@@ -10,9 +10,8 @@ from lesions.evaluation import weighted
 from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import arrays, one_split
 
-SLICES = ("sex", "age_band", "localization", "dx_type")
 METRICS = ("accuracy", "balanced_accuracy", "malignant_auc", "melanoma_auc")
-AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+", "missing")
+AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+")
 
 
 def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -43,15 +42,14 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
 def slice_intervals(
     predictions: pd.DataFrame,
     metadata: pd.DataFrame,
-    by: Iterable[str] = SLICES,
+    by: Iterable[str],
     least: int = 10,
     resamples: int = 1000,
 ) -> pd.DataFrame:
     """Compute `malignant_auc` with its interval in the groups that are large enough.
 
     Args:
-        predictions: Predictions of one split.
-        metadata: As in `slices`.
+        predictions, metadata: As in `slices`.
         by: As in `slices`, any number of them.
         least: Malignant lesions, and benign ones, that a group needs; a score of fewer is mostly
             chance.
@@ -76,22 +74,15 @@ def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
     """Yield the groups of a column with their predictions: bands in order, others by size."""
     one_split(predictions)
     known = metadata.set_index("image_id")["age" if by == "age_band" else by]
-    values = known.loc[predictions["image_id"]].to_numpy()
-    groups = _age_bands(values) if by == "age_band" else pd.Series(values).fillna("missing")
+    groups = pd.Series(known.loc[predictions["image_id"]].to_numpy())
+    if by == "age_band":
+        edges = [0, 30, 45, 60, 75, np.inf]
+        groups = pd.cut(groups.astype(float), edges, right=False, labels=AGE_BANDS).astype(object)
+    groups = groups.fillna("missing")
     rows = groups.groupby(groups).indices
     if by == "age_band":
-        order = [band for band in AGE_BANDS if band in rows]
+        order = [band for band in (*AGE_BANDS, "missing") if band in rows]
     else:
         order = sorted(rows, key=lambda group: -len(rows[group]))
     for group in order:
         yield group, predictions.iloc[rows[group]]
-
-
-def _age_bands(ages: np.ndarray) -> pd.Series:
-    bands = pd.cut(
-        pd.Series(ages, dtype=float),
-        [0, 30, 45, 60, 75, np.inf],
-        right=False,
-        labels=list(AGE_BANDS[:-1]),
-    )
-    return bands.astype(object).fillna("missing")

@@ -182,11 +182,7 @@ class Classifier:
     def read(
         self, paths: Iterable, batch_size: int = 32
     ) -> Iterator[list[tuple[str, np.ndarray | None, str]]]:
-        """Decode photographs on all cores, one batch ahead of whoever takes them.
-
-        Args:
-            paths: Files, any number.
-            batch_size: Files a batch; at most two batches are in memory.
+        """Decode photographs on all cores, one batch ahead, so that two are in memory at most.
 
         Yields:
             Batches of (path, image as from `prepare`, ""), or (path, None, what is wrong with it).

@@ -81,7 +81,7 @@ def assemble(name: str, image_size: int, patient: bool, dropout: float) -> keras
 def _load_initial_weights(model: keras.Model, name: str, weights: str) -> None:
     sources, copied = [], []
     for branch in BRANCHES[name]:
-        if weights == "imagenet" and branch in ("cnn", "resnet18") and len(BRANCHES[name]) > 1:
+        if weights == "imagenet" and branch not in initial.PRETRAINED and len(BRANCHES[name]) > 1:
             source, names = "random", []  # the from-scratch branch of a hybrid has none
         else:
             source, names = initial.load(model, branch, weights)

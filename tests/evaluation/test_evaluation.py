@@ -20,7 +20,7 @@ def slow(labels, scores, weights):
     present, predicted = np.unique(labels), scores.argmax(axis=1)
     shared = {"sample_weight": weights}
     macro = {"labels": present, "average": "macro", "zero_division": 0, **shared}
-    malignant = evaluation.MALIGNANT
+    malignant = weighted.MALIGNANT
     result = {
         "balanced_accuracy": sklearn_metrics.recall_score(labels, predicted, **macro),
         "accuracy": sklearn_metrics.accuracy_score(labels, predicted, **shared),
