@@ -66,8 +66,8 @@ def answer(
     if metadata is not None:
         fusion = patient_data.Fusion.from_details(details["patient_fusion"])
         known = metadata.set_index("image_id").loc[frame["image_id"]]
-        known = (known[name] for name in patient_data.COLUMNS)
-        frame[CODES] = fusion.apply(frame[CODES].to_numpy(), *known)
+        facts = [known[name] for name in patient_data.COLUMNS]
+        frame[CODES] = fusion.apply(frame[CODES].to_numpy(), *facts)
     if by_lesion:
         means = frame.groupby(["lesion_id", "split", "dx"], sort=True, as_index=False)[CODES].mean()
         frame = means.assign(image_id=means["lesion_id"])[predictions.columns]
