@@ -18,6 +18,7 @@ from lesions.evaluation.bootstrap import (
     mean_intervals,
     paired_difference,
     paired_differences,
+    score,
 )
 from lesions.evaluation.decisions import decide
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
@@ -32,6 +33,6 @@ from lesions.evaluation.predictions import (
     write_predictions,
 )
 from lesions.evaluation.scores import confusion, metrics, per_class, reliability, screening
-from lesions.evaluation.subgroups import AGE_BANDS, SLICES, slice_intervals, slices
+from lesions.evaluation.subgroups import slice_intervals, slices
 from lesions.evaluation.summary import evaluate
-from lesions.evaluation.weighted import CODES, HEADLINES, MALIGNANT
+from lesions.evaluation.weighted import CODES, HEADLINES

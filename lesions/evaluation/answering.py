@@ -11,8 +11,7 @@ def fit(predictions: pd.DataFrame, frequencies) -> dict:
     """Fit the correction and the strength of the decision rule on the validation rows.
 
     Args:
-        predictions: predictions.csv of a run, as the network predicts; its validation rows are
-            those that the network was not trained on.
+        predictions: predictions.csv of a run; the network was not trained on its validation rows.
         frequencies: float, (7,), from `class_frequencies`.
 
     Returns:
@@ -33,8 +32,8 @@ def answers_details(predictions: pd.DataFrame, metadata: pd.DataFrame) -> dict:
         metadata: The table that it was trained with, with a column `split`.
 
     Returns:
-        correction, decision_strength and patient_fusion (`patient_data.Fusion.to_details`, for
-        networks that see the photograph alone); ready for JSON.
+        As of `fit`, and patient_fusion (`Fusion.to_details`, for networks that see the photograph
+        alone); ready for JSON.
     """
     details = fit(predictions, class_frequencies(metadata))
     correction = Correction.from_details(details["correction"])
@@ -53,22 +52,22 @@ def answer(
     Args:
         predictions: predictions.csv of a run, as the network predicts, any rows of it.
         details: metrics.json of the run, or what is stored with its model.
-        by_lesion: Whether the probabilities are averaged over each lesion's photographs, so that
-            every lesion counts once.
+        by_lesion: Whether each lesion is one row, the mean of its photographs, whose image_id is
+            the lesion_id.
         metadata: Table with image_id, age, sex and localization of these photographs, to answer
             given age, sex and site by `details["patient_fusion"]`; None for the photograph alone.
 
     Returns:
-        The frame with corrected probabilities and a column predicted (code); `by_lesion` leaves
-        one row a lesion, whose image_id is its lesion_id.
+        The frame with corrected probabilities and a column predicted (code).
     """
     correction = Correction.from_details(details.get("correction"))
     frame = predictions.copy()
     frame[CODES] = correction.apply(frame[CODES].to_numpy())
     if metadata is not None:
         fusion = patient_data.Fusion.from_details(details["patient_fusion"])
-        known = metadata.set_index("image_id").loc[frame["image_id"], list(patient_data.COLUMNS)]
-        frame[CODES] = fusion.apply(frame[CODES].to_numpy(), *(known[name] for name in known))
+        known = metadata.set_index("image_id").loc[frame["image_id"]]
+        facts = [known[name] for name in patient_data.COLUMNS]
+        frame[CODES] = fusion.apply(frame[CODES].to_numpy(), *facts)
     if by_lesion:
         means = frame.groupby(["lesion_id", "split", "dx"], sort=True, as_index=False)[CODES].mean()
         frame = means.assign(image_id=means["lesion_id"])[predictions.columns]

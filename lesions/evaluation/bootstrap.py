@@ -16,13 +16,8 @@ from lesions.evaluation.weighted import HEADLINES
 class Interval:
     """A number with its 95% interval; `{:.3f}` writes "0.771 (0.724 to 0.816)".
 
-    With a sign, as `{:+.3f}`, it is a difference, and gets as many digits more as it takes that
-    an end other than zero does not read as zero.
-
-    Attributes:
-        value: The number.
-        low: Lower end.
-        high: Upper end.
+    With a sign, as `{:+.3f}`, it is a difference, and gets up to two digits more, so that an end
+    other than zero does not read as zero.
     """
 
     value: float
@@ -66,17 +61,20 @@ def intervals(predictions: pd.DataFrame, resamples: int = 1000, names=HEADLINES)
         predictions: Predictions of one split; a column `predicted` holds the classes that the
             decision rule names, without it the most probable class counts.
         resamples: How many resamples to draw, always the same ones, whatever the row order.
-        names: Which of `HEADLINES` to compute.
+        names: Which metrics to compute, of `HEADLINES` and "melanoma_auc".
 
     Returns:
         Indexed by metric name: value, low and high.
 
     Raises:
-        ValueError: If the frame is malformed or mixes splits.
+        ValueError: If the frame is malformed or mixes splits, or a metric is unknown.
     """
-    drawn = _bootstrap(predictions, names, resamples)
-    table = {name: summary(values) for name, values in drawn.items()}
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("metric")
+    return _table(_bootstrap(predictions, names, resamples)).rename_axis("metric")
+
+
+def score(predictions: pd.DataFrame, metric: str, resamples: int = 1000) -> Interval:
+    """Compute one metric with its interval, NaN without resamples; see `intervals`."""
+    return Interval.of(intervals(predictions, resamples, (metric,)).loc[metric])
 
 
 def mean_intervals(
@@ -110,8 +108,7 @@ def mean_intervals(
     for name, (above, below) in (ratios or {}).items():
         drawn[name] = weighted.ratio(drawn[above], drawn[below])
         images[name] = min(images[above], images[below])
-    rows = {name: {**summary(means), "images": int(images[name])} for name, means in drawn.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
+    return _table(drawn).assign(images=pd.Series(images)).rename_axis("score")
 
 
 def paired_difference(
@@ -125,7 +122,7 @@ def paired_difference(
     Args:
         predictions_a: Predictions of one split.
         predictions_b: Predictions of the same images by another model, in any order.
-        metric: One of `HEADLINES`, or "melanoma_auc".
+        metric: As of `intervals`.
         resamples: How many resamples of lesions to draw.
 
     Returns:
@@ -144,21 +141,13 @@ def independent_difference(
     metric: str = "balanced_accuracy",
     resamples: int = 1000,
 ) -> dict[str, float]:
-    """Compute how far a score on one set is above that on another, with a 95% interval.
+    """Compute how far a score on one set is above that on another, see `paired_difference`.
 
-    Args:
-        predictions_a: Predictions of one split.
-        predictions_b: Predictions of other images, which show none of its lesions.
-        metric: One of `HEADLINES`, or "melanoma_auc".
-        resamples: How many resamples of lesions to draw of each set, independently.
-
-    Returns:
-        value (a minus b), low and high.
+    The two sets show different lesions, and are resampled independently.
 
     Raises:
         ValueError: If the metric is unknown or the two sets share a lesion.
     """
-    _check_metric(metric)
     shared = set(predictions_a["lesion_id"]) & set(predictions_b["lesion_id"])
     if shared:
         raise ValueError(
@@ -181,33 +170,22 @@ def paired_differences(
 
     Args:
         pairs: Name to the predictions of two models.
-        metrics: As `metric` there.
-        resamples: As there.
+        metrics, resamples: As there.
 
     Returns:
         Metric to a table, one row a pair: value, low and high.
-
-    Raises:
-        ValueError: As there.
     """
-    for metric in metrics:
-        _check_metric(metric)
     drawn: dict[int, dict[str, np.ndarray]] = {}
-    rows: dict[str, dict] = {metric: {} for metric in metrics}
-    for name, pair in pairs.items():
+    for pair in pairs.values():
         for frame, ordered in zip(pair, _in_order(*pair), strict=True):
             if id(frame) not in drawn:
                 drawn[id(frame)] = _bootstrap(ordered, metrics, resamples)
-        a, b = (drawn[id(frame)] for frame in pair)
-        for metric in metrics:
-            rows[metric][name] = summary(a[metric] - b[metric])
-    return {metric: pd.DataFrame.from_dict(found, orient="index") for metric, found in rows.items()}
-
-
-def _check_metric(metric: str) -> None:
-    if metric not in (*HEADLINES, "melanoma_auc"):
-        known = ", ".join(HEADLINES)
-        raise ValueError(f"There is no metric '{metric}'; choose one of {known}.")
+    return {
+        metric: _table(
+            {name: drawn[id(a)][metric] - drawn[id(b)][metric] for name, (a, b) in pairs.items()}
+        )
+        for metric in metrics
+    }
 
 
 def _in_order(
@@ -218,10 +196,9 @@ def _in_order(
     frame_b = predictions_b.sort_values("image_id", ignore_index=True)
     keys = ["image_id", "lesion_id", "dx"]
     if not np.array_equal(frame_a[keys].astype(str), frame_b[keys].astype(str)):
-        differing = set(frame_a["image_id"]) ^ set(frame_b["image_id"])
         raise ValueError(
-            f"The two models were evaluated on different images or labels ({len(differing)} images "
-            "are in one frame only); compare predictions made with the same split."
+            "The two models were evaluated on different images or labels; compare predictions "
+            "made with the same split."
         )
     return frame_a, frame_b
 
@@ -233,10 +210,19 @@ def summary(values: np.ndarray) -> dict[str, float]:
     return {"value": float(values[0]), "low": float(low), "high": float(high)}
 
 
+def _table(drawn: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    rows = {name: summary(values) for name, values in drawn.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def _bootstrap(
     predictions: pd.DataFrame, names: tuple[str, ...], resamples: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Compute metrics on all images (first) and on resamples of lesions (the others)."""
+    unknown = set(names) - {*HEADLINES, "melanoma_auc"}
+    if unknown:
+        known = ", ".join(HEADLINES)
+        raise ValueError(f"There is no metric '{unknown.pop()}'; choose one of {known}.")
     one_split(predictions)
     labels, scores, named = arrays(predictions)
     weights = weighted.lesion_weights(predictions["lesion_id"], resamples, seed)

@@ -1,7 +1,7 @@
 """Which single network is best, by what each says of rows that it was not trained on."""
 
-from lesions.evaluation import weighted
-from lesions.evaluation.predictions import labels_and_probabilities, rows_of
+from lesions.evaluation.bootstrap import score
+from lesions.evaluation.predictions import rows_of
 
 
 def of_the_split(found: dict) -> dict:
@@ -52,8 +52,7 @@ def _log_loss(entry, image_ids=None) -> float:
     answers = entry.answers("validation")
     if image_ids is not None:
         answers = answers[answers["image_id"].isin(image_ids)]
-    labels, probabilities = labels_and_probabilities(answers)
-    return weighted.once(labels, probabilities, ("log_loss",))["log_loss"]
+    return score(answers, "log_loss", resamples=0).value
 
 
 def _not_worse(entry, rival) -> bool:

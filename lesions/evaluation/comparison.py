@@ -39,32 +39,26 @@ SHARED = (
     "oversampling",
     "loss",
     "epochs_trained",
+    "config",
+    "initial_weights",
 )
 
 
 def finished_folders(folder) -> list[Path]:
     """List the finished runs below a folder, in the order of their names."""
-    found = [path.parent for path in sorted(Path(folder).glob("*/config.json"))]
+    found = [path.parent for path in sorted(Path(folder).glob("[!.]*/config.json"))]
     return [
         one
         for one in found  # of the others a training or a copy is under way
-        if one.suffix not in (".partial", ".replaced")
-        and not one.name.startswith(".")
-        and (one / "metrics.json").exists()
+        if one.suffix not in (".partial", ".replaced") and (one / "metrics.json").exists()
     ]
 
 
 def run_folders(folder) -> list[Path]:
-    """List the finished runs below a folder that belong into the comparison.
+    """List the finished runs below a folder that belong into the comparison, by name.
 
     A run with a tag or a leaky split is an experiment of a notebook, not a competitor; of the
     pilot on the first fold, `entries` takes the run whose recipe the other folds share.
-
-    Args:
-        folder: Folder of run folders, for example `models`.
-
-    Returns:
-        Run folders in the order of their names.
     """
     found = []
     for run in finished_folders(folder):
@@ -174,11 +168,7 @@ def read_comparison(path) -> pd.DataFrame:
 
 
 def plain_names(table: pd.DataFrame) -> list[str]:
-    """Name the rows of a comparison as people do, as short as they stay apart.
-
-    Args:
-        table: Columns run, architecture, networks, image_size, seed, patient, student,
-            class_balance, epochs and initial_weights, as from `compare`.
+    """Name the rows of a table as from `compare` as people do, as short as they stay apart.
 
     Returns:
         Names such as "DenseNet121, 192 px", with "5 folds" where that many answer; of namesakes
@@ -233,29 +223,23 @@ def read_entry(folder: Path) -> Entry:
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
     record = read_record(folder / "config.json")
-    record = {**record.get("config", {}), **record}
+    record = record.get("config", {}) | record
     if not {"architecture", "image_size"} <= set(record):
         raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
-    # How often the classes occur in training is all that predictions.csv cannot tell.
-    stored = read_record(folder / "metrics.json").get("correction")
-    try:
-        frequencies = Correction.from_details(stored or {}).class_frequencies
-    except ValueError as error:
-        raise ValueError(
-            f"{folder / 'metrics.json'} has no class frequencies that can be used; train that run "
-            "again."
-        ) from error
     predictions = read_predictions(folder / "predictions.csv")
-    twice = predictions["image_id"].duplicated()
-    if twice.any():
+    twice = predictions.loc[predictions["image_id"].duplicated(), "image_id"]
+    if len(twice):
         raise ValueError(
-            f"{folder / 'predictions.csv'} holds {predictions['image_id'][twice].iloc[0]} twice; "
-            "restore the file or train that run again."
+            f"{folder / 'predictions.csv'} holds {twice.iloc[0]} twice; restore the file or train "
+            "that run again."
         )
+    # How often the classes occur in training is all that predictions.csv cannot tell.
+    stored = read_record(folder / "metrics.json").get("correction") or {}
     try:
+        frequencies = Correction.from_details(stored).class_frequencies
         details = fit(predictions, np.array(frequencies))
     except ValueError as error:
-        raise ValueError(f"{folder / 'predictions.csv'}: {error}") from error
+        raise ValueError(f"{folder}: {error}") from error
     return Entry(folder.name, record, predictions, details)
 
 
@@ -266,19 +250,16 @@ def read_record(path: Path) -> dict:
         ValueError: If it is incomplete; names it.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        record = None
-    if (
-        not isinstance(record, dict)
-        or not isinstance(record.get("config", {}), dict)
-        or not isinstance(record.get("seconds", 0), int | float)
-    ):
-        raise ValueError(f"{path} is incomplete; remove its folder or train that run again.")
-    return record
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is incomplete; remove its folder or train that run again."
+        ) from error
 
 
-def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) -> Entry:
+def _together(
+    name: str, parts: list[Entry], predictions: pd.DataFrame, weights, record: dict
+) -> Entry:
     """Make an entry of several, calibrated anew: a mean of networks is less sure than they are."""
     frequencies = np.array(parts[0].details["correction"]["class_frequencies"])
     record = {
@@ -286,9 +267,10 @@ def _together(name: str, parts: list[Entry], predictions: pd.DataFrame, **more) 
         "hardware": ", ".join(sorted({str(part.record.get("hardware")) for part in parts})),
         "seconds": sum(part.record.get("seconds") or 0 for part in parts),
         "parameters": sum(part.record.get("parameters") or 0 for part in parts),
+        **record,
     }
-    members = more.pop("members", {})
-    return Entry(name, {**record, **more}, predictions, fit(predictions, frequencies), members)
+    members = {part.name: float(weight) for part, weight in zip(parts, weights, strict=True)}
+    return Entry(name, record, predictions, fit(predictions, frequencies), members)
 
 
 def _is_whole(runs: list[Entry]) -> bool:
@@ -303,24 +285,17 @@ def _of_folds(runs: list[Entry]) -> Entry:
     first = runs[0].record
     name = f"{first.get('architecture')}-{first.get('image_size')}px ({len(runs)} folds)"
     frames = [answer(run.predictions, run.details) for run in runs]
-    kept = {key: first.get(key) for key in (*SHARED, "config", "initial_weights")}
-    weights = {run.name: 1 / len(runs) for run in runs}
-    return _together(name, runs, out_of_fold(frames), members=weights, **kept)
+    weights = [1 / len(runs)] * len(runs)
+    record = {key: first.get(key) for key in SHARED}
+    return _together(name, runs, out_of_fold(frames), weights, record)
 
 
 def _ensemble(members: list[Entry]) -> Entry:
     """Average all members with weights fitted on validation or out-of-fold rows."""
     frames = [answer(member.predictions, member.details) for member in members]
     weights = fit_ensemble(frames)
-    names = [member.name for member in members]
-    return _together(
-        "ensemble",
-        members,
-        ensemble(frames, weights),
-        members=dict(zip(names, map(float, weights), strict=True)),
-        architecture="ensemble",
-        initial_weights=f"{len(members)} members",
-    )
+    record = {"architecture": "ensemble", "initial_weights": f"{len(members)} members"}
+    return _together("ensemble", members, ensemble(frames, weights), weights, record)
 
 
 def _about(entry: Entry) -> dict:

@@ -32,10 +32,9 @@ def fit_strength(
     """Find the strength of the rule with the best balanced accuracy.
 
     A missed rare class costs balanced accuracy more than a missed common one, so the class to
-    name is not always the most probable. The strength is chosen among 0, 0.1, ... 1; the middle
-    of the values that come within half a percentage point of the best is taken, because single
-    images of a rare class would otherwise decide; where these are no single stretch, the one of
-    them that is nearest to their middle.
+    name is not always the most probable. Of 0, 0.1, ... 1, the middle of the values that come
+    within half a percentage point of the best is taken, because single images of a rare class
+    would otherwise decide; where these are no single stretch, the one nearest to their middle.
 
     Args:
         true_labels: int, (n,), 0 to 6, of rows that the network was not trained on.
@@ -45,20 +44,14 @@ def fit_strength(
     Returns:
         The strength, 0 to 1.
     """
-    present = np.unique(true_labels)
-    scores = np.array(
-        [
-            recall_score(
-                true_labels,
-                decide(probabilities, class_frequencies, strength),
-                labels=present,
-                average="macro",
-            )
-            for strength in STRENGTHS
-        ]
-    )
+
+    def balanced_accuracy(strength: float) -> float:
+        named = decide(probabilities, class_frequencies, strength)
+        return recall_score(true_labels, named, labels=np.unique(true_labels), average="macro")
+
+    scores = np.array([balanced_accuracy(strength) for strength in STRENGTHS])
     good = STRENGTHS[scores >= scores.max() - 0.005]
     middle = np.median(good)
-    if np.diff(good).max(initial=0) > 0.15:  # not one stretch: its middle may not be good itself
+    if np.diff(good).max(initial=0) > 0.15:  # not one stretch
         middle = good[np.abs(good - middle).argmin()]
     return float(middle)

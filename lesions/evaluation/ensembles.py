@@ -3,18 +3,19 @@
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
+from scipy.special import softmax
 
 from lesions.evaluation.predictions import CODES, rows_of, table
 
 
-def _check_same_images(frames: list[pd.DataFrame]) -> None:
-    if not frames:
-        raise ValueError("An ensemble needs at least one run; name run folders.")
+def _stacked(frames: list[pd.DataFrame]) -> np.ndarray:
+    """Stack the members' probabilities, (members, n, 7), of the same images."""
     for frame in frames[1:]:
         if not frame["image_id"].equals(frames[0]["image_id"]):
             raise ValueError(
                 "The runs of an ensemble predict different images; use runs of the same split."
             )
+    return np.stack([frame[CODES].to_numpy() for frame in frames])
 
 
 def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
@@ -32,27 +33,19 @@ def fit_ensemble(frames: list[pd.DataFrame]) -> np.ndarray:
     Raises:
         ValueError: If the members predict different images.
     """
-    _check_same_images(frames)
-    chosen = (frames[0]["split"] == "validation").to_numpy()
-    labels = frames[0]["dx"].map(CODES.index).to_numpy()[chosen]
-    stack = np.stack([frame[CODES].to_numpy()[chosen] for frame in frames])
-    true = stack[:, np.arange(len(labels)), labels]
+    rows = [rows_of(frame, "validation") for frame in frames]
+    labels = rows[0]["dx"].map(CODES.index).to_numpy()
+    true = _stacked(rows)[:, np.arange(len(labels)), labels]
 
     def loss(scores):
-        weights = np.exp(scores - scores.max())
-        weights /= weights.sum()
-        return -np.log(weights @ true + 1e-9).mean() + 1e-4 * (scores**2).sum()
+        return -np.log(softmax(scores) @ true + 1e-9).mean() + 1e-4 * (scores**2).sum()
 
-    scores = minimize(loss, np.zeros(len(frames)), method="L-BFGS-B").x
-    weights = np.exp(scores - scores.max())
-    return weights / weights.sum()
+    return softmax(minimize(loss, np.zeros(len(frames)), method="L-BFGS-B").x)
 
 
 def ensemble(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
     """Average the members' probabilities by weights (members,); frames as of `fit_ensemble`."""
-    _check_same_images(frames)
-    stack = np.stack([frame[CODES].to_numpy() for frame in frames])
-    return table(frames[0], np.tensordot(np.asarray(weights), stack, axes=1))
+    return table(frames[0], np.tensordot(np.asarray(weights), _stacked(frames), axes=1))
 
 
 def out_of_fold(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -62,22 +55,16 @@ def out_of_fold(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
     Args:
         frames: Predictions of the fold networks, brought to the class frequencies each by a
-            correction fitted on its own fold.
+            correction fitted on its own fold; no two of them predict the same fold.
 
     Returns:
-        Every row of split "validation" as the one network predicts it that has not seen it, then
-        every row of split "test" with the mean over the networks; the columns of predictions.csv.
+        Every validation row as its own network predicts it, then every test row with the mean
+        over the networks; the columns of predictions.csv.
 
     Raises:
-        ValueError: If two networks predict the same out-of-fold photograph, or different test
-            rows.
+        ValueError: If two networks predict different test rows.
     """
     folds = pd.concat([rows_of(frame, "validation") for frame in frames], ignore_index=True)
-    repeated = folds.loc[folds["image_id"].duplicated(), "image_id"]
-    if len(repeated):
-        raise ValueError(
-            f"Two runs predict {repeated.iloc[0]} out of fold; pass one run for each fold."
-        )
     tests = [rows_of(frame, "test").sort_values("image_id", ignore_index=True) for frame in frames]
     test = ensemble(tests, np.full(len(tests), 1 / len(tests)))
     folds = folds.sort_values("image_id", ignore_index=True)

@@ -34,9 +34,7 @@ OF_ANSWERS = (
 def read_recorded(name: str) -> pd.DataFrame:
     """Read what is recorded of a set of `SETS`: the best model's predictions, one view each.
 
-    Returns:
-        The columns of predictions.csv, with the split "test", and what else was measured of each
-        photograph; `lesions.study.other_clinics` says what.
+    `lesions.study.other_clinics` says what further columns hold; the split is "test".
     """
     return read_predictions(RECORDED / f"{name}.csv")
 
@@ -51,9 +49,6 @@ def melanoma_threshold(answers: pd.DataFrame) -> float:
 
     Args:
         answers: From `answer`, with melanomas and other lesions; at home, validation rows.
-
-    Returns:
-        The threshold, 0 to 1; from it on a photograph counts as melanoma.
     """
     labels, probabilities = labels_and_probabilities(answers)
     false_rate, _, thresholds = roc_curve(
@@ -63,16 +58,9 @@ def melanoma_threshold(answers: pd.DataFrame) -> float:
 
 
 def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFrame:
-    """Answer as `answer` does, where only some classes can be right.
+    """Answer as `answer` does, where only the classes `codes` can be right.
 
-    Args:
-        predictions: As a network predicts.
-        details: As of `answer`.
-        codes: The classes that the set labels.
-
-    Returns:
-        As of `answer`; the probabilities of all other classes are 0, and the decision rule
-        chooses among the labelled ones.
+    The probabilities of all others are 0, and the decision rule chooses among the labelled ones.
     """
     frame = answer(predictions, details)
     kept = np.isin(CODES, list(codes))
@@ -95,7 +83,7 @@ def external_report(
             columns image_id, dx and the seven codes. A row without a lesion_id is a lesion of
             its own.
         home: predictions.csv of the run: validation and test rows.
-        details: metrics.json of the run, or what is stored with its model.
+        details: As of `answer`.
         resamples: How many resamples of lesions to draw.
 
     Returns:
@@ -103,8 +91,8 @@ def external_report(
         _low and _high (95%, over lesions; the two sets are drawn independently). At home only
         the test rows of the classes that are labelled there count. The figures: melanoma_auc;
         melanoma_sensitivity_at_90_specificity, at a threshold fitted on the set itself;
-        sensitivity_at_home_threshold and specificity_at_home_threshold, at the threshold that
-        has 90% specificity on the home validation rows of these classes;
+        sensitivity_at_home_threshold and specificity_at_home_threshold, at `melanoma_threshold`
+        of the home validation rows of these classes;
         expected_calibration_error and log_loss of all seven probabilities; balanced_accuracy by
         the decision rule among the labelled classes.
 

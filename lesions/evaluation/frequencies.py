@@ -21,6 +21,10 @@ from lesions import classes
 FLOOR = 1e-7
 POWERS = (0.05, 20.0)
 OFFSETS = (-5.0, 5.0)
+SEVEN = (len(classes.CODES),)
+LARGEST = 100  # far above what is fitted; exponents beyond overflow
+# What reading JSON raises where it is not what was stored.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 def class_frequencies(rows: pd.DataFrame) -> np.ndarray:
@@ -30,7 +34,7 @@ def class_frequencies(rows: pd.DataFrame) -> np.ndarray:
     everything that is fitted.
 
     Args:
-        rows: Table with dx and split; rows of other splits are ignored.
+        rows: Table with dx and split.
 
     Returns:
         float64, (7,), in the order of `classes.CODES`, sum 1; a class without a row counts as if
@@ -52,6 +56,14 @@ def class_frequencies(rows: pd.DataFrame) -> np.ndarray:
 def logs(probabilities: np.ndarray) -> np.ndarray:
     """Take logarithms, with 0 raised to `FLOOR`."""
     return np.log(np.maximum(np.asarray(probabilities, dtype=float), FLOOR))
+
+
+def stored_numbers(stored, shape: tuple = (), lowest: float = -LARGEST):
+    """Read one number, or a list of them, from JSON; raise one of `MALFORMED` for anything else."""
+    found = np.array(stored, dtype=float)
+    if found.shape != shape or not ((found >= lowest) & (found <= LARGEST)).all():
+        raise ValueError(f"{stored} is not what was stored.")
+    return found.tolist()
 
 
 def fit_exponents(
@@ -91,7 +103,7 @@ def fit_exponents(
 class Correction:
     """Two numbers that bring a network's probabilities to the class frequencies.
 
-    The corrected probabilities are proportional to p ** power * frequency ** offset. The power is
+    Corrected probabilities are proportional to p ** power * frequency ** offset. The power is
     an inverse temperature (Guo et al. 2017): below 1 the network is too sure of itself.
 
     Attributes:
@@ -109,12 +121,11 @@ class Correction:
     def fit(
         cls, true_labels: np.ndarray, probabilities: np.ndarray, frequencies: np.ndarray
     ) -> Correction:
-        """Fit both numbers by the log loss.
+        """Fit both numbers by the log loss on rows that the network was not trained on.
 
         Args:
-            true_labels: int, (n,), 0 to 6, of rows that the network was not trained on; a class
-                may be absent.
-            probabilities: float, (n, 7), for these rows, sum 1.
+            true_labels: int, (n,), 0 to 6; a class may be absent.
+            probabilities: float, (n, 7), sum 1.
             frequencies: float, (7,), from `class_frequencies`.
         """
         terms = [logs(probabilities), np.log(frequencies)]
@@ -135,15 +146,18 @@ class Correction:
         """Read `details["correction"]`; None for a correction that changes nothing.
 
         Raises:
-            ValueError: If a number is missing.
+            ValueError: If a number is missing or is not what it must be.
         """
         if stored is None:
             return cls()
         try:
-            frequencies = tuple(stored["class_frequencies"])
-            return cls(stored["power"], stored["offset"], frequencies)
-        except (KeyError, TypeError) as error:
+            return cls(
+                stored_numbers(stored["power"], lowest=FLOOR),
+                stored_numbers(stored["offset"]),
+                tuple(stored_numbers(stored["class_frequencies"], SEVEN, lowest=FLOOR)),
+            )
+        except MALFORMED as error:
             raise ValueError(
-                "The stored correction lacks the power, the offset or the class frequencies; "
+                "The stored power, offset and class frequencies of the correction are incomplete; "
                 "save the model again."
             ) from error

@@ -18,7 +18,17 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-from lesions.evaluation.frequencies import OFFSETS, POWERS, Correction, fit_exponents, logs
+from lesions.evaluation.frequencies import (
+    FLOOR,
+    MALFORMED,
+    OFFSETS,
+    POWERS,
+    SEVEN,
+    Correction,
+    fit_exponents,
+    logs,
+    stored_numbers,
+)
 from lesions.evaluation.predictions import CODES, rows_of
 
 UNKNOWN = "unknown"
@@ -39,7 +49,7 @@ def categories(age: Sequence, sex: Sequence, localization: Sequence) -> pd.DataF
         Strings, one row a patient: age ("0", "10", ... "80", the first year of the band, the
         last one open), sex and localization.
     """
-    years = pd.Series(pd.to_numeric(pd.Series(list(age)), errors="coerce"))
+    years = pd.to_numeric(pd.Series(list(age)), errors="coerce")
     bands = (years // BAND * BAND).clip(0, OLDEST_BAND)
     sexes = pd.Series(list(sex), dtype=object)
     sites = pd.Series(list(localization), dtype=object).fillna("").replace("", UNKNOWN)
@@ -90,7 +100,8 @@ class Fusion:
         """
         rows = metadata[metadata["split"].isin(("train", "validation"))]
         rows = rows.drop_duplicates("image_id")  # rows oversampled before a leaky split repeat
-        design = _design(categories(*(rows[name] for name in COLUMNS)))
+        known = categories(*(rows[name] for name in COLUMNS))
+        design = pd.get_dummies(known, prefix_sep="=", dtype=float)
         labels = rows["dx"].map(CODES.index).to_numpy()
         model = LogisticRegression(max_iter=2000)
         # Five, or as many as the largest class of a very small table has rows.
@@ -102,7 +113,7 @@ class Fusion:
             unseen = cross_val_predict(
                 model, design, labels, groups=rows["lesion_id"], cv=folds, method="predict_proba"
             )
-        patient = np.full((len(rows), len(CODES)), 0.0)
+        patient = np.zeros((len(rows), len(CODES)))
         patient[:, np.unique(labels)] = unseen
         found = pd.DataFrame(logs(patient), index=rows["image_id"])
         validation = rows_of(predictions, "validation")
@@ -119,15 +130,6 @@ class Fusion:
             *map(float, exponents), correction.class_frequencies, *_as_tables(model, design.columns)
         )
 
-    def patient(self, age: Sequence, sex: Sequence, localization: Sequence) -> np.ndarray:
-        """Return the logarithms of the distributions that age, sex and site give, (n, 7)."""
-        known = categories(age, sex, localization)
-        scores = np.tile(np.array(self.intercepts), (len(known), 1))
-        for name, table in self.tables.items():
-            nothing = [0.0] * len(CODES)
-            scores += np.array([table.get(one, nothing) for one in known[name]])
-        return log_softmax(scores, axis=1)
-
     def apply(
         self, probabilities: np.ndarray, age: Sequence, sex: Sequence, localization: Sequence
     ) -> np.ndarray:
@@ -135,18 +137,19 @@ class Fusion:
 
         Args:
             probabilities: float, (n, 7), corrected, sum 1.
-            age: n ages in years, NaN or None where unknown.
-            sex: n of "female", "male" or anything else for unknown.
-            localization: n body sites, None or "unknown" where unknown.
+            age, sex, localization: n of each, as of `categories`.
 
         Returns:
             float64, (n, 7), sum 1. A row of which nothing is known stays as it is.
         """
-        probabilities = np.asarray(probabilities, dtype=float)
+        known = categories(age, sex, localization)
+        patient = np.tile(self.intercepts, (len(known), 1))
+        for name, table in self.tables.items():
+            patient += np.array([table.get(one, [0.0] * len(CODES)) for one in known[name]])
         offsets = self.offset * np.log(np.array(self.class_frequencies))
         scores = self.power * logs(probabilities) + offsets
-        fused = softmax(scores + self.weight * self.patient(age, sex, localization), axis=1)
-        nothing = (categories(age, sex, localization) == UNKNOWN).all(axis=1).to_numpy()
+        fused = softmax(scores + self.weight * log_softmax(patient, axis=1), axis=1)
+        nothing = (known == UNKNOWN).all(axis=1).to_numpy()
         return np.where(nothing[:, None], probabilities, fused)
 
     def to_details(self) -> dict:
@@ -161,36 +164,22 @@ class Fusion:
             ValueError: If a part is missing or is not what it must be.
         """
         try:
-            fusion = cls(
-                *(float(stored[name]) for name in ("power", "offset", "weight")),
-                _seven(stored["class_frequencies"]),
-                _seven(stored["intercepts"]),
+            return cls(
+                *(stored_numbers(stored[name]) for name in ("power", "offset", "weight")),
+                tuple(stored_numbers(stored["class_frequencies"], SEVEN, lowest=FLOOR)),
+                tuple(stored_numbers(stored["intercepts"], SEVEN)),
                 {
-                    name: {key: list(_seven(row)) for key, row in stored["tables"][name].items()}
+                    name: {
+                        category: stored_numbers(row, SEVEN)
+                        for category, row in stored["tables"][name].items()
+                    }
                     for name in COLUMNS
                 },
             )
-            if not np.isfinite((fusion.power, fusion.offset, fusion.weight)).all():
-                raise ValueError("infinite exponents")
-            if min(fusion.class_frequencies) <= 0:
-                raise ValueError("class frequencies of 0")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise ValueError(
                 "The stored numbers for age, sex and site are incomplete; save the model again."
             ) from error
-        return fusion
-
-
-def _seven(numbers) -> tuple[float, ...]:
-    """Check that there is a finite number for each class."""
-    found = np.array(numbers, dtype=float)
-    if found.shape != (len(CODES),) or not np.isfinite(found).all():
-        raise ValueError("not seven finite numbers")
-    return tuple(numbers)
-
-
-def _design(known: pd.DataFrame) -> pd.DataFrame:
-    return pd.get_dummies(known, prefix_sep="=", dtype=float)
 
 
 def _as_tables(model: LogisticRegression, columns: pd.Index):

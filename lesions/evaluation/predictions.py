@@ -73,51 +73,29 @@ def _check_rows(frame: pd.DataFrame, path) -> None:
             )
 
 
-def checked(true_labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Check labels, 0 to 6, and probabilities, (n, 7), sum 1; name the row that is wrong."""
-    labels, scores = np.asarray(true_labels), np.asarray(probabilities, dtype=float)
-    if not len(labels) or scores.shape != (len(labels), len(CODES)):
-        raise ValueError(
-            f"Probabilities have the shape {scores.shape} for {len(labels)} labels; "
-            f"at least one image and the shape ({len(labels)}, {len(CODES)}) are needed."
-        )
-    if not np.isin(labels, range(len(CODES))).all():
-        row = int(np.flatnonzero(~np.isin(labels, range(len(CODES))))[0])
-        raise ValueError(f"Row {row} has the label {labels[row]}; labels are 0 to 6.")
-    wrong = ~(np.isfinite(scores) & (scores >= 0)).all(axis=1) | ~np.isclose(
-        scores.sum(axis=1), 1, atol=1e-3
-    )
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"Row {row} has the probabilities {scores[row].tolist()}; they must be at least 0 and "
-            "sum to 1."
-        )
-    return labels.astype(int), scores
-
-
 def labels_and_probabilities(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Take labels, int (n,), and probabilities, float64 (n, 7), from a frame."""
-    lacking = [c for c in ("image_id", "lesion_id", "dx", *CODES) if c not in predictions.columns]
-    if lacking:
-        raise ValueError(
-            f"The predictions lack the column {', '.join(lacking)}; write them with "
-            "predictions.write_predictions."
-        )
-    unknown = predictions.loc[~predictions["dx"].isin(CODES), ["image_id", "dx"]]
-    if len(unknown):
-        image_id, dx = unknown.iloc[0]
-        raise ValueError(
-            f"Image {image_id} has the diagnosis '{dx}'; it must be one of {', '.join(CODES)}."
-        )
+    """Take labels, int (n,), 0 to 6, and probabilities, float64 (n, 7), from a frame.
+
+    Raises:
+        ValueError: If the probabilities of an image do not sum to 1, as of a network that
+            diverged.
+    """
     labels = predictions["dx"].map(CODES.index).to_numpy(dtype=int)
-    return checked(labels, predictions[CODES].to_numpy(dtype=float))
+    scores = predictions[CODES].to_numpy(dtype=float)
+    right = (scores >= 0).all(axis=1) & np.isclose(scores.sum(axis=1), 1, atol=SUM_TOLERANCE)
+    if not right.all():
+        row = predictions[~right].iloc[0]
+        raise ValueError(
+            f"Image {row['image_id']} has the probabilities {row[CODES].tolist()}; they must be at "
+            "least 0 and sum to 1."
+        )
+    return labels, scores
 
 
 def rows_of(predictions: pd.DataFrame, split: str) -> pd.DataFrame:
     """Select one split; raise a ValueError where it has no row."""
-    rows = predictions[predictions["split"] == split] if "split" in predictions else []
-    if not len(rows):
+    rows = predictions[predictions["split"] == split]
+    if rows.empty:
         raise ValueError(f"The predictions have no row with split '{split}'; predict that split.")
     return rows
 

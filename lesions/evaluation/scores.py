@@ -1,7 +1,7 @@
 """Figures of merit of one set of photographs, from labels and probabilities.
 
-Labels are positions in `classes.CODES`; probabilities are float (n, 7) in that order, each row
-summing to 1. Nothing here needs a model, an image or a GPU.
+Labels are positions in `classes.CODES`; probabilities are float64 (n, 7) in that order, each row
+summing to 1, both as from `predictions.arrays`. Nothing here needs a model, an image or a GPU.
 """
 
 import numpy as np
@@ -9,7 +9,6 @@ import pandas as pd
 from sklearn import metrics as sklearn_metrics
 
 from lesions.evaluation import weighted
-from lesions.evaluation.predictions import checked
 from lesions.evaluation.weighted import (
     ALL_CLASSES,
     BINS,
@@ -32,7 +31,7 @@ def metrics(
 
     Args:
         true_labels: int, (n,), 0 to 6.
-        probabilities: float, (n, 7), rows sum to 1.
+        probabilities: float64, (n, 7), rows sum to 1.
         predicted: int, (n,), 0 to 6, the classes named by the decision rule; None for the most
             probable class.
 
@@ -42,24 +41,23 @@ def metrics(
         most probable class.
 
     Raises:
-        ValueError: If a class has no image or the input is malformed.
+        ValueError: If a class has no image.
     """
-    labels, scores = checked(true_labels, probabilities)
-    absent = [code for label, code in enumerate(CODES) if label not in labels]
+    absent = [code for label, code in enumerate(CODES) if label not in true_labels]
     if absent:
         raise ValueError(
             f"No image has the true class {', '.join(absent)}, and the evaluation needs all seven; "
             "add images of it."
         )
-    named = _named(scores, predicted)
-    found = weighted.once(labels, scores, HEADLINES, named)
+    named = _named(probabilities, predicted)
+    found = weighted.once(true_labels, probabilities, HEADLINES, named)
     decided = ("balanced_accuracy", "accuracy")
-    most_probable = weighted.once(labels, scores, decided)
+    most_probable = weighted.once(true_labels, probabilities, decided)
     recall = found["balanced_accuracy"]
     return {
         **{name: found.pop(name) for name in decided},
         "macro_precision": float(
-            sklearn_metrics.precision_score(labels, named, average="macro", zero_division=0)
+            sklearn_metrics.precision_score(true_labels, named, average="macro", zero_division=0)
         ),
         "macro_recall": recall,
         "macro_f1": found.pop("macro_f1"),
@@ -77,11 +75,12 @@ def per_class(
         One row a class, indexed by code: precision, recall, f1, auc, average_precision (0 to 1,
         NaN for a class without an image) and images (int).
     """
-    labels, scores = checked(true_labels, probabilities)
     precision, recall, f1, images = sklearn_metrics.precision_recall_fscore_support(
-        labels, _named(scores, predicted), labels=ALL_CLASSES, zero_division=0
+        true_labels, _named(probabilities, predicted), labels=ALL_CLASSES, zero_division=0
     )
-    curves = [weighted.areas(labels == label, scores[:, label]) for label in ALL_CLASSES]
+    curves = [
+        weighted.areas(true_labels == label, probabilities[:, label]) for label in ALL_CLASSES
+    ]
     figures = {"precision": precision, "recall": recall, "f1": f1}
     figures["auc"], figures["average_precision"] = np.transpose(curves)
     table = pd.DataFrame(figures, index=pd.Index(CODES, name="code"))
@@ -97,27 +96,23 @@ def confusion(
     Returns:
         int, (7, 7), in the order of `classes.CODES`.
     """
-    labels, scores = checked(true_labels, probabilities)
-    return sklearn_metrics.confusion_matrix(labels, _named(scores, predicted), labels=ALL_CLASSES)
+    named = _named(probabilities, predicted)
+    return sklearn_metrics.confusion_matrix(true_labels, named, labels=ALL_CLASSES)
 
 
-def _named(scores: np.ndarray, predicted: np.ndarray | None) -> np.ndarray:
-    return scores.argmax(axis=1) if predicted is None else np.asarray(predicted)
+def _named(probabilities: np.ndarray, predicted: np.ndarray | None) -> np.ndarray:
+    return probabilities.argmax(axis=1) if predicted is None else predicted
 
 
 def reliability(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """Compare confidence with accuracy in 15 bins of equal width (Guo et al., 2017).
 
-    Args:
-        true_labels: int, (n,), 0 to 6.
-        probabilities: float, (n, 7), rows sum to 1.
-
     Returns:
         One row a bin, lowest first: mean confidence (the highest probability), accuracy (both 0
         to 1, NaN in an empty bin) and images (int).
     """
-    labels, scores = checked(true_labels, probabilities)
-    confidence, correct = scores.max(axis=1), scores.argmax(axis=1) == labels
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == true_labels
     frame = pd.DataFrame({"confidence": confidence, "accuracy": correct.astype(float), "images": 1})
     bins = frame.groupby(weighted.bin_numbers(confidence))
     found = bins.agg({"confidence": "mean", "accuracy": "mean", "images": "sum"})
@@ -128,19 +123,14 @@ def reliability(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFr
 def screening(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """Count what thresholds on the probability of melanoma do to a thousand lesions.
 
-    Args:
-        true_labels: int, (n,), 0 to 6.
-        probabilities: float, (n, 7), rows sum to 1.
-
     Returns:
         One row a specificity of `weighted.SPECIFICITIES`, the share of other lesions that stay
         below the threshold: sensitivity and precision (0 to 1), and of 1,000 lesions like these
         melanomas found, melanomas missed and others sent on.
     """
-    labels, scores = checked(true_labels, probabilities)
-    melanomas = 1000 * (labels == MELANOMA).mean()
+    melanomas = 1000 * (true_labels == MELANOMA).mean()
     rows = {}
-    for name, sensitivity in weighted.once(labels, scores, SPECIFICITIES).items():
+    for name, sensitivity in weighted.once(true_labels, probabilities, SPECIFICITIES).items():
         specificity = SPECIFICITIES[name]
         found, others = sensitivity * melanomas, (1 - specificity) * (1000 - melanomas)
         rows[specificity] = {

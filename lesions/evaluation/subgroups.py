@@ -7,14 +7,11 @@ import pandas as pd
 
 from lesions import classes
 from lesions.evaluation import weighted
-from lesions.evaluation.bootstrap import intervals
+from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import arrays, one_split
 
-SLICES = ("sex", "age_band", "localization", "dx_type")
-# Measured on the photographs, by whoever passes the metadata.
-MEASURED = ("skin_tone", "dark_corners")
 METRICS = ("accuracy", "balanced_accuracy", "malignant_auc", "melanoma_auc")
-AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+", "missing")
+AGE_BANDS = ("0-29", "30-44", "45-59", "60-74", "75+")
 
 
 def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -23,16 +20,12 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
     Args:
         predictions: Predictions of one split.
         metadata: As `data.read_metadata` returns it; joined on image_id.
-        by: 'sex', 'age_band' (0-29, 30-44, 45-59, 60-74, 75+ years, missing), 'localization',
-            'dx_type', or a column of `MEASURED`, which has to be added to the metadata.
+        by: A column of the metadata, or 'age_band' (0-29, 30-44, 45-59, 60-74, 75+ years, missing).
 
     Returns:
         One row a group, age bands in order and others by size: images, lesions, melanomas,
         accuracy, balanced_accuracy over the classes present, malignant_auc and melanoma_auc (NaN
         where a group has only lesions of one side).
-
-    Raises:
-        ValueError: If `by` is unknown or the metadata lacks an image.
     """
     rows = {}
     for group, part in _groups(predictions, metadata, by):
@@ -49,15 +42,14 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
 def slice_intervals(
     predictions: pd.DataFrame,
     metadata: pd.DataFrame,
-    by: Iterable[str] = SLICES,
+    by: Iterable[str],
     least: int = 10,
     resamples: int = 1000,
 ) -> pd.DataFrame:
     """Compute `malignant_auc` with its interval in the groups that are large enough.
 
     Args:
-        predictions: Predictions of one split.
-        metadata: As in `slices`.
+        predictions, metadata: As in `slices`.
         by: As in `slices`, any number of them.
         least: Malignant lesions, and benign ones, that a group needs; a score of fewer is mostly
             chance.
@@ -71,7 +63,7 @@ def slice_intervals(
         for group, part in _groups(predictions, metadata, kind):
             lesions = part.drop_duplicates("lesion_id")["dx"].isin(classes.MALIGNANT)
             if min(lesions.sum(), (~lesions).sum()) >= least:
-                found = intervals(part, resamples, ("malignant_auc",)).loc["malignant_auc"]
+                found = vars(score(part, "malignant_auc", resamples))
                 rows[kind, group] = {**found, "images": len(part), "malignant": lesions.sum()}
     columns = ["value", "low", "high", "images", "malignant"]
     index = pd.MultiIndex.from_tuples(list(rows), names=("by", "group"))
@@ -80,33 +72,17 @@ def slice_intervals(
 
 def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
     """Yield the groups of a column with their predictions: bands in order, others by size."""
-    if by not in (*SLICES, *MEASURED):
-        known = ", ".join((*SLICES, *MEASURED))
-        raise ValueError(f"There are no slices by '{by}'; choose one of {known}.")
     one_split(predictions)
     known = metadata.set_index("image_id")["age" if by == "age_band" else by]
-    lacking = predictions.loc[~predictions["image_id"].isin(known.index), "image_id"]
-    if len(lacking):
-        raise ValueError(
-            f"The metadata has no row for {len(lacking)} predicted images, first "
-            f"{lacking.iloc[0]}; pass the metadata these predictions were made with."
-        )
-    values = known.loc[predictions["image_id"]].to_numpy()
-    groups = _age_bands(values) if by == "age_band" else pd.Series(values).fillna("missing")
+    groups = pd.Series(known.loc[predictions["image_id"]].to_numpy())
+    if by == "age_band":
+        edges = [0, 30, 45, 60, 75, np.inf]
+        groups = pd.cut(groups.astype(float), edges, right=False, labels=AGE_BANDS).astype(object)
+    groups = groups.fillna("missing")
     rows = groups.groupby(groups).indices
     if by == "age_band":
-        order = [band for band in AGE_BANDS if band in rows]
+        order = [band for band in (*AGE_BANDS, "missing") if band in rows]
     else:
         order = sorted(rows, key=lambda group: -len(rows[group]))
     for group in order:
         yield group, predictions.iloc[rows[group]]
-
-
-def _age_bands(ages: np.ndarray) -> pd.Series:
-    bands = pd.cut(
-        pd.Series(ages, dtype=float),
-        [0, 30, 45, 60, 75, np.inf],
-        right=False,
-        labels=list(AGE_BANDS[:-1]),
-    )
-    return bands.astype(object).fillna("missing")

@@ -136,7 +136,9 @@ def _losses(
     labels: np.ndarray, most_probable: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Compute the metrics of the probabilities that need no sorting."""
-    total, scores = weights.sum(axis=0), normalised(scores)
+    total = weights.sum(axis=0)
+    # Rounding in a CSV file leaves sums a little off 1.
+    scores = scores / scores.sum(axis=1, keepdims=True)
     squares = (scores - np.eye(CLASS_COUNT)[labels]) ** 2
     confidence = scores.max(axis=1)
     gaps = np.eye(BINS)[bin_numbers(confidence)] * (confidence - (most_probable == labels))[:, None]
@@ -196,8 +198,3 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 def bin_numbers(confidence: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence, side="left")
-
-
-def normalised(scores: np.ndarray) -> np.ndarray:
-    # Rounding in a CSV file leaves sums a little off 1, which scikit-learn's losses warn about.
-    return scores / scores.sum(axis=1, keepdims=True)

@@ -15,8 +15,7 @@ from lesions.networks import views
 def latency(path, repeats: int) -> float:
     """Time a `.tflite` or `.onnx` file for one image on one CPU thread.
 
-    Returns:
-        The median of so many repeats, after two that are not timed, in milliseconds.
+    Returns the median of so many repeats, after two that are not timed, in milliseconds.
     """
     model = formats.open_model(path, threads=1)
     inputs = {one.name: np.ones((1, *one.shape[1:]), np.float32) for one in model.inputs}
@@ -46,16 +45,14 @@ def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 2
     patient = original.patient_input(len(prepared))
     rows, expected = {}, None
     for name, path in {"Keras (.h5)": original.path, **files}.items():
-        model = original.model if expected is None else formats.open_model(path)
-        raw = views.predict(model, prepared, False, patient)
-        found = original.correction.apply(raw)
+        is_file = expected is not None
+        model = formats.open_model(path) if is_file else original.model
+        found = original.correction.apply(views.predict(model, prepared, False, patient))
+        expected = expected if is_file else found
+        named = [classes.CODES.index(code) for code in original.decide(found)]
         rows[name] = {
             "megabytes": Path(path).stat().st_size / 1e6,
-            "milliseconds": np.nan if expected is None else latency(path, repeats),
-        }
-        expected = found if expected is None else expected
-        named = [classes.CODES.index(code) for code in original.decide(found)]
-        rows[name] |= {
+            "milliseconds": latency(path, repeats) if is_file else np.nan,
             "balanced_accuracy": balanced_accuracy_score(labels, named),
             "largest_difference": np.abs(found - expected).max(),
             "mean_difference": np.abs(found - expected).mean(),

@@ -32,10 +32,9 @@ OUTPUTS = {
 def export(model, details: dict, format: str, path, precision: str = "float32") -> tuple[Path, str]:
     """Write a network in another format, and beside it `<name>.json` with what it means.
 
-    The JSON holds the order of the classes, the correction of the probabilities
-    and the form of inputs and outputs, which no exported file can hold by itself. Both are
-    written under temporary names and renamed when whole. An `.onnx` file has class activation
-    maps as a second output where the network allows it, see `onnx_file.with_activation_maps`.
+    The JSON holds the order of the classes, the correction of the probabilities and the form of
+    inputs and outputs, which no exported file can hold by itself. An `.onnx` file has class
+    activation maps as a second output where the network allows it.
 
     Args:
         model: From `models.load`.
@@ -91,7 +90,7 @@ def _write(model, format: str, path: Path, precision: str) -> str:
     elif format == "tflite":
         _write_tflite(model, path, precision)
     else:
-        _write_savedmodel(model, path)
+        model.export(path, format="tf_saved_model", verbose=False)
     return _check(path, format, inputs, expected, TOLERANCES[precision])
 
 
@@ -106,15 +105,11 @@ def _write_description(model, details: dict, path: Path) -> None:
     path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_savedmodel(model, path: Path) -> None:
-    model.export(path, format="tf_saved_model", verbose=False)
-
-
 def _write_tflite(model, path: Path, precision: str) -> None:
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        _write_savedmodel(model, Path(folder))
+        model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if precision != "float32":
             # By itself this stores the weights in 8 bits and computes with them as it pays.
@@ -125,11 +120,7 @@ def _write_tflite(model, path: Path, precision: str) -> None:
 
 
 def open_model(path, threads: int | None = None):
-    """Open a `.tflite` or `.onnx` file as a network that `views.predict` takes.
-
-    Args:
-        path: The file.
-        threads: CPU threads; None for all.
+    """Open a `.tflite` or `.onnx` file for so many CPU threads, for `views.predict`.
 
     Raises:
         ImportError: If no interpreter is installed.

@@ -22,12 +22,7 @@ class OnnxModel:
     compiled = True
 
     def __init__(self, path, threads: int | None = None):
-        """Read a file of `export.export` for so many CPU threads, by default all.
-
-        Raises:
-            ImportError: If onnxruntime is not installed.
-            ValueError: If the file is damaged.
-        """
+        """Read a file of `export.export`; arguments as of `formats.open_model`."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -53,10 +48,7 @@ def with_activation_maps(model: keras.Model) -> keras.Model:
 
     Where global average pooling and one dense layer follow the feature maps, Grad-CAM is the
     positive part of these maps up to a constant factor, so a runtime without gradients can show
-    it. The mean of a map plus the bias of its class is the logit.
-
-    Args:
-        model: From `models.build` or `models.load`; it stays as it is.
+    it. The mean of a map plus the bias of its class is the logit. The model stays as it is.
 
     Returns:
         A network with the outputs probabilities, float32 (n, 7), and activation_maps, float32

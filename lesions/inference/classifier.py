@@ -28,7 +28,7 @@ class Classifier:
 
     Attributes:
         path: The file it was read from.
-        model: The Keras model.
+        model: The Keras model, or a `lite.LiteModel`.
         details: What is stored with it, see `models.load`.
         image_size: Side of its input in pixels.
         tta: Whether answers are averaged over eight views.
@@ -60,12 +60,11 @@ class Classifier:
         self.model, self.details = load(self.path)
         self.image_size = self.details["image_size"]
         self.tta = tta
-        self.correction = evaluation.Correction.from_details(self.details.get("correction"))
+        self.correction = evaluation.Correction.from_details(self.details["correction"])
         self._reads_patients = len(self.model.inputs) > 1
         fusion = None if self._reads_patients else self.details.get("patient_fusion")
         self.fusion = evaluation.Fusion.from_details(fusion) if fusion else None
-        self._familiarity: familiarity.Familiarity | None = None
-        self._familiarity_problem: str | None = None
+        self._found: tuple[familiarity.Familiarity | None, str] | None = None
 
     @property
     def is_keras(self) -> bool:
@@ -86,11 +85,7 @@ class Classifier:
         return self._reads_patients or self.fusion is not None
 
     def require_patients(self) -> None:
-        """Refuse age, sex and site where they would change nothing.
-
-        Raises:
-            ValueError: If the network does not take them.
-        """
+        """Refuse age, sex and site where they would change nothing, by a ValueError."""
         if not self.takes_patients:
             raise ValueError(
                 f"The network {self.path.name} was not fitted to age, sex and site; leave them "
@@ -98,15 +93,10 @@ class Classifier:
             )
 
     def familiarity(self) -> tuple[familiarity.Familiarity | None, str]:
-        """Return what training photographs look like to this network, read at the first call.
-
-        Returns:
-            The fitted familiarity and "", or None and a sentence on why photographs cannot be
-            compared with those of the training.
-        """
-        if self._familiarity_problem is None:
-            self._familiarity, self._familiarity_problem = familiarity.find_for(self)
-        return self._familiarity, self._familiarity_problem
+        """Return what `familiarity.find_for` does, read at the first call."""
+        if self._found is None:
+            self._found = familiarity.find_for(self)
+        return self._found
 
     @property
     def has_familiarity_file(self) -> bool:
@@ -121,9 +111,6 @@ class Classifier:
 
         Returns:
             uint8, (image_size, image_size, 3), RGB 0-255.
-
-        Raises:
-            ValueError: As `images.read_image`.
         """
         hair_removal = self.details.get("hair_removal", False)
         constancy = self.details.get("colour_constancy")
@@ -146,8 +133,7 @@ class Classifier:
 
         Args:
             images: uint8, (n, image_size, image_size, 3), RGB 0-255, from `prepare`.
-            patient: float32, (n, data.PATIENT_FEATURES), for a network with this input; None
-                where nothing is known.
+            patient: As of `patient_input`.
 
         Returns:
             float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
@@ -167,7 +153,7 @@ class Classifier:
             given: The patient of every photograph.
 
         Returns:
-            float64, (n, 7), in the order of `classes.CODES`, rows sum to 1.
+            As `probabilities`.
         """
         known = data.patients.as_table(given)
         if self._reads_patients:
@@ -180,43 +166,23 @@ class Classifier:
     def features(self, images: np.ndarray, patient: np.ndarray | None = None) -> np.ndarray:
         """Compute what the network's last layer reads, from one view of each photograph.
 
-        Args:
-            images: uint8, (n, image_size, image_size, 3), RGB 0-255, from `prepare`.
-            patient: float32, (n, data.PATIENT_FEATURES); None where nothing is known.
-
-        Returns:
-            float32, (n, features).
+        Arguments are those of `probabilities`; returns float32, (n, features).
         """
         self.require_keras("Features")
         reads = keras.Model(self.model.inputs, self.model.get_layer("logits").input)
-        patient = self.patient_input(len(images), patient)
-        inputs = images if patient is None else {"image": images, "patient": patient}
+        inputs = views.inputs(images, self.patient_input(len(images), patient))
         return np.asarray(reads.predict(inputs, batch_size=32, verbose=0), np.float32)
 
     def decide(self, probabilities: np.ndarray) -> list[str]:
-        """Choose a class for each row of probabilities.
-
-        The decision rule divides each probability by the class's frequency to the stored power
-        and takes the largest; without a stored power it takes the most probable class.
-
-        Args:
-            probabilities: float, (n, 7), from `probabilities`.
-
-        Returns:
-            n codes.
-        """
-        strength = self.details.get("decision_strength", 0.0)
+        """Name a class for each row of `probabilities`, n codes, by `evaluation.decide`."""
+        strength = self.details["decision_strength"]
         labels = evaluation.decide(probabilities, self.correction.class_frequencies, strength)
         return [classes.CODES[label] for label in labels]
 
     def read(
         self, paths: Iterable, batch_size: int = 32
     ) -> Iterator[list[tuple[str, np.ndarray | None, str]]]:
-        """Decode photographs on all cores, one batch ahead of whoever takes them.
-
-        Args:
-            paths: Files, any number.
-            batch_size: Files a batch; at most two batches are in memory.
+        """Decode photographs on all cores, one batch ahead, so that two are in memory at most.
 
         Yields:
             Batches of (path, image as from `prepare`, ""), or (path, None, what is wrong with it).
@@ -248,33 +214,34 @@ class Classifier:
         Yields:
             One dict a path, in their order, with the keys `COLUMNS`: image (the path), predicted
             (a code), a calibrated probability (0 to 1) for each code, warning (what speaks
-            against believing it; "" where nothing does) and error (""). Where the file is not a
-            readable image, error says why and the others are "". With `patients` the keys are
+            against believing it; "" where nothing does) and error ("", or why the file is not a
+            readable image, and all others are ""). With `patients` the keys are
             `COLUMNS_WITH_PATIENT`: patient is what was used beside the photograph, in words.
         """
         columns = COLUMNS if patients is None else COLUMNS_WITH_PATIENT
         for batch in _ahead(self._read_one, paths, batch_size):
-            readable = [one for one in batch if not one[2]]
-            answers = iter(())
-            if readable:
-                given = [(patients or {}).get(path, UNKNOWN_PATIENT) for path, *_ in readable]
-                prepared = np.stack([image for _, image, *_ in readable])
-                probabilities = self.answer(prepared, given)
-                warned = familiarity.batch_warnings(
-                    self.familiarity()[0], self, [quality for *_, quality in readable], prepared
-                )
-                answers = zip(
-                    self.decide(probabilities), probabilities.tolist(), given, warned, strict=True
-                )
+            answers = self._answers([one for one in batch if not one[2]], patients or {})
             for path, _, error, _ in batch:
-                row = {**dict.fromkeys(columns, ""), "image": path, "error": error}
-                if not error:
-                    predicted, shares, patient, warnings = next(answers)
-                    row |= {"predicted": predicted, **dict(zip(classes.CODES, shares, strict=True))}
-                    row["warning"] = " ".join(warnings)
-                    if patients is not None:
-                        row["patient"] = patient.describe()
-                yield row
+                row = {"image": path, "error": error} if error else next(answers)
+                yield {column: row.get(column, "") for column in columns}
+
+    def _answers(self, read: list[tuple], patients: Mapping[str, Patient]) -> Iterator[dict]:
+        """Answer for photographs from `_read_one`, one row each."""
+        if not read:
+            return
+        paths, images, _, qualities = zip(*read, strict=True)
+        given = [patients.get(path, UNKNOWN_PATIENT) for path in paths]
+        prepared = np.stack(images)
+        probabilities = self.answer(prepared, given)
+        warned = familiarity.batch_warnings(self.familiarity()[0], self, qualities, prepared)
+        for number, predicted in enumerate(self.decide(probabilities)):
+            yield {
+                "image": paths[number],
+                "predicted": predicted,
+                **dict(zip(classes.CODES, probabilities[number].tolist(), strict=True)),
+                "patient": given[number].describe(),
+                "warning": " ".join(warned[number]),
+            }
 
 
 def _ahead(function, items: Iterable, batch_size: int) -> Iterator[list]:

@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from lesions.data import images
+from lesions.networks import views
 from lesions.system import files
 
 FILE = "familiarity.npz"
@@ -112,17 +113,18 @@ def find_for(classifier) -> tuple[Familiarity | None, str]:
     """Read the file in the folder of an `inference.Classifier`, if it belongs to that network.
 
     Returns:
-        What was fitted and "", or None and a sentence on why photographs cannot be compared.
+        What was fitted and "", or None and a sentence on why photographs cannot be compared with
+        those of the training.
     """
     if not classifier.is_keras:
         return None, (
             "Photographs are not compared with those of the training, because "
-            f"{Path(classifier.path).name} does not hold the network's layers; use the .h5 file."
+            f"{classifier.path.name} does not hold the network's layers; use the .h5 file."
         )
-    path = Path(classifier.path).with_name(FILE)
+    path = classifier.path.with_name(FILE)
     way_out = "make it by `python -m lesions familiarity`, or photographs are judged by size only."
     if not path.is_file():
-        return None, f"There is no {FILE} in the folder of {Path(classifier.path).name}; {way_out}"
+        return None, f"There is no {FILE} in the folder of {classifier.path.name}; {way_out}"
     try:
         found = load(path)
     except ValueError as error:
@@ -146,12 +148,8 @@ def identity(classifier) -> str:
 def features_of(classifier, prepared: np.ndarray) -> np.ndarray:
     """Compute the mean of every channel of the maps in the middle of a classifier's network.
 
-    Args:
-        classifier: From `inference.Classifier`.
-        prepared: uint8, (n, image_size, image_size, 3), from `Classifier.prepare`.
-
-    Returns:
-        float32, (n, features).
+    The photographs are prepared, uint8 (n, image_size, image_size, 3), from `Classifier.prepare`.
+    Returns float32, (n, features).
     """
     model = classifier.model
     # Kept with the model, because building and tracing it anew costs seconds.
@@ -163,8 +161,7 @@ def features_of(classifier, prepared: np.ndarray) -> np.ndarray:
     parts = []
     for start in range(0, len(prepared), BATCH):
         part = prepared[start : start + BATCH].astype(np.float32)
-        patient = classifier.patient_input(len(part))
-        inputs = part if patient is None else {"image": part, "patient": patient}
+        inputs = views.inputs(part, classifier.patient_input(len(part)))
         outputs = model.features_model.predict_on_batch(inputs)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         parts.append(np.concatenate([np.asarray(output) for output in outputs], axis=1))
@@ -198,12 +195,7 @@ def sharpness(image: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """What is judged of a photograph before it is made small.
-
-    Attributes:
-        side: Its shorter side in pixels.
-        sharpness: From `sharpness`.
-    """
+    """What is judged of a photograph before it is made small: its shorter side, its sharpness."""
 
     side: int
     sharpness: float
@@ -281,15 +273,17 @@ def fit(classifier, metadata: pd.DataFrame, per_class: int = 60) -> Familiarity:
 def _measure(familiarity: Familiarity, classifier, test: pd.DataFrame) -> dict:
     """Measure test photographs against everyday pictures, and against themselves out of focus.
 
-    Returns the areas under the ROC curve (`unlike_auc`, `blurred_auc`), the shares that get a
-    warning (`unlike_found`, `blurred_found`, `unlike_false`, `blurred_false`) and the numbers of
-    pictures (`test_images`, `other_images`).
+    Returns the areas under the ROC curve, the shares that get a warning, rightly (`_found`) or
+    not (`_false`), and the numbers of pictures.
     """
     features, focus = _read(classifier, test["image_path"])
     own = familiarity.distances(features)
     others = np.stack([classifier.prepare(image) for image in everyday_pictures().values()])
     foreign = familiarity.distances(features_of(classifier, others))
-    soft = np.array([sharpness(_defocused(images.read_image(p))) for p in test["image_path"]])
+    photographs = map(images.read_image, test["image_path"])
+    soft = np.array(
+        [sharpness(cv2.GaussianBlur(p, (0, 0), min(p.shape[:2]) / 40)) for p in photographs]
+    )
     return {
         "unlike_auc": _auc(own, foreign),
         "unlike_found": float((foreign > familiarity.far).mean()),
@@ -331,10 +325,6 @@ def _read(classifier, paths) -> tuple[np.ndarray, np.ndarray]:
         prepared = np.stack([classifier.prepare(picture) for picture in pictures])
         features.append(features_of(classifier, prepared))
     return np.concatenate(features), np.array(focus)
-
-
-def _defocused(image: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(image, (0, 0), min(image.shape[:2]) / 40)
 
 
 def _scaled(features: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -11,12 +11,11 @@ from lesions.system import processor
 
 
 class LiteModel:
-    """A `.tflite` file that `views.predict` takes for a Keras model.
+    """A `.tflite` file that `views.predict` takes for a Keras model, `compiled` and all.
 
     Attributes:
         inputs: What it takes, each with `name` and `shape`, as of a Keras model.
         classes: How many probabilities it gives.
-        compiled: True; there is nothing to compile.
     """
 
     compiled = True

@@ -81,7 +81,7 @@ def assemble(name: str, image_size: int, patient: bool, dropout: float) -> keras
 def _load_initial_weights(model: keras.Model, name: str, weights: str) -> None:
     sources, copied = [], []
     for branch in BRANCHES[name]:
-        if weights == "imagenet" and branch in ("cnn", "resnet18") and len(BRANCHES[name]) > 1:
+        if weights == "imagenet" and branch not in initial.PRETRAINED and len(BRANCHES[name]) > 1:
             source, names = "random", []  # the from-scratch branch of a hybrid has none
         else:
             source, names = initial.load(model, branch, weights)
@@ -202,9 +202,6 @@ def last_convolutions(model: keras.Model) -> list[str]:
     It is what the branch's global pooling takes, behind pooling and dropout: for DenseNet the
     concatenation of all channels after its last ReLU, not the 32 channels of its last kernel.
 
-    Returns:
-        One layer name a branch.
-
     Raises:
         ValueError: If the model has no such layer.
     """
@@ -225,11 +222,9 @@ def gigaflops(model: keras.Model) -> float:
     """Count the operations of one image, in billions: two for every multiplication of a kernel."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
-            height, width = layer.output.shape[1:3]
-            total += 2 * int(np.prod(layer.kernel.shape)) * height * width
-        elif isinstance(layer, layers.Dense):
-            total += 2 * int(np.prod(layer.kernel.shape))
+        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense):
+            places = layer.output.shape[1:-1]  # of a dense layer there is one
+            total += 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(places))
     return total / 1e9
 
 

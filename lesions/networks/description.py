@@ -2,25 +2,19 @@
 
 import hashlib
 import json
-import math
 from pathlib import Path
 
 from lesions import classes
 from lesions.data import images
-from lesions.evaluation.patient_data import Fusion
+from lesions.evaluation import Correction, Fusion
+from lesions.networks.names import BRANCHES
 
-MINIMUM_SIZE = 32
-MAXIMUM_SIZE = 4096
-# Far above what is fitted; exponents beyond overflow.
-MAXIMUM_EXPONENT = 100
-
-
-def _is_number(value) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+MINIMUM_SIZE, MAXIMUM_SIZE = 32, 4096
+_OPTIONAL = ("hair_removal", "colour_constancy", "patient_fusion", "run", "initial_weights")
 
 
 def _is_share(value) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def _is_text(value) -> bool:
@@ -31,58 +25,30 @@ def _is_flag(value) -> bool:
     return isinstance(value, bool)
 
 
-def _is_size(value) -> bool:
-    return type(value) is int and MINIMUM_SIZE <= value <= MAXIMUM_SIZE
+def _is_read_by(reader):
+    def check(value) -> bool:
+        try:
+            return value is not None and reader(value) is not None
+        except ValueError:
+            return False
+
+    return check
 
 
-def _is_correction(value) -> bool:
-    if not isinstance(value, dict) or set(value) != {"power", "offset", "class_frequencies"}:
-        return False
-    frequencies = value["class_frequencies"]
-    return (
-        all(_is_number(value[name]) for name in ("power", "offset"))
-        and 0 < value["power"] <= MAXIMUM_EXPONENT
-        and abs(value["offset"]) <= MAXIMUM_EXPONENT
-        and isinstance(frequencies, list)
-        and len(frequencies) == len(classes.CODES)
-        and all(_is_number(one) and one > 0 for one in frequencies)
-        and abs(sum(frequencies) - 1) < 1e-3
-    )
-
-
-def _is_fusion(value) -> bool:
-    try:
-        fusion = Fusion.from_details(value)
-    except ValueError:
-        return False
-    exponents = fusion.power, fusion.offset, fusion.weight
-    return max(map(abs, exponents)) <= MAXIMUM_EXPONENT
-
-
-# What must be there, and what it must be.
-_REQUIRED = {
-    "architecture": (_is_text, "a name"),
-    "image_size": (_is_size, f"a whole number from {MINIMUM_SIZE} to {MAXIMUM_SIZE}"),
-    "patient": (_is_flag, "true or false"),
-    "dropout": (_is_share, "a number from 0 to 1"),
-    "correction": (_is_correction, "a power, an offset and seven class frequencies of sum 1"),
-    "decision_strength": (_is_share, "a number from 0 to 1"),
-    "digest": (lambda value: _is_text(value) and len(value) == 64, "64 hexadecimal digits"),
-}
-# What may be there.
-_OPTIONAL = {
-    "hair_removal": (_is_flag, "true or false"),
-    "colour_constancy": (
-        lambda value: value is None or value in tuple(images.CONSTANCY),
-        f"null or one of {', '.join(images.CONSTANCY)}",
-    ),
-    "patient_fusion": (
-        _is_fusion,
-        "three exponents, seven class frequencies and intercepts, and tables of seven numbers for "
-        "age, sex and localization",
-    ),
-    "run": (_is_text, "a name"),
-    "initial_weights": (_is_text, "a text"),
+# What the facts must be that are there; those of `_OPTIONAL` need not.
+_CHECKS = {
+    "architecture": lambda value: value in list(BRANCHES),
+    "image_size": lambda value: type(value) is int and MINIMUM_SIZE <= value <= MAXIMUM_SIZE,
+    "patient": _is_flag,
+    "dropout": _is_share,
+    "correction": _is_read_by(Correction.from_details),
+    "decision_strength": _is_share,
+    "digest": lambda value: _is_text(value) and len(value) == 64,
+    "hair_removal": _is_flag,
+    "colour_constancy": lambda value: value in (None, *images.CONSTANCY),
+    "patient_fusion": _is_read_by(Fusion.from_details),
+    "run": _is_text,
+    "initial_weights": _is_text,
 }
 
 
@@ -95,8 +61,7 @@ def parse(text: str, path) -> dict:
 
     Returns:
         The details: architecture, classes (list of codes), image_size (pixels), patient, dropout,
-        correction and decision_strength (see `evaluation.Correction` and `evaluation.decide`),
-        digest and whatever else was stored.
+        correction and decision_strength (see `evaluation.answer`), digest and what else is stored.
 
     Raises:
         ValueError: If a field is missing or is not what it must be, or the classes are others.
@@ -117,28 +82,19 @@ def parse(text: str, path) -> dict:
             f"{path} has the classes {details['classes']}, this project {list(classes.CODES)}; "
             "train the network again."
         )
-    for name, (is_right, words) in (_REQUIRED | _OPTIONAL).items():
+    for name, is_right in _CHECKS.items():
         if name not in details and name in _OPTIONAL:
             continue
-        if name not in details:
+        if name not in details or not is_right(details[name]):
             raise ValueError(
-                f"The description of the network in {path} has no {name}; train or export the "
-                "network again."
-            )
-        if not is_right(details[name]):
-            raise ValueError(
-                f"The description of the network in {path} has the {name} "
-                f"{str(details[name])[:80]!r}, which must be {words}; train or export the network "
-                "again."
+                f"The description of the network in {path} has no {name} or a wrong one, "
+                f"{str(details.get(name))[:80]!r}; train or export the network again."
             )
     return details
 
 
 def read_beside(path) -> dict:
-    """Read `<path>.json`, which describes an exported file, and check the file with it.
-
-    Returns:
-        The details, see `parse`.
+    """Read `<path>.json`, see `parse`, which describes an exported file, and check the file.
 
     Raises:
         ValueError: If a file is missing or damaged, or they do not belong together.
@@ -165,10 +121,3 @@ def file_digest(path) -> str:
     """Compute the SHA-256 of a file, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def no_correction() -> dict:
-    """Return the details of a network whose probabilities are taken as they are."""
-    count = len(classes.CODES)
-    correction = {"power": 1.0, "offset": 0.0, "class_frequencies": [1 / count] * count}
-    return {"correction": correction, "decision_strength": 0.0}

@@ -1,5 +1,6 @@
 """ImageNet weights: from Keras' download or from `$PRETRAINED_DIR`, never silently random."""
 
+import contextlib
 import zipfile
 from pathlib import Path
 
@@ -69,10 +70,8 @@ def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]
             raise
     related = {"densenet169": _load_from_densenet121, "efficientnetb0": _load_from_lite0}
     if branch in related:
-        try:
+        with contextlib.suppress(_NotToBeHad):
             return related[branch](model)
-        except _NotToBeHad:
-            pass
     return "random", []
 
 

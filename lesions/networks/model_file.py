@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from lesions import classes
+from lesions.evaluation import Correction
 from lesions.networks import architectures, description
 from lesions.networks.initial_weights import DAMAGED
 from lesions.system import files
@@ -18,14 +19,8 @@ from lesions.system import files
 DETAILS = "lesions_details"
 # Settings that Keras wrote after version 3.10, which older constructors refuse. None of them is
 # set by this project, so nothing is lost with them.
-NEWER_SETTINGS = {
-    "input_axes",
-    "output_axes",
-    "quantization_config",
-    "renorm",
-    "renorm_clipping",
-    "renorm_momentum",
-}
+NEWER_SETTINGS = ("input_axes", "output_axes", "quantization_config")
+NEWER_SETTINGS += ("renorm", "renorm_clipping", "renorm_momentum")
 # The format of 2017, which takes a tenth less room than the first one and has checksums.
 HDF5 = ("v110", "v110")
 
@@ -36,7 +31,6 @@ def rounded(weights: np.ndarray) -> np.ndarray:
     Each value is off by at most 0.05% or, near zero, by 3e-8. Other dtypes, and weights beyond
     float16's 65,504, are returned as they are.
     """
-    weights = np.asarray(weights)
     if weights.dtype != np.float32 or np.abs(weights).max(initial=0) > np.finfo(np.float16).max:
         return weights
     return weights.astype(np.float16).astype(np.float32)
@@ -49,15 +43,12 @@ def save(model: keras.Model, path, details: dict) -> Path:
 
     Args:
         model: A float32 network from `architectures.build` or `load`.
-        path: Where the file goes.
-        details: JSON-ready facts to store, for example correction, decision_strength and
-            initial_weights.
-
-    Returns:
-        The path.
+        path: Where the file goes; it is returned.
+        details: JSON-ready facts to store, for example correction and decision_strength.
     """
     details = {
-        **description.no_correction(),
+        "correction": Correction().to_details(),
+        "decision_strength": 0.0,
         **details,
         "architecture": model.name,
         "classes": list(classes.CODES),
@@ -87,11 +78,11 @@ def save(model: keras.Model, path, details: dict) -> Path:
 
 def _for_older_keras(stored: str) -> str:
     """Drop `NEWER_SETTINGS` from the settings of all layers."""
-
-    def known(settings: dict) -> dict:
-        return {name: value for name, value in settings.items() if name not in NEWER_SETTINGS}
-
-    return json.dumps(json.loads(stored, object_hook=known))
+    settings = json.loads(
+        stored,
+        object_hook=lambda one: {name: one[name] for name in one if name not in NEWER_SETTINGS},
+    )
+    return json.dumps(settings)
 
 
 def _compress(target: h5py.File, name: str, item) -> None:
@@ -122,15 +113,12 @@ def digest(weights: dict[str, list[np.ndarray]]) -> str:
 
 def read_details(path) -> dict:
     """Read what is stored with a network, without its weights; as `load`."""
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(f"There is no model {path}; train one or name another file.")
     try:
         with h5py.File(path, "r") as file:
             stored = file.attrs.get(DETAILS, "{}")
     except DAMAGED as error:
         raise ValueError(
-            f"{path} is not an .h5 file or is damaged; name a model of this project."
+            f"{path} is missing, damaged or not an .h5 file; name a model of this project."
         ) from error
     return description.parse(stored, path)
 
@@ -176,11 +164,6 @@ def load(path) -> tuple[keras.Model, dict]:
         raise ValueError(
             f"{path} holds weights that are not numbers, as a training that diverged leaves them; "
             "train the network again."
-        )
-    if details["architecture"] not in architectures.BRANCHES:
-        raise ValueError(
-            f"{path} holds the architecture {details['architecture']!r}, which is unknown here; "
-            f"name a model of {', '.join(architectures.ARCHITECTURES)}."
         )
     shape = (details[name] for name in ("architecture", "image_size", "patient", "dropout"))
     model = architectures.assemble(*shape)

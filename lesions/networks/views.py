@@ -23,6 +23,11 @@ def view(images: np.ndarray, number: int) -> np.ndarray:
     return np.ascontiguousarray(turned[:, :, ::-1] if number >= 4 else turned)
 
 
+def inputs(images: np.ndarray, patient: np.ndarray | None):
+    """Return what a network takes: the images alone, or a dict of them and the patients."""
+    return images if patient is None else {"image": images, "patient": patient}
+
+
 def predict(
     model: keras.Model,
     images: np.ndarray,
@@ -57,12 +62,11 @@ def predict(
     views = range(VIEWS if tta else 1)
     batch_size = batch_size or images_a_step()
     for start in range(0, len(images), batch_size):
-        part = slice(start, min(start + batch_size, len(images)))
+        part = slice(start, start + batch_size)
         for number in views:
-            inputs = view(images[part], number).astype(np.float32)
-            if patient is not None:
-                inputs = {"image": inputs, "patient": patient[part]}
-            result[part] += np.asarray(model.predict_on_batch(inputs)) / len(views)
+            shown = view(images[part], number).astype(np.float32)
+            given = inputs(shown, None if patient is None else patient[part])
+            result[part] += np.asarray(model.predict_on_batch(given)) / len(views)
     return result
 
 

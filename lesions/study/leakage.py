@@ -57,10 +57,7 @@ def score(protocol: str, by_rule: bool = True, metric: str = "balanced_accuracy"
     Returns:
         `Interval` of the own test set, and of the clean set.
     """
-    own, clean = (
-        Interval.of(evaluation.intervals(one, names=(metric,)).loc[metric])
-        for one in sides(protocol, by_rule)
-    )
+    own, clean = (evaluation.score(one, metric) for one in sides(protocol, by_rule))
     return own, clean
 
 

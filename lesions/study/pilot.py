@@ -71,8 +71,7 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
     for name, frames in answers.items():
         rows[name] = {}
         for metric, frame in frames.items():
-            alone = evaluation.intervals(frame, resamples=0, names=(metric,))
-            rows[name][metric] = alone.loc[metric, "value"]
+            rows[name][metric] = evaluation.score(frame, metric, resamples=0).value
             baseline = answers[BASELINE][metric]
             difference = evaluation.paired_difference(frame, baseline, metric, resamples)
             ends = {"": "value", "_low": "low", "_high": "high"}
@@ -95,7 +94,7 @@ def of_all_folds() -> pd.DataFrame | None:
         for one in (asked[other_networks.MEAN], asked["fold 0"])
     )
     rows = {
-        "mean": evaluation.intervals(mean, names=("melanoma_auc",)).loc["melanoma_auc"],
+        "mean": vars(evaluation.score(mean, "melanoma_auc")),
         "difference": evaluation.paired_difference(mean, first, "melanoma_auc"),
     }
     return pd.DataFrame(rows).T

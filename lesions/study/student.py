@@ -82,7 +82,7 @@ def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict:
     if metric == NAMED:
         first, second = (one[one["dx"] == "mel"] for one in (first, second))
     values = {
-        name: evaluation.intervals(one, resamples=0, names=(metric,)).loc[metric, "value"]
+        name: evaluation.score(one, metric, resamples=0).value
         for name, one in (("first", first), ("second", second))
     }
     return {"images": len(first), **values, **evaluation.paired_difference(first, second, metric)}

@@ -201,6 +201,13 @@ def test_entries_name_the_faulty_folder(tmp_path):
     predictions.to_csv(run / "predictions.csv", index=False)
     with pytest.raises(ValueError, match="broken.*diagnosis 'wart'"):
         comparison.entries([run])
+    twice = pd.concat([both_splits(), both_splits().iloc[:1]])
+    twice.to_csv(run / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match=f"holds {twice['image_id'].iloc[0]} twice"):
+        comparison.entries([run])
+    (run / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="config.json is incomplete"):
+        comparison.entries([run])
     (run / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="config.json is incomplete"):
         comparison.entries([run])

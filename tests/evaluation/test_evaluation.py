@@ -20,7 +20,7 @@ def slow(labels, scores, weights):
     present, predicted = np.unique(labels), scores.argmax(axis=1)
     shared = {"sample_weight": weights}
     macro = {"labels": present, "average": "macro", "zero_division": 0, **shared}
-    malignant = evaluation.MALIGNANT
+    malignant = weighted.MALIGNANT
     result = {
         "balanced_accuracy": sklearn_metrics.recall_score(labels, predicted, **macro),
         "accuracy": sklearn_metrics.accuracy_score(labels, predicted, **shared),
@@ -381,24 +381,15 @@ def test_slices_leave_malignant_auc_open_where_undefined():
     assert by_tone.loc["tan", "melanomas"] == melanoma.sum()
     expected = sklearn_metrics.roc_auc_score(melanoma, predictions["mel"])
     assert by_tone.loc["tan", "melanoma_auc"] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="no slices by 'dx'"):
-        evaluation.slices(predictions, metadata, "dx")
-    with pytest.raises(ValueError, match="no row for 1 predicted"):
-        evaluation.slices(predictions, metadata.iloc[1:], "sex")
 
 
 def test_malformed_input_is_named():
     labels, scores = draw()
-    with pytest.raises(ValueError, match=r"shape \(300, 6\)"):
-        evaluation.metrics(labels, scores[:, :6])
-    with pytest.raises(ValueError, match="Row 2 has the label 7"):
-        evaluation.metrics(np.where(np.arange(300) == 2, 7, labels), scores)
-    wrong = scores.copy()
-    wrong[3] *= 2
-    with pytest.raises(ValueError, match="Row 3 has the probabilities"):
-        evaluation.metrics(labels, wrong)
-    with pytest.raises(ValueError, match="lack the column mel"):
-        evaluation.intervals(frame(labels, scores).drop(columns="mel"))
+    for damage in (2, np.nan):
+        wrong = scores.copy()
+        wrong[3] *= damage
+        with pytest.raises(ValueError, match="ISIC_test_00003 has the probabilities"):
+            evaluation.intervals(frame(labels, wrong))
     with pytest.raises(ValueError, match="mix the splits validation, test"):
         evaluation.intervals(both_splits())
 

@@ -51,11 +51,6 @@ def differences(pairs, metrics=("balanced_accuracy", "macro_auc"), **options) ->
     }
 
 
-def score(rows: pd.DataFrame, metric: str) -> Interval:
-    """Return a metric of answers with its interval."""
-    return Interval.of(evaluation.intervals(rows, names=(metric,)).loc[metric])
-
-
 @functools.cache
 def comparison_table() -> pd.DataFrame:
     """Read comparison.csv, with plain names in the column `name`."""

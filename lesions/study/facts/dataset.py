@@ -7,9 +7,9 @@ import pandas as pd
 
 from lesions import classes, data, evaluation
 from lesions.data import balance, leaky_splits
-from lesions.evaluation import Interval
+from lesions.evaluation import Interval, score
 from lesions.study import leakage, recipes
-from lesions.study.facts.common import PROFILE, score
+from lesions.study.facts.common import PROFILE
 
 
 def notebook_01(metadata: pd.DataFrame) -> dict:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from lesions import classes, evaluation, training
 from lesions.data import images, leaky_splits, skin_tone
-from lesions.evaluation import CODES, comparison
+from lesions.evaluation import CODES, comparison, score
 from lesions.inference import familiarity
 from lesions.study import leakage
 from lesions.study.facts.common import (
@@ -21,7 +21,6 @@ from lesions.study.facts.common import (
     differences,
     listed,
     recorded_entries,
-    score,
 )
 
 FOUND_90 = "melanoma_sensitivity_at_90_specificity"
@@ -187,12 +186,11 @@ def _confirmed(test: pd.DataFrame, metadata: pd.DataFrame) -> dict:
     """Return how the network does on biopsied photographs, and on moles that were followed up."""
     table = evaluation.slices(test, metadata, "dx_type")
     ways = metadata.set_index("image_id")["dx_type"].loc[test["image_id"]].to_numpy()
-    biopsied = evaluation.intervals(test[ways == "histo"], names=("melanoma_auc",))
     return {
         "follow_up_share": (ways == "follow_up").mean(),
         "follow_up_right": table.loc["follow_up", "accuracy"],
         "biopsied_right": table.loc["histo", "accuracy"],
-        "biopsied_auc": Interval.of(biopsied.loc["melanoma_auc"]),
+        "biopsied_auc": score(test[ways == "histo"], "melanoma_auc"),
     }
 
 

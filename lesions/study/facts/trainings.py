@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import evaluation
-from lesions.evaluation import CODES, choice, comparison
+from lesions.evaluation import CODES, choice, comparison, score
 from lesions.evaluation.answering import fit
 from lesions.networks import models
 from lesions.study import recipes
@@ -21,7 +21,6 @@ from lesions.study.facts.common import (
     differences,
     recorded_entries,
     recorded_run,
-    score,
 )
 from lesions.training import Run
 
