@@ -24,17 +24,19 @@ def notebook_10() -> dict:
         for side, column in (("home", "home"), ("there", "there"), ("change", "difference")):
             figures = {figure: Interval.of(row, column) for figure, row in report.iterrows()}
             facts[f"{side}_{name}"] = figures
-    warned, places = elsewhere.warned(), ("home", *external.SETS)
+    warned = elsewhere.warned()
+    facts["warned_all"] = dict(zip(("home", *external.SETS), warned["of all"], strict=True))
     counted = elsewhere.counted_warnings(warned)
-    shares = {"all": warned["of all"], "right": counted["of right answers"]}
-    for short, column in (shares | {"wrong": counted["of errors"]}).items():
-        facts[f"warned_{short}"] = dict(zip(places, column, strict=True))
+    for short, column in (("right", "of right answers"), ("wrong", "of errors")):
+        facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), counted[column], strict=True))
     facts["framed"] = {name: (one["dark_corners"] > 0).sum() for name, one in frames.items()}
     facts["images"] = {name: len(one) for name, one in frames.items()}
-    likeness = {name: one["home_correlation"] for name, one in frames.items()}
-    facts["correlation"] = {name: one.max() for name, one in likeness.items()}
-    facts["copy_above"] = copy = near_duplicates.SAME_ABOVE
-    facts["copies"] = {name: (one > copy).sum() for name, one in likeness.items()}
+    facts["correlation"] = {name: one["home_correlation"].max() for name, one in frames.items()}
+    facts["copy_above"] = near_duplicates.SAME_ABOVE
+    facts["copies"] = {
+        name: (one["home_correlation"] > near_duplicates.SAME_ABOVE).sum()
+        for name, one in frames.items()
+    }
     facts["views"] = _views()
     return (
         facts
@@ -58,13 +60,14 @@ def _views() -> Interval:
 
 
 def _networks() -> dict:
-    """Return how other networks travel: how many worse, and the ends of their AUC."""
-    facts = {"worse": {}, "ends": {}}
+    """Return how other networks travel: how many worse, the ends of their AUC, all thresholds."""
+    facts = {"worse": {}, "ends": {}, "found": {}}
     reports = other_networks.reports()
     for name, label in external.SETS.items():
         aucs = reports[label].loc[elsewhere.AUC]
         facts["asked"] = len(aucs)
         facts["worse"][name] = (aucs["difference_high"] < 0).sum()
+        facts["found"][name] = reports[label].loc["sensitivity_at_home_threshold"]["there"]
         for end, network in (("low", aucs["there"].idxmin()), ("high", aucs["there"].idxmax())):
             facts["ends"][f"{name}_{end}"] = network
             facts[f"{end}_{name}"] = Interval.of(aucs.loc[network], "there")
