@@ -1,8 +1,7 @@
 """What was tried at prediction, on the same weights, to read other clinics' photographs better.
 
-Everything is measured on the photographs of ISIC 2017, which thereby are a second
-validation set, and at home on validation photographs: both may guide a choice. The test split
-plays no part. So the network is the best one of those that were not trained on these photographs.
+Everything is measured on ISIC 2017, which thereby is a second validation set, and at home on
+validation photographs, on which the network must not have been trained.
 """
 
 import tempfile
@@ -17,6 +16,7 @@ from lesions.data import images
 from lesions.evaluation import external
 from lesions.evaluation.predictions import CODES
 from lesions.networks import views
+from lesions.study import tables
 from lesions.system.files import replacing
 
 FILE = external.RECORDED / "at_prediction.csv"
@@ -51,14 +51,13 @@ TREATMENTS = {
 }
 
 
-def measure(classifier, rows: pd.DataFrame, threads: int | None = None) -> pd.DataFrame:
+def measure(classifier, rows: pd.DataFrame) -> pd.DataFrame:
     """Predict photographs under every treatment, one view each.
 
     Args:
         classifier: From `inference.Classifier`, for images alone. Its network is exported to ONNX
             for this, which predicts twice as fast as Keras on a processor.
         rows: Table with image_id, lesion_id, dx and image_path.
-        threads: CPU threads; None for all.
 
     Returns:
         image_id, lesion_id, dx, and for each treatment the corrected probability of melanoma.
@@ -68,15 +67,14 @@ def measure(classifier, rows: pd.DataFrame, threads: int | None = None) -> pd.Da
         path, _ = export.export(
             classifier.model, classifier.details, "onnx", Path(folder) / "network.onnx"
         )
-        network = export.open_model(path, threads)
+        network = export.open_model(path)
         for start in range(0, len(rows), images.CHUNK):
             part = slice(start, start + images.CHUNK)
             photographs = [images.read_image(one) for one in rows["image_path"].iloc[part]]
             for name, treatment in TREATMENTS.items():
                 prepared = np.stack([classifier.prepare(treatment(one)) for one in photographs])
                 raw[name][part] = views.predict(network, prepared, tta=False, batch_size=8)
-    scaled = [name for name in TREATMENTS if name == PLAIN or f"{SCALE} times" in name]
-    raw[SCALES] = np.mean([raw[name] for name in scaled], axis=0)
+    raw[SCALES] = np.mean([raw[name] for name in list(TREATMENTS)[:3]], axis=0)
     frame = rows[["image_id", "lesion_id", "dx"]].reset_index(drop=True)
     melanoma = CODES.index("mel")
     for name, probabilities in raw.items():
@@ -85,15 +83,12 @@ def measure(classifier, rows: pd.DataFrame, threads: int | None = None) -> pd.Da
 
 
 def publish(classifier, home: pd.DataFrame, away: pd.DataFrame) -> Path:
-    """Measure both sets and record the probabilities of melanoma.
+    """Measure HAM10000's validation rows and ISIC 2017 as `measure`, and return the path written.
 
     Args:
         classifier: The recorded best model.
         home: Table of HAM10000 with a column `split`.
-        away: Table of the photographs of ISIC 2017.
-
-    Returns:
-        The path written.
+        away: Table of ISIC 2017.
     """
     validation = home[home["split"] == "validation"]
     frames = {HOME: measure(classifier, validation), AWAY: measure(classifier, away)}
@@ -108,36 +103,24 @@ def read() -> pd.DataFrame:
     return pd.read_csv(FILE, dtype={"image_id": str, "lesion_id": str})
 
 
-def compare(resamples: int = 1000) -> pd.DataFrame:
+def compare() -> pd.DataFrame:
     """Compare every treatment with the photograph as it is, from what is recorded.
 
-    Args:
-        resamples: How many resamples of lesions to draw for the intervals.
-
     Returns:
-        Indexed by treatment and set (`AWAY`, `HOME`): the melanoma AUC with _low and _high, and
-        its difference to the photograph as it is, paired, with _low and _high (95%, over
-        lesions).
+        Indexed by treatment and set (`AWAY`, `HOME`): auc, of melanoma, and difference, to the
+        photograph as it is, paired, each with _low and _high (95%, over lesions).
     """
     recorded = read()
-    treatments = [name for name in recorded if name not in ("set", "image_id", "lesion_id", "dx")]
     rows = {}
-    for name in treatments:
+    for name in recorded.columns.drop(["set", "image_id", "lesion_id", "dx"]):
         for place in (AWAY, HOME):
             part = recorded[recorded["set"] == place]
             found, plain = (as_predictions(part, column) for column in (name, PLAIN))
-            auc = evaluation.intervals(found, resamples, names=(METRIC,)).loc[METRIC]
-            change = evaluation.paired_difference(found, plain, METRIC, resamples)
-            rows[name, place] = {
-                **{f"auc{_end(end)}": auc[end] for end in ("value", "low", "high")},
-                **{f"difference{_end(end)}": change[end] for end in ("value", "low", "high")},
-            }
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    return table.rename_axis(["treatment", "set"])
-
-
-def _end(end: str) -> str:
-    return "" if end == "value" else f"_{end}"
+            auc = evaluation.intervals(found, names=(METRIC,)).loc[METRIC]
+            change = evaluation.paired_difference(found, plain, METRIC)
+            rows[name, place] = tables.interval_columns("auc", auc)
+            rows[name, place] |= tables.interval_columns("difference", change)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["treatment", "set"])
 
 
 def as_predictions(part: pd.DataFrame, treatment: str) -> pd.DataFrame:
@@ -148,20 +131,19 @@ def as_predictions(part: pd.DataFrame, treatment: str) -> pd.DataFrame:
     return frame
 
 
-def block(resamples: int = 1000) -> str:
+def block() -> str:
     """Write the table of what was tried as Markdown."""
-    lines = [
-        "| tried at prediction, one view | ISIC 2017: melanoma AUC | difference "
-        "| home, validation: melanoma AUC | difference |",
-        "|" + " --- |" * 5,
-    ]
-    table = compare(resamples)
+    rows, table = [], compare()
     for name in table.index.unique("treatment"):
         cells = [name]
         for place in (AWAY, HOME):
             row = table.loc[(name, place)]
-            cells.append(f"{evaluation.Interval.of(row, 'auc'):.3f}")
             gap = f"{evaluation.Interval.of(row, 'difference'):+.3f}"
-            cells.append("" if name == PLAIN else gap)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            auc = f"{evaluation.Interval.of(row, 'auc'):.3f}"
+            cells += [auc, "" if name == PLAIN else gap]
+        rows.append(cells)
+    return tables.markdown(
+        "| tried at prediction, one view | ISIC 2017: melanoma AUC | difference "
+        "| home, validation: melanoma AUC | difference |",
+        rows,
+    )

@@ -16,10 +16,9 @@ LIMIT = 60_000_000
 def publish_model(weights: Path = PATH, folder: Path | None = None) -> Path:
     """Write the shipped network, with all that its answers need fitted anew.
 
-    Nothing but the weights is taken from the file that was trained, so it may come from an earlier
-    version of this project: the rest follows from config.json and predictions.csv of its run. The
-    weights are rounded to 16 bits; the last layer is kept as it is, because familiarity.npz knows
-    its network by a digest of that layer.
+    All but the weights follows from config.json and predictions.csv of its run, so the file may
+    come from an earlier version of this project. The weights are rounded to 16 bits, but for the
+    last layer, by whose digest familiarity.npz knows its network.
 
     Args:
         weights: The `.h5` file with the weights; by default the shipped one is written anew.

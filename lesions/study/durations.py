@@ -46,8 +46,7 @@ def _rates_here() -> tuple[dict[str, float], str]:
     if rates:
         slower = "GPUs differ" if gpu else "a processor without bfloat16 takes longer"
         return rates, f"estimated from the recorded runs; {slower}"
-    on_cores = _pixels_a_second(gpu=False)
-    rates = {architecture: rate * GPU_SPEEDUP for architecture, rate in on_cores.items()}
+    rates = {name: rate * GPU_SPEEDUP for name, rate in _pixels_a_second(gpu=False).items()}
     return rates, "an estimate for one T4, not a measurement"
 
 

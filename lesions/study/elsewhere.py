@@ -7,7 +7,7 @@ import pandas as pd
 from lesions import evaluation
 from lesions.evaluation import external
 from lesions.inference import familiarity
-from lesions.study import other_clinics
+from lesions.study import other_clinics, tables
 from lesions.system.folders import MODELS
 
 HOME = "HAM10000, test"
@@ -94,11 +94,9 @@ def artefact_effects(resamples: int = 1000) -> pd.DataFrame:
         found = evaluation.mean_intervals(pd.DataFrame(rises), one["lesion_id"])
         found.loc["auc"] = evaluation.intervals(one, resamples, (AUC,)).loc[AUC]
         found.loc["difference"] = evaluation.paired_difference(one, answers[PLAIN], AUC, resamples)
-        rows[change] = {"answers": (named[change] != named[PLAIN]).mean()} | {
-            f"{figure}{end}": row[f"value{end}".removeprefix("value_")]
-            for figure, row in found.iterrows()
-            for end in ("", "_low", "_high")
-        }
+        rows[change] = {"answers": (named[change] != named[PLAIN]).mean()}
+        for figure, row in found.iterrows():
+            rows[change] |= tables.interval_columns(figure, row)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("change")
 
 
@@ -115,43 +113,36 @@ def _with_artefacts() -> dict[str, pd.DataFrame]:
 
 def warning_block() -> str:
     """Write what the warning notices, as Markdown."""
-    lines = [
-        "| set | photographs | errors | with the warning, of all | of right answers | of errors |",
-        "|" + " --- |" * 6,
-    ]
+    rows = []
     for label, row in warned().iterrows():
+        counts = [f"{row[name]:,.0f}" for name in ("photographs", "errors")]
         shares = [f"{row[name]:.1%}" for name in ("of all", "of right answers", "of errors")]
-        lines.append(
-            f"| {label} | {row['photographs']:,.0f} | {row['errors']:,.0f} | {' | '.join(shares)} |"
-        )
-    return "\n".join(lines)
+        rows.append([label, *counts, *shares])
+    return tables.markdown(
+        "| set | photographs | errors | with the warning, of all | of right answers | of errors |",
+        rows,
+    )
 
 
-def card_block(resamples: int = 1000) -> str:
-    """Write home and other clinics side by side, as Markdown.
-
-    Args:
-        resamples: How many resamples of lesions to draw for the intervals.
-    """
+def card_block() -> str:
+    """Write home and other clinics side by side, as Markdown."""
     home, details = other_clinics.home()
     test = evaluation.rows_of(home, "test")
     columns = {}
     for name, label in external.SETS.items():
         there = external.read_recorded(name)
-        report = evaluation.external_report(there, home, details, resamples)
+        report = evaluation.external_report(there, home, details)
         same = test[test["dx"].isin(there["dx"])]
-        columns[label] = [_counted(there), *_cells(report, "there")]
-        columns[f"home, beside {label}"] = [_counted(same), *_cells(report, "home")]
-    lines = [f"| | {' | '.join(columns)} |", "|" + " --- |" * (len(columns) + 1)]
-    for row, label in enumerate(["photographs (melanomas)", *FIGURES.values()]):
-        lines.append(f"| {label} | {' | '.join(cells[row] for cells in columns.values())} |")
-    return "\n".join(lines)
+        columns[label] = _column(there, report, "there")
+        columns[f"home, beside {label}"] = _column(same, report, "home")
+    labels = ["photographs (melanomas)", *FIGURES.values()]
+    return tables.markdown(
+        f"| | {' | '.join(columns)} |", zip(labels, *columns.values(), strict=True)
+    )
 
 
-def _counted(frame: pd.DataFrame) -> str:
-    return f"{len(frame):,} ({(frame['dx'] == 'mel').sum():,})"
-
-
-def _cells(report: pd.DataFrame, side: str) -> list[str]:
-    rows = (report.loc[name] for name in FIGURES)
-    return [f"{evaluation.Interval.of(row, side):.3f}" for row in rows]
+def _column(frame: pd.DataFrame, report: pd.DataFrame, side: str) -> list[str]:
+    """Write how many photographs, and melanomas, a side of a report is of, and its `FIGURES`."""
+    scores = [evaluation.Interval.of(report.loc[name], side) for name in FIGURES]
+    counted = f"{len(frame):,} ({(frame['dx'] == 'mel').sum():,})"
+    return [counted, *(f"{one:.3f}" for one in scores)]

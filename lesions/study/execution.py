@@ -20,9 +20,9 @@ from lesions.study import publishing
 from lesions.system import hardware, processor
 from lesions.system.folders import named_by
 
-# Each lane executes its notebooks one after another, beside the other lane: what a notebook
-# compares or explains is trained before it in the first lane, or by 06, for which 09 waits.
-LANES = (("03", "04", "05", "06", "08", "10"), ("01", "02", "07", "09"))
+# These notebooks are executed one after another, beside the others: what a notebook compares or
+# explains is trained before it among the others, or by 06, for which 09 waits.
+SECOND_LANE = ("01", "02", "07", "09")
 WAITS_FOR_BEST_MODEL = "09"
 NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
 CLEAR_LINE = "\x1b[2K"  # what a terminal, also that of Windows 10 and later, reads as that
@@ -31,9 +31,8 @@ CLEAR_LINE = "\x1b[2K"  # what a terminal, also that of Windows 10 and later, re
 def run(build: Path, chosen: list[Path] | None = None) -> Path:
     """Execute the notebooks and render them, with an index.html that links the pages.
 
-    Two are executed at a time on two cores or more, each on its half of them, because much of a
-    notebook keeps one core busy and kernels that share cores wait for each other's threads; one at
-    a time where they would share a GPU's memory.
+    Two are executed at a time on two cores or more, each on its half of them, because kernels that
+    share cores wait for each other's threads; one at a time where they would share a GPU's memory.
 
     Args:
         build: Folder for everything made here; the notebooks see it as LESIONS_BUILD.
@@ -58,21 +57,15 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
 
 
 def lanes(chosen: list[Path]) -> list[list[Path]]:
-    """Sort notebooks into the lists whose members are executed one after another.
+    """Sort notebooks into lists whose members are executed one after another, two at the most.
 
-    Args:
-        chosen: Notebooks in the study's order.
-
-    Returns:
-        One list where only one notebook may run at a time, else one for each of `LANES` that has
-        a notebook to run.
+    There is one list where only one notebook may run at a time.
     """
     if processor.cores() < 2 or hardware.gpus():
         return [chosen]
-    numbers = {number for lane in LANES for number in lane}
-    sorted_in = [[path for path in chosen if path.name[:2] in lane] for lane in LANES]
-    sorted_in[0] += [path for path in chosen if path.name[:2] not in numbers]
-    return [lane for lane in sorted_in if lane]
+    second = [path for path in chosen if path.name.startswith(SECOND_LANE)]
+    first = [path for path in chosen if path not in second]
+    return [lane for lane in (first, second) if lane]
 
 
 async def _execute_all(chosen: list[Path], folder: Path) -> dict[Path, float]:
@@ -110,7 +103,7 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
     Args:
         path: The notebook.
         target: File to write it to.
-        progress: Told of every cell.
+        progress: Notes every cell.
         start: Arguments of `subprocess.Popen` for the kernel.
 
     Raises:

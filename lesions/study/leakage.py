@@ -8,6 +8,7 @@ import pandas as pd
 from lesions import evaluation, training
 from lesions.data import leaky_splits
 from lesions.evaluation import Interval, comparison
+from lesions.study import tables
 from lesions.system.folders import MODELS
 
 LABELS = {
@@ -19,14 +20,7 @@ LABELS = {
 
 @functools.cache
 def run(protocol: str) -> training.Run:
-    """Read the recorded run of a protocol; of several, the one trained last.
-
-    Args:
-        protocol: "oversampled", "image" or "lesion".
-
-    Raises:
-        ValueError: If no run of the protocol is recorded.
-    """
+    """Read the recorded run of a protocol of `LABELS`; of several, the one trained last."""
     folders = list(MODELS.glob(f"*-leak-{protocol}-*/config.json"))
     if not folders:
         raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
@@ -63,12 +57,7 @@ def score(protocol: str, by_rule: bool = True, metric: str = "balanced_accuracy"
 
 @functools.cache
 def gap(protocol: str, by_rule: bool = True) -> Interval:
-    """Return how far the balanced accuracy on a protocol's own test set is above the clean set's.
-
-    Args:
-        protocol: As in `run`.
-        by_rule: As in `sides`.
-    """
+    """Return how far the balanced accuracy of the first of `sides` is above that of the second."""
     return Interval(**evaluation.independent_difference(*sides(protocol, by_rule)))
 
 
@@ -81,16 +70,17 @@ def steps(protocol: str) -> int:
 
 def block() -> str:
     """Write the table on leakage for the pages: what each protocol reports, and what holds."""
-    lines = [
-        "| protocol | balanced accuracy on its own test set | on unseen lesions | difference "
-        "| without correction and rule | accuracy on its own test set | on unseen lesions |",
-        "|" + " --- |" * 7,
-    ]
+    rows = []
     for protocol, label in LABELS.items():
-        cells = [f"{one:.3f}" for one in score(protocol)]
+        cells = [label, *(f"{one:.3f}" for one in score(protocol))]
         cells += [f"{gap(protocol, by_rule):+.3f}" for by_rule in (True, False)]
         cells += [f"{one.value:.3f}" for one in score(protocol, False, "accuracy")]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+        rows.append(cells)
+    table = tables.markdown(
+        "| protocol | balanced accuracy on its own test set | on unseen lesions | difference "
+        "| without correction and rule | accuracy on its own test set | on unseen lesions |",
+        rows,
+    )
     record, config = run("lesion").record, run("lesion").record["config"]
     losses = [run(protocol).history["loss"].iloc[-1] for protocol in LABELS]
     counted = [steps(protocol) for protocol in LABELS]
@@ -106,4 +96,4 @@ def block() -> str:
         "most probable class. Rows do not compare: only the first was trained and tested on "
         f"classes of equal size. One seed ({config['seed']}) and one draw of each split."
     )
-    return "\n".join([*lines, "", text])
+    return f"{table}\n\n{text}"

@@ -16,20 +16,11 @@ import nbformat
 
 from lesions.system.files import replacing
 
-PUBLISHED = re.compile(r"<!--published-->(.*?)<!--/-->", re.DOTALL)
 MARK = re.compile(r"<!--(\{[^{}]+\})-->(.*?)<!--/-->", re.DOTALL)
 
 
 def fill(text: str, facts: Mapping) -> str:
-    """Write the values of facts into the marks of a text.
-
-    Args:
-        text: Markdown.
-        facts: Name to value; marks of other names stay as they are.
-
-    Returns:
-        The text.
-    """
+    """Write the values of facts into the marks of a text; marks of other names stay as they are."""
 
     def written(mark: re.Match) -> str:
         name = re.match(r"\{(\w+)", mark[1])[1]
@@ -41,26 +32,8 @@ def fill(text: str, facts: Mapping) -> str:
     return MARK.sub(written, text)
 
 
-def names(text: str) -> set[str]:
-    """List the names of the facts that a text marks."""
-    return {re.match(r"\{(\w+)", mark[1])[1] for mark in MARK.finditer(text)}
-
-
-def without_marks(text: str) -> str:
-    """Leave out every marked number, comments and all."""
-    return PUBLISHED.sub("", MARK.sub("", text))
-
-
 def update(path, facts: Mapping) -> Path:
-    """Fill the marks of a notebook's Markdown, and write it.
-
-    Args:
-        path: The notebook.
-        facts: Name to value.
-
-    Returns:
-        The path.
-    """
+    """Fill the marks of a notebook's Markdown by name, write it, and return its path."""
     notebook = nbformat.read(path, 4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":

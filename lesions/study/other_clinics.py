@@ -40,16 +40,13 @@ KNOWN_SIDE = 64  # at which copies of HAM10000's photographs are looked for
 DARK = 40  # grey value, 0 to 255, below which a corner is the tube of the dermatoscope
 
 
-def find_set(name: str, folder=None) -> data.Dataset | None:
-    """Find the photographs of a set of `external.SETS` in a folder, by default `$EXTERNAL_DIR`.
-
-    Returns:
-        The set; None where no folder is named.
+def find_set(name: str) -> data.Dataset | None:
+    """Find the photographs of a set of `external.SETS` in `$EXTERNAL_DIR`; None where it is unset.
 
     Raises:
-        ValueError: If a folder is named and the set is not in it.
+        ValueError: If the set is not in that folder.
     """
-    folder = folder or named_by("EXTERNAL_DIR")
+    folder = named_by("EXTERNAL_DIR")
     if not folder:
         return None
     place = Path(os.path.expanduser(folder)) / name
@@ -79,10 +76,16 @@ def home() -> tuple[pd.DataFrame, dict]:
     return read_predictions(folder / "predictions.csv"), details
 
 
-def photographs(name: str, image_ids) -> list[np.ndarray] | None:
-    """Read photographs of a set, uint8 (height, width, 3) RGB each, in order.
+def require_set(name: str) -> data.Dataset:
+    """Find a set as `find_set`, or raise a ValueError where no folder is named."""
+    dataset = find_set(name)
+    if dataset is None:
+        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
+    return dataset
 
-    Returns None where no folder is named.
+
+def photographs(name: str, image_ids) -> list[np.ndarray] | None:
+    """Read photographs of a set, uint8 (height, width, 3) RGB each; None as `find_set`.
 
     Raises:
         ValueError: As `find_set`, or if a photograph is missing.
@@ -216,7 +219,7 @@ def read_home() -> pd.DataFrame:
     return pd.read_csv(external.RECORDED / "home.csv", dtype={"image_id": str})
 
 
-def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
+def publish(classifier, home: pd.DataFrame) -> list[Path]:
     """Measure the external sets, and what they are compared with, and record what is found.
 
     Args:
@@ -224,20 +227,17 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
         home: Table of HAM10000 with a column `split`. Copies are looked for among all rows,
             the warning is measured on the test rows, and what is tried at prediction on
             validation rows, unless the network was trained on them.
-        folder: Folder that holds the sets; None for `$EXTERNAL_DIR`.
 
     Returns:
         The paths written.
 
     Raises:
-        ValueError: If no folder is named, or a set is not in it.
+        ValueError: If EXTERNAL_DIR names no folder, or a set is not in it.
     """
-    found = {name: find_set(name, folder) for name in external.SETS}
-    if None in found.values():
-        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
-    external.RECORDED.mkdir(parents=True, exist_ok=True)
+    found = {name: require_set(name) for name in external.SETS}
     known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
     written = []
+    record = comparison.read_record(MODELS / classifier.details["run"] / "config.json")
     for name, dataset in found.items():
         rows = data.read_metadata(dataset)
         frame = measure(classifier, rows, known)[[*COLUMNS, *FACTS]]
@@ -245,26 +245,16 @@ def publish(classifier, home: pd.DataFrame, folder=None) -> list[Path]:
         if name == CHANGED_SET:
             changes = measure_changes(classifier, rows)
             written.append(_write(changes, external.RECORDED / "changes.csv"))
-            if not _saw_validation(classifier):
+            # A network that was trained on all rows leaves none to judge a try by at home.
+            if not record["config"].get("answers_from"):
                 written.append(at_prediction.publish(classifier, home, rows))
     test = measure_home(classifier, home[home["split"] == "test"])
     written.append(_write(test, external.RECORDED / "home.csv"))
-    return [*written, write_network(classifier)]
-
-
-def _saw_validation(classifier) -> bool:
-    """Check whether a network was trained on all rows, so that no try can be judged at home."""
-    record = comparison.read_record(MODELS / classifier.details["run"] / "config.json")
-    return bool(record["config"].get("answers_from"))
-
-
-def write_network(classifier) -> Path:
-    """Write what `external.recorded_network` reads, and return the path."""
-    path = external.RECORDED / "network.json"
+    path = external.RECORDED / "network.json"  # see `external.recorded_network`
     with replacing(path) as temporary:
         described = {"network": familiarity.identity(classifier)}
         temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    return path
+    return [*written, path]
 
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:

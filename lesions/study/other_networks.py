@@ -45,11 +45,8 @@ def predict(folder: Path, name: str) -> Path:
     Raises:
         ValueError: If EXTERNAL_DIR names no folder, or not one that holds the set.
     """
-    dataset = other_clinics.find_set(name)
-    if dataset is None:
-        raise ValueError("The external photographs are missing; set EXTERNAL_DIR to their folder.")
+    rows = data.read_metadata(other_clinics.require_set(name)).assign(split="test")
     model, details = models.load(folder / "model.h5")
-    rows = data.read_metadata(dataset).assign(split="test")
     store = images.ImageStore(
         rows,
         details["image_size"],
@@ -59,12 +56,6 @@ def predict(folder: Path, name: str) -> Path:
     )
     predicted = views.predict(model, store.images, tta=False)
     return write_predictions(table(rows, predicted), folder / f"{name}.csv")
-
-
-def predict_all(folder: Path) -> list[Path]:
-    """Predict every external set by the network of a run, as `predict`, where it is not yet."""
-    paths = [folder / f"{name}.csv" for name in external.SETS]
-    return [path if path.exists() else predict(folder, path.stem) for path in paths]
 
 
 def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
@@ -87,10 +78,7 @@ def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
 
 
 def asked(folder=MODELS) -> dict[str, Asked]:
-    """Read what the recorded networks predict of the external sets.
-
-    Args:
-        folder: Folder of run folders.
+    """Read what the networks of a folder of run folders predict of the external sets.
 
     Returns:
         Plain name to network: the best model; the mean of the five networks of folds, and these

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from lesions import data, evaluation
-from lesions.evaluation import Interval
+from lesions.evaluation import Interval, external
 from lesions.evaluation.comparison import Entry, finished_folders, read_entry
-from lesions.study import other_networks, recipes
+from lesions.study import other_networks, recipes, tables
 from lesions.system.folders import MODELS
 from lesions.training import runs
 
@@ -34,16 +34,14 @@ def publish(build: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{build} holds no finished run of a fold; train one first.")
     for folder in found:
-        other_networks.predict_all(folder)
+        for name in external.SETS:
+            if not (folder / f"{name}.csv").exists():
+                other_networks.predict(folder, name)
     return [runs.copy_records(folder, MODELS) for folder in found]
 
 
 def recorded() -> dict[str, Entry]:
-    """Read the recorded runs of the pilot.
-
-    Returns:
-        Augmentation, or what was tried afterwards, to entry, in the order of `recipes.pilot`.
-    """
+    """Map augmentation, or what was tried later, to its run, in the order of `recipes.pilot`."""
     found = [read_entry(path) for path in sorted(MODELS.glob("*-pilot-*"))]
     by_tag = {entry.record["tag"]: entry for entry in found}
     names = (*recipes.PILOT, *recipes.AFTERWARDS)
@@ -62,20 +60,18 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
         external set, at the class frequencies; <figure>_difference from the mildest
         augmentation with its _low and _high (95%, paired, over lesions).
     """
-    answers = {}
+    answers, rows = {}, {}
     for name, entry in recorded().items():
         at_home = entry.answers("validation")
         there = other_networks.answers(entry, SET)
-        answers[name] = {"log_loss": at_home, "macro_auc": at_home, "melanoma_auc": there}
-    rows = {}
+        answers[name] = dict(zip(METRICS, (at_home, at_home, there), strict=True))
     for name, frames in answers.items():
         rows[name] = {}
         for metric, frame in frames.items():
             rows[name][metric] = evaluation.score(frame, metric, resamples=0).value
             baseline = answers[BASELINE][metric]
             difference = evaluation.paired_difference(frame, baseline, metric, resamples)
-            ends = {"": "value", "_low": "low", "_high": "high"}
-            rows[name] |= {f"{metric}_difference{end}": difference[of] for end, of in ends.items()}
+            rows[name] |= tables.interval_columns(f"{metric}_difference", difference)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 
 
@@ -101,14 +97,10 @@ def of_all_folds() -> pd.DataFrame | None:
 
 
 def choose(compared: pd.DataFrame) -> str:
-    """Choose the augmentation of all later trainings.
+    """Choose the augmentation of all later trainings from the table of `compare`.
 
-    Args:
-        compared: From `compare`.
-
-    Returns:
-        Of `recipes.PILOT`, and of those within `MARGIN` macro AUC of the best of them, the one with
-        the highest melanoma AUC on the external set.
+    Of `recipes.PILOT`, and of those within `MARGIN` macro AUC of the best of them, it is the one
+    with the highest melanoma AUC on the external set.
     """
     return _best_traveller(compared[compared.index.isin(recipes.PILOT)])
 
@@ -122,13 +114,9 @@ def _within_margin(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def chosen() -> str:
-    """Return the augmentation that the recorded pilot chooses.
-
-    Raises:
-        ValueError: If an augmentation of the pilot is not recorded yet.
-    """
+    """Return the augmentation that the recorded pilot chooses, or raise a ValueError."""
     compared = compare(resamples=0)
-    missing = [name for name in recipes.PILOT if name not in compared.index]
+    missing = _missing(compared)
     if missing:
         raise ValueError(
             f"The pilot lacks the augmentation {missing[0]}; train it by `python -m lesions.study "
@@ -137,28 +125,22 @@ def chosen() -> str:
     return choose(compared)
 
 
+def _missing(compared: pd.DataFrame) -> list[str]:
+    return [name for name in recipes.PILOT if name not in compared.index]
+
+
 def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
-    """Write the table of the pilot for the pages.
-
-    Args:
-        compared: From `compare`.
-        together: From `of_all_folds`.
-
-    Returns:
-        Markdown.
-    """
-    lines = [
-        "| augmentation | log loss, fold | macro AUC, fold | melanoma AUC, ISIC 2017 |",
-        "| --- | --- | --- | --- |",
-    ]
+    """Write the tables of `compare` and `of_all_folds` for the pages, as Markdown."""
+    rows = []
     for name, row in compared.iterrows():
         cells = [f"{row[metric]:.3f}" for metric in METRICS]
         if name != BASELINE:
             gaps = [Interval.of(row, f"{metric}_difference") for metric in METRICS]
             cells = [f"{cell}, {gap:+.3f}" for cell, gap in zip(cells, gaps, strict=True)]
         late = "" if name in recipes.PILOT else ", after the choice"
-        lines.append(f"| {name}{late} | {' | '.join(cells)} |")
-    missing = [name for name in recipes.PILOT if name not in compared.index]
+        rows.append([f"{name}{late}", *cells])
+    header = "| augmentation | log loss, fold | macro AUC, fold | melanoma AUC, ISIC 2017 |"
+    missing = _missing(compared)
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
         before, of_all = choose(compared), _best_traveller(compared)
@@ -174,4 +156,4 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
             f"AUC of {mean:.3f} on ISIC 2017, and differs from the first of them alone by "
             f"{difference:+.3f}."
         )
-    return "\n".join([*lines, "", verdict])
+    return f"{tables.markdown(header, rows)}\n\n{verdict}"

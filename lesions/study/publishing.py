@@ -12,7 +12,7 @@ import nbformat
 import pandas as pd
 from PIL import Image
 
-from lesions import data, evaluation
+from lesions import data, evaluation, inference
 from lesions.data import leaky_splits
 from lesions.evaluation import comparison
 from lesions.study import (
@@ -22,6 +22,7 @@ from lesions.study import (
     facts,
     leakage,
     numbers,
+    other_clinics,
     pilot,
     readme,
     recipes,
@@ -85,35 +86,34 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
         written += [path, thumbnails.write(notebook, path.stem)]
-    if not which or "08" in which:
-        written += _publish_examples(build)
+    if not which or "08" in which:  # which made Grad-CAM examples, here of real photographs
+        made = [
+            one for name in recipes.REAL for one in build.glob(f"runs/{name}/gradcam_examples/*")
+        ]
+        written += [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in sorted(made)]
     return [*written, *publish_numbers(which)]
 
 
-def _publish_examples(build: Path) -> list[Path]:
-    """Copy the Grad-CAM examples of the real photographs that notebook 08 made."""
-    found = [one for name in recipes.REAL for one in build.glob(f"runs/{name}/gradcam_examples/*")]
-    return [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in sorted(found)]
-
-
 def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
-    """Write the numbers that the notebooks' Markdown quotes again, see `numbers`.
+    """Write the numbers that the notebooks' Markdown quotes again, and return the notebooks.
 
-    Numbers of the data set need HAM10000; where it is not at hand, they stay as they are.
+    Those of the data set need HAM10000; where it is not at hand, they stay as they are.
 
     Args:
         which: As `numbers` of `notebooks`.
-
-    Returns:
-        The notebooks.
     """
     try:
-        metadata = data.with_split(data.read_metadata(data.find_photographs()))
+        metadata = _ham10000()
     except ValueError:
         if named_by("HAM10000_DIR"):
             raise
         metadata = None
     return [numbers.update(path, facts.of(path.name[:2], metadata)) for path in notebooks(which)]
+
+
+def _ham10000() -> pd.DataFrame:
+    """Read HAM10000's table with the recorded split, or raise a ValueError."""
+    return data.with_split(data.read_metadata(data.find_photographs()))
 
 
 def publish_runs(build: Path) -> list[Path]:
@@ -133,8 +133,7 @@ def publish_runs(build: Path) -> list[Path]:
     found = comparison.entries(recorded[name] for name in sorted(recorded))
     table = comparison.compare(found)
     best = runs / comparison.best_row(table)["run"] / "model.h5"
-    written = []
-    written += [copy_records(run, MODELS) for run in comparison.finished_folders(runs)]
+    written = [copy_records(run, MODELS) for run in comparison.finished_folders(runs)]
     written += publish_table(table)
     if best.exists():
         written.append(best_model.publish_model(best, best.parent))
@@ -144,7 +143,7 @@ def publish_runs(build: Path) -> list[Path]:
 def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
     """Remake comparison.csv and the pages' tables from what is recorded in `models/`.
 
-    The table is `comparison.compare` over these runs where that is at hand.
+    A table is `comparison.compare` over these runs, computed already.
     """
     if table is None:
         table = comparison.compare(comparison.entries(comparison.run_folders(MODELS)))
@@ -171,7 +170,7 @@ def publish_metrics() -> list[Path]:
     Raises:
         ValueError: If HAM10000 is not at hand or a run was trained on other rows.
     """
-    metadata = data.with_split(data.read_metadata(data.find_photographs()))
+    metadata = _ham10000()
     found = {path.parent: _metrics(path, metadata) for path in sorted(MODELS.glob("*/config.json"))}
     for folder, metrics in found.items():
         with replacing(folder / "metrics.json") as temporary:
@@ -195,21 +194,16 @@ def _metrics(path: Path, metadata: pd.DataFrame) -> dict:
 
 def publish_external() -> list[Path]:
     """Ask the recorded best model for its answers to other clinics' photographs anew."""
-    from lesions import inference
-    from lesions.study import other_clinics
-
-    home = data.with_split(data.read_metadata(data.find_photographs()))
-    return other_clinics.publish(inference.Classifier(tta=False), home)
+    return other_clinics.publish(inference.Classifier(tta=False), _ham10000())
 
 
 def _smaller(png: str) -> str:
     """Return a plot, base64 of a PNG file, with a palette of 64 colours, a third of the size."""
-    with Image.open(io.BytesIO(base64.b64decode(png))) as plot, io.BytesIO() as buffer:
-        plot.convert("RGB").quantize(64, method=Image.Quantize.MAXCOVERAGE, kmeans=1).save(
-            buffer, "PNG", optimize=True
-        )
-        packed = base64.b64encode(buffer.getvalue()).decode()
-    return min(packed, png, key=len)
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(png))) as plot:
+        small = plot.convert("RGB").quantize(64, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+    small.save(buffer, "PNG", optimize=True)
+    return min(base64.b64encode(buffer.getvalue()).decode(), png, key=len)
 
 
 def _strip(notebook: nbformat.NotebookNode) -> None:

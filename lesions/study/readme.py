@@ -6,7 +6,8 @@ import pandas as pd
 
 from lesions import data, evaluation
 from lesions.evaluation import Interval, comparison, external
-from lesions.study import leakage, other_clinics
+from lesions.explanation import measurements
+from lesions.study import leakage, other_clinics, tables
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS, REPOSITORY
 
@@ -44,34 +45,23 @@ STEPS = (
 
 def steps_block(table: pd.DataFrame) -> str:
     """Write the README's table of at most ten rows: the study in steps, from `compare`'s table."""
-    lines = [
-        "| network | balanced accuracy | macro AUC | melanoma sensitivity at 90% specificity |",
-        "| --- | --- | --- | --- |",
-    ]
-    best = comparison.best_row(table)
+    rows, best = [], comparison.best_row(table)
     for name, wanted in STEPS:
-        rows = table
-        for column, value in wanted.items():
-            rows = rows[rows[column] == value]
-        row = rows.sort_values("seed", kind="stable").iloc[0]
+        found = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)]
+        row = found.sort_values("seed", kind="stable").iloc[0]
         mark = ": **the best model**" if row["run"] == best["run"] else ""
-        lines.append(
-            f"| {name.format(networks=row['networks'])}{mark} "
-            f"| {Interval.of(row, 'test_balanced_accuracy'):.3f} "
-            f"| {Interval.of(row, 'test_macro_auc'):.3f} "
-            f"| {Interval.of(row, 'test_melanoma_sensitivity_at_90_specificity'):.3f} |"
-        )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{best['test_images']:,} test photographs of {best['test_lesions']:,} lesions that no "
-            "training has seen, eight views, one seed a network. Probabilities are brought to the "
-            "frequencies of the diagnoses in the training photographs, and answers favour rare "
-            "diagnoses by a rule fitted on validation, or out of fold ([how](docs/results.md)). "
-            "Strong augmentation comes with MixUp. Best: by log loss on photographs held out "
-            "([how](docs/results.md#the-student)). In brackets: 95% intervals over test lesions.",
-        ]
+        scores = [Interval.of(row, f"test_{one}") for one in comparison.WITH_INTERVAL]
+        about = f"{name.format(networks=row['networks'])}{mark}"
+        rows.append([about, *(f"{score:.3f}" for score in scores)])
+    header = "| network | balanced accuracy | macro AUC | melanoma sensitivity at 90% specificity |"
+    return (
+        f"{tables.markdown(header, rows)}\n\n"
+        f"{best['test_images']:,} test photographs of {best['test_lesions']:,} lesions that no "
+        "training has seen, eight views, one seed a network. Probabilities are brought to the "
+        "frequencies of the diagnoses in the training photographs, and answers favour rare "
+        "diagnoses by a rule fitted on validation, or out of fold ([how](docs/results.md)). "
+        "Strong augmentation comes with MixUp. Best: by log loss on photographs held out "
+        "([how](docs/results.md#the-student)). In brackets: 95% intervals over test lesions."
     )
 
 
@@ -81,10 +71,10 @@ def answer_block(table: pd.DataFrame) -> str:
     own, clean = leakage.score("oversampled")
     leaky = leakage.run("oversampled").record["config"]
     home, details = other_clinics.home()
-    report = evaluation.external_report(external.read_recorded("isic2017"), home, details)
-    auc = report.loc["melanoma_auc"]
-    there = evaluation.external_report(external.read_recorded("ph2"), home, details)
-    ph2 = there.loc["melanoma_auc"]
+    isic2017, ph2 = (
+        evaluation.external_report(external.read_recorded(name), home, details).loc["melanoma_auc"]
+        for name in ("isic2017", "ph2")
+    )
     return (
         "HAM10000 holds 10,015 dermatoscopic photographs of skin lesions from two clinics. Of "
         "lesions that it has not seen, the best network here recognises the average one of seven "
@@ -93,8 +83,8 @@ def answer_block(table: pd.DataFrame) -> str:
         f"{Interval.of(best, 'test_balanced_accuracy'):.3f}). The area under its ROC curve (AUC), "
         f"averaged over the diagnoses, is {Interval.of(best, 'test_macro_auc'):.3f}.\n\n"
         "In [other clinics](notebooks/10_other_clinics.ipynb), its AUC for melanoma is "
-        f"{Interval.of(auc, 'there'):.3f} on ISIC 2017, from several hospitals, which helped to "
-        f"choose its augmentation, against {Interval.of(auc, 'home'):.3f} at home, and "
+        f"{Interval.of(isic2017, 'there'):.3f} on ISIC 2017, from several hospitals, which helped "
+        f"to choose its augmentation, against {Interval.of(isic2017, 'home'):.3f} at home, and "
         f"{Interval.of(ph2, 'there'):.3f} on PH2, from one.\n\n"
         "Published accuracies on HAM10000 reach 96 to 98.6% "
         "([two examples](docs/results.md#next-to-other-results)). One way there is "
@@ -105,27 +95,37 @@ def answer_block(table: pd.DataFrame) -> str:
     )
 
 
+# The columns of the large table after the first five.
+COLUMNS = (
+    "test_balanced_accuracy",
+    "test_lesion_balanced_accuracy",
+    "test_macro_auc",
+    "test_macro_f1",
+    "test_accuracy",
+    "test_melanoma_sensitivity_at_90_specificity",
+    "test_expected_calibration_error",
+    "validation_log_loss",
+)
+
+
 def results_block(table: pd.DataFrame) -> str:
     """Write the table of all networks, lowest validation log loss first, from `compare`'s table."""
-    lines = [
+    header = (
         "| network | px | epochs | initial weights | classes | balanced accuracy "
         "| of lesions | macro AUC | macro F1 | accuracy "
-        "| melanoma sensitivity at 90% specificity | calibration error | validation log loss |",
-        "|" + " --- |" * 13,
-    ]
+        "| melanoma sensitivity at 90% specificity | calibration error | validation log loss |"
+    )
     plain = dict(zip(table["run"], comparison.plain_names(table), strict=True))
+    rows = []
     for _, row in table.iterrows():
-        lines.append(
-            f"| {_network(row, plain)} "
-            f"| {Interval.of(row, 'test_balanced_accuracy'):.3f} "
-            f"| {row['test_lesion_balanced_accuracy']:.3f} "
-            f"| {Interval.of(row, 'test_macro_auc'):.3f} | {row['test_macro_f1']:.3f} "
-            f"| {row['test_accuracy']:.3f} "
-            f"| {Interval.of(row, 'test_melanoma_sensitivity_at_90_specificity'):.3f} "
-            f"| {row['test_expected_calibration_error']:.3f} | {row['validation_log_loss']:.3f} |"
-        )
+        known = {
+            f"test_{name}": Interval.of(row, f"test_{name}") for name in comparison.WITH_INTERVAL
+        }
+        scores = [f"{known.get(name, row[name]):.3f}" for name in COLUMNS]
+        rows.append([*_network(row, plain), *scores])
     best = table.iloc[0]
-    lines += [
+    lines = [
+        tables.markdown(header, rows),
         "",
         f"Test split, lesion-disjoint, {best['test_images']:,} photographs of "
         f"{best['test_lesions']:,} lesions, mean over eight views, every network brought to the "
@@ -142,20 +142,19 @@ def results_block(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _network(row, plain: dict[str, str]) -> str:
+def _network(row, plain: dict[str, str]) -> list[str]:
     """Describe a row of the comparison in the first five cells of the large table."""
     if row.run == "ensemble":
         parts = [part.rsplit(": ", 1) for part in row.members.split("; ")]
         used = sorted(((float(weight), plain[name]) for name, weight in parts), reverse=True)
         texts = [f"{weight:.2f} {name}" for weight, name in used if weight >= 0.05]
-        return f"**ensemble** of {len(parts)}: {'; '.join(texts)}; others below 0.05 | | | | "
+        about = f"**ensemble** of {len(parts)}: {'; '.join(texts)}; others below 0.05"
+        return [f"{about} | | | | "]
     name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
     name += ", student" if row.student else ""
     name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
-    return (
-        f"{name} | {row.image_size:.0f} | {row.epochs:.0f} | {row.initial_weights} "
-        f"| {row.class_balance}"
-    )
+    numbers = f"{row.image_size:.0f}", f"{row.epochs:.0f}"
+    return [name, *numbers, row.initial_weights, row.class_balance]
 
 
 def _seed_lines(table: pd.DataFrame) -> list[str]:
@@ -177,27 +176,26 @@ def _seed_lines(table: pd.DataFrame) -> list[str]:
 
 def explanations_block() -> str:
     """Write the figures on heat maps from `models/explanations.csv`: a table, and findings."""
-    from lesions.explanation import measurements
-
     table = pd.read_csv(measurements.TABLE)
     scores = ("pointing_game", "energy_inside", "intersection_over_union", "outside_over_inside")
-    lines = [
+    header = (
         "| map | hottest point on the lesion | share on the lesion | intersection over union "
-        "| mean outside / inside (lower is better) |",
-        "|" + " --- |" * 5,
+        "| mean outside / inside (lower is better) |"
+    )
+    labels = {"grad_cam": "**Grad-CAM**", "randomised top": "last layer shuffled"}
+    methods = table.loc[table["part"] == "agreement", "method"].unique()
+    rows = [
+        [
+            labels.get(name, name),
+            *(measurements.quote(table, "agreement", name, score) for score in scores),
+        ]
+        for name in methods
     ]
-    for name in table.loc[table["part"] == "agreement", "method"].unique():
-        label = {"grad_cam": "**Grad-CAM**", "randomised top": "last layer shuffled"}.get(
-            name, name
-        )
-        values = [measurements.quote(table, "agreement", name, score) for score in scores]
-        lines.append(f"| {label} | {' | '.join(values)} |")
-    return "\n".join([*lines, "", *_findings(table)])
+    return "\n".join([tables.markdown(header, rows), "", *_findings(table)])
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
     """Return what the parts after agreement found, as lines of Markdown."""
-    from lesions.explanation import measurements
 
     def share(*which):
         return f"{Interval.of(measurements.look_up(table, *which)):.0%}"
@@ -239,8 +237,6 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
 def _dependence(table: pd.DataFrame) -> str:
     """Describe how like the real map is one of the network with all its weights shuffled."""
-    from lesions.explanation import measurements
-
     row = measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
     shuffled = "With the weights of all layers shuffled, "
     if not row["images"]:
@@ -253,8 +249,6 @@ def _dependence(table: pd.DataFrame) -> str:
 
 def _shape(table: pd.DataFrame) -> str:
     """Describe how far the map's place on the lesion is from a Gaussian's, and in which classes."""
-    from lesions.explanation import measurements
-
     found = {
         verdict: ", ".join(codes) or "no class"
         for verdict, codes in measurements.compared_classes(table).items()

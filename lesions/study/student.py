@@ -6,7 +6,7 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import Interval, choice, comparison, external
-from lesions.study import other_networks
+from lesions.study import other_networks, tables
 from lesions.system.folders import MODELS
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − last stage", "student − last stage"
@@ -37,9 +37,6 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
 
     The twin answers for the student on a fold, and goes on from a network of that fold; the last
     stage is the best network of the validation split.
-
-    Args:
-        folder: Folder of run folders.
 
     Returns:
         A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`: images, first and
@@ -92,12 +89,10 @@ def block(compared: pd.DataFrame | None) -> str:
     """Write the table of `compare` for the pages, as Markdown."""
     if compared is None:
         return "No student is recorded."
-    lines = ["| networks | photographs | measure | first | second | difference |"]
-    lines += ["|" + " --- |" * 6]
+    rows = []
     for (pair, place, metric), row in compared.iterrows():
         where = PLACES[place] + (" and validation" if pair == SHARED else "")
-        lines.append(
-            f"| {pair} | {where}, {row['images']:,.0f} | {METRICS[metric]} "
-            f"| {row['first']:.3f} | {row['second']:.3f} | {Interval.of(row):+.3f} |"
-        )
-    return "\n".join(lines)
+        values = f"{row['first']:.3f}", f"{row['second']:.3f}", f"{Interval.of(row):+.3f}"
+        rows.append([pair, f"{where}, {row['images']:,.0f}", METRICS[metric], *values])
+    header = "| networks | photographs | measure | first | second | difference |"
+    return tables.markdown(header, rows)

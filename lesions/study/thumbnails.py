@@ -17,9 +17,7 @@ TAG = "thumbnail"
 
 
 def write(notebook, name: str, folder: Path = FOLDER) -> Path:
-    """Write the thumbnail of an executed notebook.
-
-    It shows the picture of the cell with the tag "thumbnail", or the first picture.
+    """Write the thumbnail of an executed notebook: the tagged picture, or else the first.
 
     Args:
         notebook: A `nbformat.NotebookNode` with a picture among its outputs.
@@ -36,7 +34,6 @@ def write(notebook, name: str, folder: Path = FOLDER) -> Path:
     pictures = [picture for cell in cells for picture in _pictures(cell)]
     if not pictures:
         raise ValueError(f"{name} shows no picture; tag a cell with one by {TAG!r}.")
-    folder.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(pictures[0])) as picture:
         small = picture.convert("RGB")
         small.thumbnail(SIZE, Image.Resampling.LANCZOS)

@@ -1,6 +1,6 @@
 """Train a network by a config and leave a run folder that says everything about it.
 
-What may enter: settings, batches and their augmentation, losses, the loop with its checkpoint, and
+What may enter: settings, batches and their augmentation, the loop with its checkpoint, and
 the naming, finding, reading and writing of runs. Which configs make up the study is decided in
 `lesions.study`, what a run's predictions are worth in `lesions.evaluation`.
 """

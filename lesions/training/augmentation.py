@@ -39,6 +39,8 @@ class Strength:
 WIDE_COLOUR = {"tone": 0.35, "light": 0.2, "gamma": 0.4, "shading": 0.25}
 # Another camera shows the same lesion at half or at twice the size.
 WIDE_SCALE = {"scale": float(np.log(2)), "shift": 0.2}
+# "colour" has the colours and the illumination of other cameras, "scale" their distances too, and
+# "artefacts" also drawn hairs, rulers, ink, stickers and frames.
 STRENGTHS = {
     "standard": Strength(scale=0.2, shift=0.08, tone=0.2, light=0.08),
     "strong": Strength(scale=0.3, shift=0.12, tone=0.3, light=0.12, cutout=0.5),
@@ -68,10 +70,7 @@ def augment(
     Args:
         image: uint8, (size, size, 3), RGB 0-255.
         random: Source of all draws.
-        strength: A name of `STRENGTHS`: "standard"; "strong" for wider ranges and a blanked
-            square; "colour" for the colours and the illumination of other cameras; "scale" for
-            that and their distances; "artefacts" for that and drawn hairs, rulers, ink,
-            stickers and frames.
+        strength: A name of `STRENGTHS`.
 
     Returns:
         uint8, the same shape.

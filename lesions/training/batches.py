@@ -1,7 +1,5 @@
 """Batches for Keras: class weights, oversampling and augmentation on training rows only."""
 
-import threading
-
 import cv2
 import keras
 import numpy as np
@@ -14,11 +12,10 @@ from lesions.training.augmentation import augment
 class LesionBatches(keras.utils.PyDataset):
     """Batches from an image store, the same for the same (seed, epoch, row).
 
-    The draws of an augmentation depend on seed, epoch and row alone, so that a picture is the
-    same whichever thread makes it and a resumed training sees what it would have seen.
-
-    A shuffled epoch leaves its last short batch out, so that all steps have one shape, and has
-    as many steps with oversampling as without: it takes a part of the repeated rows.
+    All draws depend on these alone, so that a picture is the same whichever thread makes it and a
+    resumed training sees what it would have seen. A shuffled epoch leaves its last short batch
+    out, so that all steps have one shape, and has as many steps with oversampling as without: it
+    takes a part of the repeated rows.
 
     Attributes:
         epoch: Number of the epoch, 0 and up; it sets order and augmentation.
@@ -58,18 +55,13 @@ class LesionBatches(keras.utils.PyDataset):
         # Two workers keep up with a GPU; on the CPU they use what training leaves over.
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.store, self.batch_size, self.seed = store, batch_size, seed
-        self.augmentation, self.shuffle = augmentation, shuffle
-        self.mixup = mixup
+        self.augmentation, self.shuffle, self.mixup = augmentation, shuffle, mixup
+        self.weights, self.epoch, self.given = weights, 0, len(rows)
         chosen = balance.oversample(labels, seed) if oversampling else np.arange(len(rows))
         self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
         self.patient = None if patient is None else patient[chosen]
         taught = np.eye(len(classes.CODES))[labels] if soft_labels is None else soft_labels
         self.taught = np.asarray(taught, dtype=np.float32)[chosen]
-        self.given = len(rows)
-        self.weights = weights
-        self.epoch = 0
-        self._order = (-1, np.arange(len(self.rows)))
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         if self.shuffle:
@@ -84,7 +76,10 @@ class LesionBatches(keras.utils.PyDataset):
             or a dict of `image` and `patient`; taught float32 (b, 7), one-hot unless mixed or
             soft; weights float32 (b,), of the classes by their shares in `taught`.
         """
-        chosen = self._epoch_order()[index * self.batch_size : (index + 1) * self.batch_size]
+        order = np.arange(len(self.rows))
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
         images = self._images(chosen)
         taught = self.taught[chosen]
         patient = None if self.patient is None else self.patient[chosen]
@@ -114,10 +109,3 @@ class LesionBatches(keras.utils.PyDataset):
         if patient is not None:
             patient = share * patient + (1 - share) * patient[partner]
         return mixed, taught, patient
-
-    def _epoch_order(self) -> np.ndarray:
-        with self._lock:
-            if self.shuffle and self._order[0] != self.epoch:
-                random = np.random.default_rng((self.seed, self.epoch))
-                self._order = (self.epoch, random.permutation(len(self.rows)))
-            return self._order[1]

@@ -13,25 +13,10 @@ from lesions.system.files import replacing
 STATE, OPTIMIZER = "state", "optimizer/"
 
 
-def copy(variable) -> np.ndarray:
-    """Read a variable into memory of its own.
-
-    JAX donates the buffer of a variable to the next step, and PyTorch changes it in place, so an
-    array that shares it would not keep its values.
-    """
-    return np.array(keras.ops.convert_to_numpy(variable))
-
-
-def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copy the weights of a network, by variable path."""
-    return {variable.path: copy(variable) for variable in model.weights}
-
-
 def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return an optimizer itself, which float16 wraps to scale the loss.
 
-    The scale is no part of a checkpoint: it belongs to the hardware, and is found anew in a few
-    steps.
+    The scale is no part of a checkpoint: it is found anew in a few steps.
     """
     return getattr(optimizer, "inner_optimizer", optimizer)
 
@@ -44,8 +29,8 @@ def variables_of(model: keras.Model, optimizer) -> dict[str, keras.Variable]:
         optimizer's variables behind `OPTIMIZER`.
     """
     named = {variable.path: variable for variable in model.weights}
-    known = {id(variable) for variable in model.weights}
     # Keras numbers random generators through a whole process, so their paths differ in the next.
+    known = set(map(id, model.weights))
     states = [variable for variable in model.variables if id(variable) not in known]
     named |= {f"random/{number}": state for number, state in enumerate(states)}
     if optimizer is not None:
@@ -77,13 +62,15 @@ def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray],
         variable.assign(values[name])
 
 
-def write(path: Path, arrays: dict[str, np.ndarray], state: dict | None = None) -> None:
-    """Write arrays by name, and a JSON-ready state, so that the file is whole or not there.
+def write(path: Path, variables: dict, state: dict | None = None) -> None:
+    """Write variables by name, and a JSON-ready state, so that the file is whole or not there.
 
     Raises:
         OSError: If the disk is full; names the file and how much it needs.
     """
-    needed, free = sum(array.nbytes for array in arrays.values()), _free_bytes(path.parent)
+    arrays = {name: keras.ops.convert_to_numpy(value) for name, value in variables.items()}
+    needed = sum(array.nbytes for array in arrays.values())
+    free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(
             f"The disk is full: {path} needs {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are "
@@ -94,10 +81,6 @@ def write(path: Path, arrays: dict[str, np.ndarray], state: dict | None = None) 
     header = json.dumps({"names": list(arrays), STATE: state})
     with replacing(path) as temporary:
         np.savez(temporary, header=np.array(header), **numbered)
-
-
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict | None]:

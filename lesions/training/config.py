@@ -6,22 +6,25 @@ import types
 import typing
 from dataclasses import dataclass, fields
 
+import keras
+
 from lesions import data
 from lesions.data import balance, images, leaky_splits
 from lesions.networks import models
 from lesions.system import hardware
-from lesions.training import augmentation, losses
+from lesions.training import augmentation
 
+LOSSES = {  # each takes `label_smoothing`
+    "crossentropy": keras.losses.CategoricalCrossentropy,
+    "focal": keras.losses.CategoricalFocalCrossentropy,  # Lin et al. 2017
+}
 # Settings that earlier versions had, at the value that stands for "not used".
 RETIRED = {"patience": 100, "cutmix": 0.0, "accumulation": 1, "first_layer_rate": 1.0}
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides what a training does.
-
-    Raises:
-        ValueError: If a value is not allowed; names the field and the value.
+    """Everything that decides what a training does; a ValueError names a value not allowed.
 
     Attributes:
         architecture: A name of `models.ARCHITECTURES`.
@@ -32,15 +35,14 @@ class Config:
         seed: Seed of initial weights, order and augmentation.
         head_epochs: Epochs in which pretrained layers are kept as they are.
         epochs: Epochs in which all layers learn.
-        batch_size: Images a step on one device. Several devices take as many each, so that a
-            step grows with them; the learning rate stays.
+        batch_size: Images a step on each device; the learning rate does not depend on devices.
         learning_rate: Peak of the warm-up and cosine schedule; head epochs that others follow have
             their own.
         weight_decay: AdamW's, on kernels only.
         warmup_steps: Steps of linear warm-up.
         class_weighting: See `balance.class_weights`.
         oversampling: Whether small classes are repeated, see `balance.oversample`.
-        loss: A name of `losses.LOSSES`.
+        loss: A name of `LOSSES`.
         label_smoothing: 0 to 1.
         augmentation: See `augmentation.augment`.
         mixup: Beta parameter of MixUp, 0 for none.
@@ -58,14 +60,13 @@ class Config:
         teacher: Name of a recorded run, or several joined by "+", whose out-of-fold
             probabilities are half of each training label, see `earlier.soft_labels`; empty for
             none.
-        fold: Number of the fold, 0 to 4, that is predicted out of fold by a network trained on
-            the other four; None for the 70% split. See `data.hold_out`.
+        fold: Number of the fold, 0 to 4, that is held out for validation; None for the 70% split.
+            See `data.hold_out`.
         answers_from: Name of a run of the same recipe on one fold: this network then is trained
-            on all rows but the test split, and the run's out-of-fold rows, to which the
-            correction and the decision rule are fitted, stand in for its validation rows; empty
-            for none.
-        tta: Whether the predictions that are recorded are the mean of eight views of a photograph
-            (test-time augmentation), or of the photograph as it is.
+            on all rows but the test split, and the run's out-of-fold rows stand in for its
+            validation rows; empty for none.
+        tta: Whether the mean of eight views of a photograph is recorded as its prediction
+            (test-time augmentation), or the prediction of the photograph as it is.
     """
 
     architecture: str
@@ -140,7 +141,7 @@ _CHOICES = {
     "architecture": models.BRANCHES,
     "weights": ("imagenet", "available", "random"),
     "class_weighting": balance.WEIGHTINGS,
-    "loss": losses.LOSSES,
+    "loss": LOSSES,
     "augmentation": augmentation.AUGMENTATIONS,
     "precision": hardware.PRECISIONS,
     "colour_constancy": (*images.CONSTANCY, None),
@@ -193,11 +194,10 @@ def read_settings(settings: list[str]) -> dict:
     """Read changes to a config from text.
 
     Args:
-        settings: Like "dropout=0.5", "oversampling=yes" or "colour_constancy=none"; the fields
-            are those of `Config`.
+        settings: Like "dropout=0.5", "oversampling=yes" or "colour_constancy=none".
 
     Returns:
-        Values by field, each of the field's type.
+        Values by field of `Config`, each of the field's type.
 
     Raises:
         ValueError: If a field is unknown or its value is not of its type.

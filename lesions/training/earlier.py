@@ -35,11 +35,9 @@ def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Ser
             photograph that is held out.
     """
     if run == BEST_MODEL:
-        trained = _start_from_best(model)
         splits = pd.read_csv(MODELS / "splits.csv", dtype=str)
         known = held_out[held_out.isin(splits["image_id"])]  # of the demo set, none
-        if len(known):
-            _check_unseen(trained, runs_folder, known)
+        _check_unseen(_start_from_best(model), runs_folder, known)
         return
     earlier, details = _load_run(run, runs_folder)
     _check_unseen(run, runs_folder, held_out)
@@ -60,6 +58,8 @@ def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Ser
 
 def _check_unseen(run: str, runs_folder: Path, held_out: pd.Series) -> None:
     """Check that a run predicted, and so was not trained on, every photograph of `held_out`."""
+    if not len(held_out):
+        return
     folder = _recorded(run, runs_folder)
     frame = predictions.read_predictions(folder / "predictions.csv")
     config = comparison.read_record(folder / "config.json")["config"]
@@ -76,13 +76,7 @@ def _check_unseen(run: str, runs_folder: Path, held_out: pd.Series) -> None:
 def _start_from_best(model: keras.Model) -> str:
     """Set the layers that a network shares with `models/best_model.h5`, but for the last one.
 
-    A hybrid takes the layers of one branch. They count as pretrained: head epochs keep them.
-
-    Returns:
-        The name of the run.
-
-    Raises:
-        ValueError: If the two networks have no layer in common.
+    They count as pretrained: head epochs keep them. Returns the name of the run.
     """
     best, details = models.load(MODELS / f"{BEST_MODEL}.h5")
     known = {layer.name: layer.get_weights() for layer in best.layers if layer.name != "logits"}
@@ -118,9 +112,8 @@ def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
 def soft_labels(teacher: str, rows: pd.DataFrame, runs_folder: Path) -> np.ndarray:
     """Read training labels from the predictions of earlier runs (distillation, Hinton et al. 2015).
 
-    Half of each label is the diagnosis, the other half the mean of the teachers' probabilities
-    at the class frequencies and out of fold: a teacher counts only for the rows that it was not
-    trained on, its validation rows, because on the others it repeats the diagnosis.
+    Half of each label is the diagnosis, the other half the mean of the teachers' probabilities at
+    the class frequencies, each on its validation rows alone: on others it repeats the diagnosis.
 
     Args:
         teacher: Name of a run, or several joined by "+", which together cover all rows.
@@ -158,15 +151,7 @@ def _out_of_fold(run: str, runs_folder: Path) -> pd.DataFrame:
 
 
 def held_out_predictions(run: str, runs_folder: Path) -> pd.DataFrame:
-    """Read the validation rows of a run's predictions.csv, as the network predicts.
-
-    Args:
-        run: Name of a run.
-        runs_folder: Folder of run folders; `models/` is looked at as well.
-
-    Raises:
-        StartMissing: If the run has no predictions here.
-    """
+    """Read the validation rows of a run's predictions.csv, or raise `StartMissing`."""
     frame = predictions.read_predictions(_recorded(run, runs_folder) / "predictions.csv")
     return evaluation.rows_of(frame, "validation")
 

@@ -14,18 +14,12 @@ TOLERANCE = 6.0
 
 
 def describe(metadata: pd.DataFrame) -> dict:
-    """Describe the photographs of a table, in a few hundred bytes.
-
-    Args:
-        metadata: Table with image_id and image_path.
+    """Describe the photographs of a table, with image_id and image_path, in a few hundred bytes.
 
     Returns:
         `digest`, the same for the same files alone, see `data.photographs_digest`; and `sample`,
         hex digits of a fixed few of them as squares of 4 pixels, which are nearly the same for
         copies of other sizes, see `look_alike`.
-
-    Raises:
-        ValueError: If a photograph cannot be read; names it.
     """
     paths = metadata.drop_duplicates("image_id").sort_values("image_id")["image_path"].tolist()
     chosen = np.linspace(0, len(paths) - 1, SAMPLE).astype(int)

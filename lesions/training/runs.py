@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -76,20 +77,15 @@ def copy_records(folder: Path, target: Path) -> Path:
         same predictions holds beside it stays.
     """
     copied = target / folder.name
+    both = [one / "predictions.csv" for one in (folder, copied)]
+    same = all(one.exists() for one in both) and both[0].read_bytes() == both[1].read_bytes()
+    kept = [one for one in copied.iterdir() if not (folder / one.name).exists()] if same else []
     with replacing(copied) as temporary:
         ignored = shutil.ignore_patterns("*.h5", "*.npz", LOCK)
         shutil.copytree(folder, temporary, ignore=ignored)
-        for file in _kept(folder, copied):
+        for file in kept:
             shutil.copy2(file, temporary)
     return copied
-
-
-def _kept(folder: Path, copied: Path) -> list[Path]:
-    """List what only an earlier copy of the same training holds, such as other predictions."""
-    both = [one / "predictions.csv" for one in (folder, copied)]
-    if not all(one.exists() for one in both) or both[0].read_bytes() != both[1].read_bytes():
-        return []
-    return [one for one in copied.iterdir() if not (folder / one.name).exists()]
 
 
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
@@ -110,23 +106,18 @@ def run_name(config: Config, metadata: pd.DataFrame) -> str:
 
 
 def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
-    """Find a finished run of this config on these rows.
+    """Find a finished run of this config on these rows, or return None.
 
     A run that was trained here is found again for the very files that it was trained on, and
     only if it started from the weights that the config asks for: one begun from random weights,
-    because ImageNet's could not be had, is left aside as soon as they can.
-
-    The runs of this repository were trained on copies of the photographs at 256 px, and those of
-    two architectures without weights of their own. They stand for the published study, so they
-    are found for photographs that look the same at any size, and say what they started from.
+    because ImageNet's could not be had, is left aside as soon as they can. The runs of this
+    repository stand for the published study, so they are found for photographs that look the same
+    at any size, whatever they started from.
 
     Args:
         config: The config, which must match in every field.
         metadata: Table with a column `split`, which must match in every row, and image_path.
         folders: Folders that hold run folders, searched in this order.
-
-    Returns:
-        The run folder, or None.
 
     Raises:
         ValueError: If config.json of a run of this name cannot be read.
@@ -170,10 +161,7 @@ def _began_from_less(config: Config, record: dict) -> bool:
 
 
 def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> images.ImageStore:
-    """Open the image store that a config trains on, below the folder `build`, or build it.
-
-    Further options are those of `images.ImageStore`.
-    """
+    """Open the image store that a config trains on, with the options of `images.ImageStore`."""
     return images.ImageStore(
         metadata,
         config.image_size,
@@ -198,14 +186,11 @@ def train_or_load(
     Args:
         config: What to train.
         metadata: Table with a column `split`.
-        store: The `images.ImageStore` of the table.
+        store: The `images.ImageStore` of the table; needed to train alone.
         runs_folder: Where a new run folder goes; searched too.
         recorded: Folder of the runs that came with the repository.
         retrain: Whether finished runs are left aside; a half-done training is resumed.
         epoch_log: Whether the epochs of a recorded run are printed too, a line each.
-
-    Returns:
-        The run.
     """
     folder = None if retrain else find_run(config, metadata, [runs_folder, recorded])
     if folder is None:
@@ -259,7 +244,7 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
             print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
             trainer.fit()
         record = _record(config, rows, trainer)
-        _write_results(record, config, rows, store, trainer, work)
+        _write_results(record, config, rows, store, trainer.history, work)
         _replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
     for name in (CHECKPOINT, BEST, LOCK):
@@ -273,11 +258,7 @@ class Busy(ValueError):
 
 @contextlib.contextmanager
 def _claim(lock: Path):
-    """Hold a lock inside a `with` block, so that no two processes write one run.
-
-    Raises:
-        Busy: If another process holds it.
-    """
+    """Hold a lock inside a `with` block, so that no two processes write one run, or be `Busy`."""
     if os.name != "posix":
         yield
         return
@@ -303,12 +284,7 @@ def _replace_folder(work: Path, final: Path) -> None:
 
 
 def rows_of(config: Mapping, metadata: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with the split that a config is trained by.
-
-    Args:
-        config: Fields of a `Config`, as config.json holds them.
-        metadata: Table with a column `split` and, for a fold, `fold`.
-    """
+    """Return the table with the split that a config, as config.json holds it, is trained by."""
     if config.get("answers_from"):
         return data.without_validation(metadata)
     return data.hold_out(metadata, config.get("fold"))
@@ -323,11 +299,10 @@ def _check_split(config: Config, metadata: pd.DataFrame) -> None:
             f"No photograph shows {', '.join(absent)}, and a network is trained and tested on all "
             "seven classes; add photographs of it."
         )
-    if config.protocol != "lesion":
-        return
-    sides = [metadata[metadata["split"] == split] for split in data.SPLITS]
-    for first, second in ((0, 1), (0, 2), (1, 2)):
-        data.check_no_leak(sides[first], sides[second])
+    if config.protocol == "lesion":
+        sides = [metadata[metadata["split"] == split] for split in data.SPLITS]
+        for pair in itertools.combinations(sides, 2):
+            data.check_no_leak(*pair)
 
 
 def _record(config: Config, metadata: pd.DataFrame, trainer: Trainer) -> dict:
@@ -356,25 +331,21 @@ def model_details(run: str, record: dict, frame: pd.DataFrame, metadata: pd.Data
         metadata: The table that it was trained with.
     """
     config = record["config"]
-    details = {
-        **evaluation.answers_details(frame, metadata),
-        "initial_weights": record["initial_weights"],
-        "colour_constancy": config["colour_constancy"],
-        "hair_removal": config["hair_removal"],
-        "run": run,
-    }
+    details = evaluation.answers_details(frame, metadata)
     if config["patient"]:  # this network is given age, sex and site itself
         details.pop("patient_fusion")
-    return details
+    stored = {name: config[name] for name in ("colour_constancy", "hair_removal")}
+    return {**details, "initial_weights": record["initial_weights"], **stored, "run": run}
 
 
-def _write_results(record, config, metadata, store, trainer, work: Path) -> None:
+def _write_results(record: dict, config, metadata, store, history: list, work: Path) -> None:
     """Predict with a float32 twin, which is what anyone who loads model.h5 has."""
     twin = models.build(
         config.architecture, config.image_size, "random", config.patient, config.dropout
     )
     torch_layers.use_native(twin)
-    rounded = {path: models.rounded(value) for path, value in trainer.best_weights().items()}
+    best, _ = checkpoint.read(work / BEST)
+    rounded = {path: models.rounded(value) for path, value in best.items()}
     checkpoint.restore({one.path: one for one in twin.weights}, rounded, work / BEST)
     rows = metadata[metadata["split"] != "train"]
     once = rows.drop_duplicates("image_id")  # rows oversampled before the split repeat
@@ -393,6 +364,6 @@ def _write_results(record, config, metadata, store, trainer, work: Path) -> None
     metrics = evaluation.evaluate(frame, evaluation.class_frequencies(metadata))
     details = model_details(work.name.removesuffix(PARTIAL), record, frame, metadata)
     models.save(twin, work / "model.h5", details)
-    pd.DataFrame(trainer.history, columns=HISTORY).to_csv(work / "history.csv", index=False)
+    pd.DataFrame(history, columns=HISTORY).to_csv(work / "history.csv", index=False)
     (work / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     (work / "config.json").write_text(json.dumps(record, indent=1) + "\n")

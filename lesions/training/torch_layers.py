@@ -15,12 +15,8 @@ def use_native(model: keras.Model) -> None:
     """Let the convolutions and batch normalisations of one network use PyTorch's kernels.
 
     Outputs, gradients and moving statistics are Keras' own to rounding. Layers that PyTorch has no
-    single kernel for (a border and strides together, groups, dilation) are left to Keras, as are
-    all other networks; on other backends nothing is changed.
-
-    Args:
-        model: A built network; its layers compute by other means from now on, and nothing of that
-            is saved with it.
+    single kernel for (a border and strides together, groups, dilation) are left to Keras; on other
+    backends nothing is changed. Nothing of it is saved with the network.
     """
     if keras.backend.backend() != "torch":
         return
@@ -53,14 +49,14 @@ def _channels_first(images):
 def _convolve(layer: layers.Conv2D, inputs):
     from torch.nn import functional
 
-    strides, same = set(layer.strides), layer.padding == "same"
-    odd = all(side % 2 for side in layer.kernel_size)
-    # A kernel of one pixel needs no border whatever its stride.
+    same = layer.padding == "same"
     padding = [side // 2 for side in layer.kernel_size] if same else 0
+    # A kernel of one pixel needs no border whatever its stride.
     bordered = same and set(layer.kernel_size) != {1}
-    if layer.groups != 1 or set(layer.dilation_rate) != {1}:
+    odd = all(side % 2 for side in layer.kernel_size)
+    if bordered and (set(layer.strides) != {1} or not odd):
         return None
-    if layer.data_format != "channels_last" or (bordered and (strides != {1} or not odd)):
+    if layer.groups != 1 or set(layer.dilation_rate) != {1}:
         return None
     kernel = layer.kernel.value.permute(3, 2, 0, 1)
     bias = layer.bias.value.to(inputs.dtype) if layer.use_bias else None
@@ -76,17 +72,12 @@ def _normalise(layer: layers.BatchNormalization, inputs, training=None, mask=Non
     if layer.axis not in (3, -1) or layer.renorm or layer.synchronized or mask is not None:
         return None
     images = _channels_first(inputs)
-    gamma = layer.gamma.value if layer.scale else torch.ones_like(layer.moving_mean.value)
-    beta = layer.beta.value if layer.center else torch.zeros_like(layer.moving_mean.value)
+    means, variances = layer.moving_mean.value, layer.moving_variance.value
+    gamma = layer.gamma.value if layer.scale else torch.ones_like(means)
+    beta = layer.beta.value if layer.center else torch.zeros_like(means)
     if not (training and layer.trainable):
         outputs = torch.nn.functional.batch_norm(
-            images,
-            layer.moving_mean.value,
-            layer.moving_variance.value,
-            gamma,
-            beta,
-            training=False,
-            eps=layer.epsilon,
+            images, means, variances, gamma, beta, eps=layer.epsilon
         )
         return outputs.permute(0, 2, 3, 1)
     outputs, mean, inverse = torch.native_batch_norm(
@@ -94,6 +85,6 @@ def _normalise(layer: layers.BatchNormalization, inputs, training=None, mask=Non
     )
     with torch.no_grad():
         variance = inverse.pow(-2) - layer.epsilon
-        for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
-            moving.value.lerp_(value.to(moving.value.dtype), 1 - layer.momentum)
+        for moving, value in ((means, mean), (variances, variance)):
+            moving.lerp_(value.to(moving.dtype), 1 - layer.momentum)
     return outputs.permute(0, 2, 3, 1)

@@ -14,8 +14,8 @@ from lesions.data import balance
 from lesions.networks import models, views
 from lesions.system import hardware
 from lesions.system.files import DAMAGED_NPZ
-from lesions.training import batches, checkpoint, earlier, losses, photographs, torch_layers
-from lesions.training.config import Config
+from lesions.training import batches, checkpoint, earlier, photographs, torch_layers
+from lesions.training.config import LOSSES, Config
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 HISTORY = (
@@ -33,7 +33,7 @@ class Trainer:
         history: One dictionary an epoch, with the keys `HISTORY`.
         seconds: Seconds trained so far.
         best_epoch: Number of the epoch that is kept, from 1.
-        environment: What the last epoch was trained on: `precision` and `hardware.environment`.
+        environment: `precision` and `hardware.environment` of the last epoch.
         photographs: What it is trained on, see `photographs.describe`.
     """
 
@@ -135,10 +135,10 @@ class Trainer:
             ema_momentum=config.ema or 0.99,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        # Keras puts the average in the weights' place at the end of every `fit`; here each epoch
-        # is one `fit`, the training goes on from the weights, and `_averaged` swaps.
+        # Keras would put the average in the weights' place at the end of every `fit`, which here is
+        # one epoch; the training goes on from the weights, and `_averaged` swaps.
         optimizer.finalize_variable_values = lambda variables: None
-        loss = losses.LOSSES[config.loss](label_smoothing=config.label_smoothing)
+        loss = LOSSES[config.loss](label_smoothing=config.label_smoothing)
         self.model.compile(optimizer, loss=loss, jit_compile=views.use_jit())
         self.model.optimizer.build(self.model.trainable_variables)
 
@@ -163,8 +163,7 @@ class Trainer:
         history = self.model.fit(self.train_batches, epochs=1, verbose=0, shuffle=False)
         seconds = time.time() - started
         loss = history.history["loss"][-1]
-        if not np.isfinite(loss):
-            raise self._diverged(f"The loss became {loss} in epoch {epoch + 1}")
+        self._check(loss, f"The loss became {loss} in epoch {epoch + 1}")
         images = len(self.train_batches) * self.train_batches.batch_size
         row = {
             "epoch": epoch + 1,
@@ -177,28 +176,29 @@ class Trainer:
             row |= self._validate()
             if self.config.keep == "last" or row["val_balanced_accuracy"] > self.best_score:
                 self.best_score, self.best_epoch = row["val_balanced_accuracy"], epoch + 1
-                checkpoint.write(self.work / BEST, checkpoint.weights_of(self.model))
+                weights = {variable.path: variable for variable in self.model.weights}
+                checkpoint.write(self.work / BEST, weights)
         row["seconds"] = time.time() - started
         self.seconds += row["seconds"]
         self.history.append(row)
         left = np.mean([one["seconds"] for one in self.history]) * (epochs - epoch - 1)
         print(f"{epoch_line(row, epochs)}, {left / 60:.1f} min left", flush=True)
 
-    def _diverged(self, what: str) -> ValueError:
-        return ValueError(
-            f"{what} of {self.work.name.removesuffix('.partial')}; "
-            f"lower learning_rate ({self.config.learning_rate}) or use precision float32."
-        )
+    def _check(self, values, what: str) -> None:
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{what} of {self.work.name.removesuffix('.partial')}; "
+                f"lower learning_rate ({self.config.learning_rate}) or use precision float32."
+            )
 
     def _validate(self) -> dict[str, float]:
         found = self.validation_batches
         if not len(found.labels):  # all rows are trained on
             return dict.fromkeys(("val_loss", "val_balanced_accuracy", "val_accuracy"), np.nan)
         probabilities = self.model.predict(found, verbose=0).astype(np.float64)
-        if not np.isfinite(probabilities).all():
-            # An epoch's last step may break the weights after a loss that was still a number.
-            epoch = len(self.history) + 1
-            raise self._diverged(f"The probabilities became not a number in epoch {epoch}")
+        # An epoch's last step may break the weights after a loss that was still a number.
+        epoch = len(self.history) + 1
+        self._check(probabilities, f"The probabilities became not a number in epoch {epoch}")
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         labels, named = found.labels, probabilities.argmax(axis=1)
         return {
@@ -218,17 +218,13 @@ class Trainer:
             yield
             return
         variables = self.model.trainable_variables
-        kept = [checkpoint.copy(variable) for variable in variables]
+        kept = list(map(_copy, variables))
         averages = self._optimizer._model_variables_moving_average
         for variable, average in zip(variables, averages, strict=True):
-            variable.assign(checkpoint.copy(average))
+            variable.assign(_copy(average))
         yield
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
-
-    def best_weights(self) -> dict[str, np.ndarray]:
-        """Read the weights of the epoch that is kept, by variable path."""
-        return checkpoint.read(self.work / BEST)[0]
 
     def write_checkpoint(self) -> None:
         """Write everything that a resumed training needs into one file."""
@@ -245,8 +241,7 @@ class Trainer:
             "photographs": self.photographs,
         }
         variables = checkpoint.variables_of(self.model, self.model.optimizer)
-        arrays = {name: checkpoint.copy(variable) for name, variable in variables.items()}
-        checkpoint.write(self.work / CHECKPOINT, arrays, state)
+        checkpoint.write(self.work / CHECKPOINT, variables, state)
 
     def _read_checkpoint(self) -> tuple[tuple[str, dict] | None, tuple[str, list] | None]:
         """Read the phase and variables of a checkpoint, and what it began from, or Nones."""
@@ -297,6 +292,11 @@ def epoch_line(row, epochs: int) -> str:
         f"loss {row['val_loss']:.3f}, balanced accuracy {row['val_balanced_accuracy']:.3f}, "
         f"{row['images_per_second']:.0f} images/s"
     )
+
+
+def _copy(variable) -> np.ndarray:
+    """Read a variable into memory of its own, as JAX and PyTorch reuse that of the variable."""
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def _environment() -> dict:

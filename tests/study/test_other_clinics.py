@@ -133,7 +133,7 @@ def test_treatments_are_compared_with_the_photograph_as_it_is(measured, tmp_path
     direct = classifier.probabilities(prepared)[:, melanoma]
     for _, part in recorded.groupby("set"):
         assert np.abs(part[at_prediction.PLAIN] - direct).max() < 1e-4
-    table = at_prediction.compare(resamples=20)
+    table = at_prediction.compare()
     assert (table.loc[at_prediction.PLAIN, "difference"] == 0).all()
     others = recorded[[name for name in at_prediction.TREATMENTS if name != at_prediction.PLAIN]]
     assert (others.sub(recorded[at_prediction.PLAIN], axis=0).abs().max() > 1e-5).all()
@@ -141,7 +141,7 @@ def test_treatments_are_compared_with_the_photograph_as_it_is(measured, tmp_path
             for path in rows["image_path"]]  # fmt: skip
     grey = classifier.probabilities(np.concatenate(grey))[:, melanoma]
     assert np.abs(recorded.iloc[: len(rows), -2] - grey).max() < 1e-4
-    assert all(name in at_prediction.block(20) for name in at_prediction.TREATMENTS)
+    assert all(name in at_prediction.block() for name in at_prediction.TREATMENTS)
 
 
 def test_recorded_sets_are_of_the_best_model(best_classifier):

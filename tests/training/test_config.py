@@ -9,7 +9,8 @@ from lesions import training
 from lesions.data import balance
 from lesions.networks import models
 from lesions.study import recipes
-from lesions.training import augmentation, losses
+from lesions.training import augmentation
+from lesions.training.config import LOSSES
 
 FAULTS = {
     "architecture": ["vgg16", None],
@@ -59,7 +60,7 @@ def test_what_is_allowed(config):
     allowed = {
         "architecture": models.ARCHITECTURES,
         "class_weighting": balance.WEIGHTINGS,
-        "loss": losses.LOSSES,
+        "loss": LOSSES,
         "augmentation": augmentation.AUGMENTATIONS,
         "colour_constancy": (None, "grey_world", "shades_of_grey"),
         "fold": (None, 0, 4),

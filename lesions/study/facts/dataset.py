@@ -1,4 +1,4 @@
-"""Facts of the data set: they need HAM10000's table."""
+"""Facts of the data set: they need HAM10000's table, with columns `split` and `label`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from lesions.study.facts.common import PROFILE
 
 
 def notebook_01(metadata: pd.DataFrame) -> dict:
-    """Return the facts of notebook 01: the data set.
-
-    Args:
-        metadata: HAM10000's table, with a column `split`.
-    """
+    """Return the facts of notebook 01: the data set."""
     counts = metadata["dx"].value_counts()
     malignant = metadata["dx"].isin(classes.MALIGNANT)
     per_lesion = metadata["lesion_id"].value_counts()
@@ -63,28 +59,21 @@ def _leaked(metadata: pd.DataFrame) -> dict[str, float]:
 
 
 def notebook_02(metadata: pd.DataFrame) -> dict:
-    """Return the facts of notebook 02 that are about the training split.
-
-    Args:
-        metadata: HAM10000's table, with columns `split` and `label`.
-    """
+    """Return the facts of notebook 02 that are about the training split."""
     train = metadata[metadata["split"] == "train"]
-    validation = metadata[metadata["split"] == "validation"]
+    validation = metadata.loc[metadata["split"] == "validation", "dx"]
     labels = train["label"].to_numpy()
     counts = pd.Series(np.bincount(labels, minlength=len(classes.CODES)), classes.CODES)
     weights = {name: balance.class_weights(labels, name) for name in balance.WEIGHTINGS}
-    all_of_them = recipes.balance_experiments(PROFILE)["all"]
+    weighting = recipes.balance_experiments(PROFILE)["all"].class_weighting
     repeated = np.bincount(labels[balance.oversample(labels)], minlength=len(counts))
-    claims = pd.Series(repeated * weights[all_of_them.class_weighting], classes.CODES)
+    claims = pd.Series(repeated * weights[weighting], classes.CODES)
     return {
         "train_nv": counts["nv"],
         "train_df": counts["df"],
         "train_ratio": counts["nv"] / counts["df"],
-        "validation_nv": (validation["dx"] == "nv").mean(),
-        **{
-            f"ratio_{name}": weights[name].max() / weights[name].min()
-            for name in ("square_root", "effective")
-        },
+        "validation_nv": (validation == "nv").mean(),
+        **{f"ratio_{name}": one.max() / one.min() for name, one in weights.items()},
         "loss_nv": counts["nv"] / counts.sum(),
         "loss_all_nv": claims["nv"] / claims.sum(),
         "loss_all_df": claims["df"] / claims.sum(),
@@ -92,11 +81,7 @@ def notebook_02(metadata: pd.DataFrame) -> dict:
 
 
 def notebook_03(metadata: pd.DataFrame) -> dict:
-    """Return the facts of notebook 03 that are about the training split.
-
-    Args:
-        metadata: HAM10000's table, with columns `split` and `label`.
-    """
+    """Return the facts of notebook 03 that are about the training split."""
     train = metadata[metadata["split"] == "train"]
     batch_size = recipes.config("cnn", PROFILE).batch_size
     return {
@@ -108,11 +93,7 @@ def notebook_03(metadata: pd.DataFrame) -> dict:
 
 
 def notebook_07(metadata: pd.DataFrame) -> dict:
-    """Return the facts of notebook 07 that are about its three splits.
-
-    Args:
-        metadata: HAM10000's table, with columns `split` and `label`.
-    """
+    """Return the facts of notebook 07 that are about its three splits."""
     found = {}
     rows = {name: leaky_splits.protocol_rows(metadata, name) for name in leaky_splits.PROTOCOLS}
     for protocol, split in rows.items():

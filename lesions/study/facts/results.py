@@ -138,16 +138,12 @@ def _calibration(best: pd.Series, test: pd.DataFrame) -> dict:
 
 
 def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
-    """Return the facts of notebook 06 that need the patients' age, sex and site.
-
-    Args:
-        metadata: HAM10000's table, with a column `split`.
-    """
+    """Return the facts of notebook 06 that need the patients' age, sex and site."""
     best, test = _best()
-    predictions = recorded_entries()[best["run"]].predictions
-    config = recorded_entries()[best["run"]].record["config"]
-    details = evaluation.answers_details(predictions, training.rows_of(config, metadata))
-    raw = evaluation.rows_of(predictions, "test")
+    entry = recorded_entries()[best["run"]]
+    rows = training.rows_of(entry.record["config"], metadata)
+    details = evaluation.answers_details(entry.predictions, rows)
+    raw = evaluation.rows_of(entry.predictions, "test")
     fused = evaluation.answer(raw, details, metadata=metadata)
     metrics = {"auc": "macro_auc", "loss": "log_loss", "accuracy": "balanced_accuracy"}
     metrics["found"] = FOUND_90
@@ -207,9 +203,8 @@ def notebook_07() -> dict:
         found[f"raw_gap_{protocol}"] = leakage.gap(protocol, by_rule=False) * 100
         found[f"steps_{protocol}"] = leakage.steps(protocol)
         found[f"loss_{protocol}"] = leakage.run(protocol).history["loss"].iloc[-1]
-    config = leakage.run("lesion").record["config"]
-    found["network"] = comparison.NETWORKS[config["architecture"]]
-    found["image_size"] = config["image_size"]
+    architecture = leakage.run("lesion").record["config"]["architecture"]
+    found["network"] = comparison.NETWORKS[architecture]
     return found | _of_classes(*leakage.sides("oversampled"))
 
 
@@ -226,7 +221,7 @@ def _of_classes(own: pd.DataFrame, clean: pd.DataFrame) -> dict:
     return {
         "own_recall": recall,
         "clean_recall": seen,
-        "dropped": f"{', '.join(dropped[:-1])} and {dropped[-1]}",
+        "dropped": listed(dropped, code=False),
         "fewest": clean["images"].min(),
     }
 

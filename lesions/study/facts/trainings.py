@@ -32,9 +32,7 @@ def notebook_02() -> dict:
     runs = {name.replace(" ", "_"): recorded_run(config) for name, config in configs.items()}
     rows = {name: answers(run) for name, run in runs.items()}
     scores = {name: evaluation.metrics(*evaluation.arrays(one)) for name, one in rows.items()}
-    recall = {
-        name: evaluation.per_class(*evaluation.arrays(r))["recall"] for name, r in rows.items()
-    }
+    recall = {name: _recall(one) for name, one in rows.items()}
     pairs = {name: (one, rows["none"]) for name, one in rows.items() if name != "none"}
     pairs["lead"] = rows["oversampling"], rows["weights"]
     gaps = differences(pairs, resamples=500)
@@ -60,6 +58,10 @@ def notebook_02() -> dict:
         "found_nv": recall["oversampling"]["nv"],
         "found_nv_none": recall["none"]["nv"],
     }
+
+
+def _recall(rows: pd.DataFrame) -> pd.Series:
+    return evaluation.per_class(*evaluation.arrays(rows))["recall"]
 
 
 @functools.cache
@@ -118,13 +120,10 @@ def notebook_04() -> dict:
     random = recorded_run(recipes.control(PROFILE))
     rows["random"] = answers(random)
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
-    stages = [answers(recorded_run(config)) for config in configs]
+    first, *later = runs = [recorded_run(config) for config in configs]
+    stages = list(map(answers, runs))
     before = [rows[recipes.BEST], *stages]
-    first = recorded_run(configs[0])
-    melanoma = {
-        name: evaluation.per_class(*evaluation.arrays(one)).loc["mel", "recall"]
-        for name, one in rows.items()
-    }
+    melanoma = {name: _recall(one)["mel"] for name, one in rows.items()}
     random_mel = melanoma.pop("random")
     from_scratch = [melanoma.pop(name) for name in ("cnn", "resnet18")]
     facts = {
@@ -132,8 +131,8 @@ def notebook_04() -> dict:
         "stage_size": [config.image_size for config in configs],
         "epochs": recorded_run(recipes.config(recipes.BEST, PROFILE)).record["epochs_trained"],
         "stage_epochs": first.record["epochs_trained"],
-        "later_epochs": [recorded_run(one).record["epochs_trained"] for one in configs[1:]],
-        "later_kept": [recorded_run(one).record["best_epoch"] for one in configs[1:]],
+        "later_epochs": [run.record["epochs_trained"] for run in later],
+        "later_kept": [run.record["best_epoch"] for run in later],
         "best": best_row()["name"],
         "random_epochs": random.record["epochs_trained"],
         "random_mel": random_mel,
@@ -161,12 +160,11 @@ def notebook_05() -> dict:
     branches = [
         evaluation.answer(runs[name].predictions, runs[name].metrics) for name in names[1:3]
     ]
-    frequencies = runs["cnn"].metrics["correction"]["class_frequencies"]
-    voted = _mean(branches, frequencies)
-    hybrid = rows["cnn_densenet121"]
+    voted = _mean(branches, runs["cnn"].metrics)
+    hybrid, record = rows["cnn_densenet121"], runs["cnn_densenet121"].record
     return {
-        "image_size": runs["cnn_densenet121"].record["config"]["image_size"],
-        "epochs": runs["cnn_densenet121"].record["epochs_trained"],
+        "image_size": record["config"]["image_size"],
+        "epochs": record["epochs_trained"],
         "hybrid_accuracy": score(hybrid, "balanced_accuracy"),
         "hybrid_auc": score(hybrid, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
@@ -192,12 +190,11 @@ def _gaps(pairs) -> dict[str, Interval]:
     }
 
 
-def _mean(frames: list[pd.DataFrame], frequencies) -> pd.DataFrame:
+def _mean(frames: list[pd.DataFrame], details: dict) -> pd.DataFrame:
     """Average answers plainly, correct the mean, and answer for validation."""
     mean = evaluation.ensemble(frames, np.full(len(frames), 1 / len(frames)))
-    return evaluation.rows_of(
-        evaluation.answer(mean, fit(mean, np.array(frequencies))), "validation"
-    )
+    fitted = fit(mean, np.array(details["correction"]["class_frequencies"]))
+    return evaluation.rows_of(evaluation.answer(mean, fitted), "validation")
 
 
 def _plain_name(run: str) -> str:
@@ -229,9 +226,8 @@ def _ensemble() -> dict:
     members = [entries[name] for name in whole.members]
     frames = [evaluation.answer(one.predictions, one.details) for one in members]
     weights = np.array(list(whole.members.values()))
-    frequencies = whole.details["correction"]["class_frequencies"]
     ensemble, single = whole.answers("validation"), entries[best].answers("validation")
-    raw, mean = evaluation.rows_of(whole.predictions, "validation"), _mean(frames, frequencies)
+    raw, mean = evaluation.rows_of(whole.predictions, "validation"), _mean(frames, whole.details)
     before, after, alone = (
         evaluation.metrics(*evaluation.arrays(rows)) for rows in (raw, ensemble, single)
     )
