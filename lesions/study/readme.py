@@ -23,12 +23,15 @@ STEPS = (
         {"architecture": "densenet121", "image_size": 64, "patient": False}
         | {"initial_weights": "imagenet"},
     ),
-    ("CNN + DenseNet121 in one network, 64 px, 5 epochs", {"architecture": "cnn_densenet121"}),
+    (
+        "CNN + DenseNet121 in one network, 64 px, 5 epochs",
+        {"architecture": "cnn_densenet121", "image_size": 64},
+    ),
     (
         "DenseNet121 given age, sex and site, 64 px, 5 epochs",
         {"architecture": "densenet121", "patient": True},
     ),
-    ("DenseNet121, 128 px, 11 epochs", {"architecture": "densenet121", "image_size": 128}),
+    ("DenseNet121, 128 px, 11 epochs", {"image_size": 128, "epochs": 11}),
     (
         "the same, 8 more epochs at 192 px, strong augmentation",
         {"image_size": 192, "epochs": 8},

@@ -148,7 +148,24 @@ def notebook_04() -> dict:
         facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
         facts[f"gain_{short}"] = gains[metric]
-    return facts
+    return facts | _at_twice_the_size(rows, stages[0], first.record["epochs_trained"])
+
+
+def _at_twice_the_size(rows: dict, stage: pd.DataFrame, stage_epochs: int) -> dict:
+    """Return what notebook 04 says of the comparison at 128 px, and of stage 1 beside it."""
+    best_run, cnn_run = (
+        recorded_run(recipes.config(name, PROFILE, **recipes.LARGER))
+        for name in (recipes.BEST, "cnn")
+    )
+    best, cnn = answers(best_run), answers(cnn_run)
+    pairs = {
+        "pixels": (best, rows[recipes.BEST]),
+        "cnn_pixels": (cnn, rows["cnn"]),
+        "larger_cnn": (best, cnn),
+        "epochs": (stage, best),
+    }
+    more = stage_epochs - best_run.record["epochs_trained"]
+    return {"larger_size": recipes.LARGER["image_size"], "more_epochs": more, **_gaps(pairs)}
 
 
 @functools.cache
