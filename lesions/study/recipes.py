@@ -294,7 +294,7 @@ def larger() -> list[Config]:
     Those with a pretrained branch have the epochs of the profile "cpu", those from scratch twice as
     many; `control` is told apart by its initial weights. What is recorded first comes first.
     """
-    names = (BEST, "cnn", "cnn_densenet121", "resnet50", "efficientnetb0", "densenet169")
+    names = (BEST, "cnn", "resnet50", "efficientnetb0", "densenet169", "cnn_densenet121")
     listed = [config(name, "cpu", **LARGER) for name in (*names, "resnet18")]
     listed += [control("cpu", **LARGER), config(BEST, "cpu", patient=True, **LARGER)]
     listed += [config(BEST, "cpu", seed=seed, **LARGER) for seed in SEEDS[1:]]
