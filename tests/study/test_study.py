@@ -226,7 +226,7 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
-    listed = [*recipes.queue("cpu", computed), *recipes.folds(pilot.chosen())]
+    listed = [*recipes.queue("cpu", computed), *recipes.larger(), *recipes.folds(pilot.chosen())]
     configs = {training.run_name(one, computed): one for one in listed}
     found = {folder.name: folder for folder in RECORDED if folder.name in configs}
     assert len(found) >= 10

@@ -225,7 +225,7 @@ def _weights(entries: dict[str, comparison.Entry]) -> dict:
     while start in entries:  # back to the first stage
         line.append(start)
         start = entries[start].record["config"].get("start")
-    alone = ranked[ranked.index.str.match("densenet121-160px|resnet50-128px")]
+    alone = ranked[ranked.index.str.match("densenet121-160px|resnet50-128px-seed43")]
     return {
         "line": "stages of one training" if ranked.index[1] in line else "separate trainings",
         "heaviest": _plain_name(ranked.index[0]),
