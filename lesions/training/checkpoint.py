@@ -21,14 +21,23 @@ def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def weights_of(model: keras.Model) -> dict[str, keras.Variable]:
+    """Name the weights of a network by their path, without the statistics of its input.
+
+    These are part of the architecture, and Keras numbers their layers through a whole process.
+    """
+    kept = [one for one in model.layers if not isinstance(one, keras.layers.Normalization)]
+    return {variable.path: variable for layer in kept for variable in layer.weights}
+
+
 def variables_of(model: keras.Model, optimizer) -> dict[str, keras.Variable]:
     """Name everything that a training changes, of the optimizer unless it is None.
 
     Returns:
-        Weights by their path, the states of random generators by their order, and the
+        What `weights_of` returns, the states of random generators by their order, and the
         optimizer's variables behind `OPTIMIZER`.
     """
-    named = {variable.path: variable for variable in model.weights}
+    named = weights_of(model)
     # Keras numbers random generators through a whole process, so their paths differ in the next.
     known = set(map(id, model.weights))
     states = [variable for variable in model.variables if id(variable) not in known]

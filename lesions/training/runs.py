@@ -346,7 +346,7 @@ def _write_results(record: dict, config, metadata, store, history: list, work: P
     torch_layers.use_native(twin)
     best, _ = checkpoint.read(work / BEST)
     rounded = {path: models.rounded(value) for path, value in best.items()}
-    checkpoint.restore({one.path: one for one in twin.weights}, rounded, work / BEST)
+    checkpoint.restore(checkpoint.weights_of(twin), rounded, work / BEST)
     rows = metadata[metadata["split"] != "train"]
     once = rows.drop_duplicates("image_id")  # rows oversampled before the split repeat
     patient = data.patient_features(once) if config.patient else None

@@ -176,8 +176,7 @@ class Trainer:
             row |= self._validate()
             if self.config.keep == "last" or row["val_balanced_accuracy"] > self.best_score:
                 self.best_score, self.best_epoch = row["val_balanced_accuracy"], epoch + 1
-                weights = {variable.path: variable for variable in self.model.weights}
-                checkpoint.write(self.work / BEST, weights)
+                checkpoint.write(self.work / BEST, checkpoint.weights_of(self.model))
         row["seconds"] = time.time() - started
         self.seconds += row["seconds"]
         self.history.append(row)

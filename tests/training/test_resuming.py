@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lesions import classes, training
+from lesions.networks import models
 from lesions.system import hardware
 from lesions.training import checkpoint, runs
 
@@ -77,6 +78,16 @@ def test_killed_while_writing_the_run(
     check_same_run(whole, run)
     # The record names what the epochs were trained on, whoever made the predictions.
     assert whole.record["hardware"] == trained_on
+
+
+def test_weights_fit_a_network_that_is_built_later_in_the_same_process(tmp_path):
+    # Keras numbers the layer of EfficientNet that normalises the input.
+    first, second = (models.build("efficientnetb0", 32, "random", seed=seed) for seed in (1, 2))
+    path = tmp_path / "best.npz"
+    checkpoint.write(path, checkpoint.weights_of(first))
+    checkpoint.restore(checkpoint.weights_of(second), checkpoint.read(path)[0], path)
+    for one, other in zip(first.weights, second.weights, strict=True):
+        assert np.array_equal(one.numpy(), other.numpy()), one.path
 
 
 def test_earlier_run_is_replaced_whole(tmp_path):
