@@ -116,11 +116,22 @@ def _local_file(file_name: str) -> Path | None:
     return folder / file_name if folder and (folder / file_name).exists() else None
 
 
+def learned_layers(model: keras.Model) -> list[keras.Layer]:
+    """List the layers that hold what a training learns or gathers.
+
+    EfficientNet's statistics of its input are part of the architecture: they are set when the graph
+    is built, and Keras numbers the name of their layer through a whole process.
+    """
+    return [
+        layer
+        for layer in model.layers
+        if layer.weights and not isinstance(layer, keras.layers.Normalization)
+    ]
+
+
 def _copy_by_name(model: keras.Model, donor: keras.Model) -> list[str]:
     copied = []
-    for layer in donor.layers:
-        if not layer.weights or isinstance(layer, keras.layers.Normalization):
-            continue  # EfficientNet's own input statistics are set when the graph is built
+    for layer in learned_layers(donor):
         values = layer.get_weights()
         if layer.name == "conv1_conv" and "conv5_block3_out" in {one.name for one in donor.layers}:
             # ResNet50 was trained on BGR; turning its first kernel lets it take RGB.

@@ -13,7 +13,7 @@ import numpy as np
 from lesions import classes
 from lesions.evaluation import Correction
 from lesions.networks import architectures, description
-from lesions.networks.initial_weights import DAMAGED
+from lesions.networks.initial_weights import DAMAGED, learned_layers
 from lesions.system import files
 
 DETAILS = "lesions_details"
@@ -177,10 +177,7 @@ def assign(model: keras.Model, weights: dict[str, list[np.ndarray]], path) -> No
     Raises:
         ValueError: If a layer has no weights there, or weights of other shapes.
     """
-    for layer in model.layers:
-        # Input statistics are part of the architecture; Keras numbers the names of their layers.
-        if not layer.weights or isinstance(layer, keras.layers.Normalization):
-            continue
+    for layer in learned_layers(model):
         values = weights.get(layer.name, ())
         if [value.shape for value in values] != [one.shape for one in layer.weights]:
             raise ValueError(

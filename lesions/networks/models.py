@@ -9,4 +9,5 @@ from lesions.networks.architectures import (
     last_convolutions,
     summary_table,
 )
+from lesions.networks.initial_weights import learned_layers
 from lesions.networks.model_file import DETAILS, load, rounded, save

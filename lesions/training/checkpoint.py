@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from lesions.networks import models
 from lesions.system.files import replacing
 
 STATE, OPTIMIZER = "state", "optimizer/"
@@ -22,12 +23,9 @@ def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
 
 
 def weights_of(model: keras.Model) -> dict[str, keras.Variable]:
-    """Name the weights of a network by their path, without the statistics of its input.
-
-    These are part of the architecture, and Keras numbers their layers through a whole process.
-    """
-    kept = [one for one in model.layers if not isinstance(one, keras.layers.Normalization)]
-    return {variable.path: variable for layer in kept for variable in layer.weights}
+    """Name the weights of the `models.learned_layers` of a network by their path."""
+    layers = models.learned_layers(model)
+    return {variable.path: variable for layer in layers for variable in layer.weights}
 
 
 def variables_of(model: keras.Model, optimizer) -> dict[str, keras.Variable]:
