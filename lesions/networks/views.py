@@ -61,12 +61,17 @@ def predict(
     result = np.zeros((len(images), len(classes.CODES)), dtype=np.float32)
     views = range(VIEWS if tta else 1)
     batch_size = batch_size or images_a_step()
+    # TensorFlow traces a network anew for another number of images, seconds for a deep one, so the
+    # last step is as large as the others and begins before they end.
+    last = max(0, len(images) - batch_size)
     for start in range(0, len(images), batch_size):
-        part = slice(start, start + batch_size)
-        for number in views:
-            shown = view(images[part], number).astype(np.float32)
-            given = inputs(shown, None if patient is None else patient[part])
-            result[part] += np.asarray(model.predict_on_batch(given)) / len(views)
+        part = slice(min(start, last), min(start, last) + batch_size)
+        given = None if patient is None else patient[part]
+        parts = [
+            model.predict_on_batch(inputs(view(images[part], number).astype(np.float32), given))
+            for number in views
+        ]
+        result[part] = np.mean(parts, axis=0)
     return result
 
 
