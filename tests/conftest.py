@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
 
 
 # The fewest demo photographs that leave seven lesions of every class.
-DEMO_IMAGES = 150
+DEMO_IMAGES = 210
 
 
 @pytest.fixture(scope="session")

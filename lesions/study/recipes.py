@@ -26,6 +26,7 @@ PROFILES = {
         "batch_size": 8,
         "warmup_steps": 20,
         "ema": 0.9,
+        "tta": False,
     }
     | FEW_STEPS,
     # Real images on a few CPU cores: small ones, so that every network gets the same budget.
@@ -42,10 +43,9 @@ SCRATCH = {
     "demo": {
         "image_size": 32,
         "start": "",
-        "epochs": 8,
+        "epochs": 6,
         "batch_size": 16,
         "learning_rate": 2e-3,
-        "dropout": 0.1,
     },
     "cpu": {"epochs": 10} | OVERSAMPLED,
     "gpu": {"epochs": 60} | OVERSAMPLED,
@@ -104,7 +104,7 @@ BALANCING = {
     "augmentation": {"augmentation": "standard"},
 }
 BALANCING["all"] = {key: value for change in BALANCING.values() for key, value in change.items()}
-BALANCING_EPOCHS = {"demo": 5, "cpu": 6, "gpu": 15}
+BALANCING_EPOCHS = {"demo": 4, "cpu": 6, "gpu": 15}
 # Notebook 07: the network may learn its photographs by heart, until its training loss is near zero,
 # and is asked about them as it has seen them: turned and mirrored ones would be new to it.
 LEAKAGE = {
@@ -114,7 +114,7 @@ LEAKAGE = {
     "keep": "last",
     "tta": False,
 }
-LEAKAGE_EPOCHS = {"demo": 16, "cpu": 25, "gpu": 25}
+LEAKAGE_EPOCHS = {"demo": 18, "cpu": 25, "gpu": 25}
 
 
 def open_data(

@@ -80,9 +80,9 @@ def test_photographs_of_one_lesion_differ(drawn, metadata):
 
 
 def test_full_size_gives_every_class_enough_lesions():
-    table = demo.draw_metadata(images=420)
+    table = demo.draw_metadata(images=600)
     lesions = table.groupby("dx")["lesion_id"].nunique()
-    assert len(table) == 420
+    assert len(table) == 600
     assert lesions.min() >= 10
     assert lesions.idxmax() == "nv"
     assert set(lesions.nsmallest(2).index) == {"df", "vasc"}

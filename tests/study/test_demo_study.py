@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from lesions import classes, evaluation, training
+from lesions.data import leaky_splits
 from lesions.evaluation import comparison
 from lesions.study import execution, publishing
 
@@ -52,3 +53,25 @@ def test_networks_learn_the_drawn_classes(architecture, bar, build):
     assert found >= bar, f"{architecture} reaches {found:.3f} on the drawn test split"
     shipped = run.record["initial_weights"].startswith("best_model.h5")
     assert shipped == (architecture != "cnn")
+
+
+def tagged(build, tag):
+    """Read the only run with a tag, and what it answers."""
+    (folder,) = publishing.latest_runs(build).glob(f"*-{tag}-*")
+    run = training.read_run(folder)
+    return run, evaluation.answer(run.predictions, run.metrics)
+
+
+def test_repeating_rare_photographs_helps_a_small_network(build):
+    sides = [
+        evaluation.rows_of(tagged(build, f"balance-{name}")[1], "validation")
+        for name in ("oversampling", "none")
+    ]
+    assert evaluation.paired_difference(*sides, "balanced_accuracy")["value"] > 0
+
+
+def test_oversampling_before_the_split_reports_too_much(build):
+    _, answers = tagged(build, "leak-oversampled")
+    sides = [evaluation.rows_of(answers, split) for split in ("test", leaky_splits.CLEAN)]
+    gap = evaluation.independent_difference(*sides)
+    assert gap["value"] > 0.05 and gap["low"] > 0, gap
