@@ -65,6 +65,8 @@ def run(arguments) -> int:
         if getattr(arguments, name) is not None:
             changes[name] = getattr(arguments, name)
     build, quick = data.build_folder(), arguments.quick
+    # What no profile takes is refused before a demo set is drawn.
+    recipes.config(arguments.architecture, "cpu", quick, **changes)
     dataset, profile, metadata = recipes.open_data(arguments.profile, quick, arguments.data, build)
     if arguments.runs and not dataset.is_demo:
         refuse_inside(arguments.runs, dataset.root, "--runs")

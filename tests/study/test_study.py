@@ -495,7 +495,7 @@ def test_a_run_without_its_weights_is_trained_again_for_the_stage_that_needs_the
     monkeypatch.setenv("PROFILE", "cpu")
 
     def two_stages(profile, metadata):
-        small = training.Config("cnn", image_size=32, epochs=1, augmentation="none")
+        small = training.Config("cnn", image_size=32, epochs=1, augmentation="none", tta=False)
         start = training.run_name(small, metadata)
         return [small, dataclasses.replace(small, image_size=64, start=start)]
 
