@@ -149,6 +149,19 @@ def test_killed_half_way_leaves_nothing_taken_for_whole(tmp_path, killed_when):
     assert len(list(folder.glob("*/*.jpg"))) == 8
 
 
+def test_what_another_process_drew_first_is_not_replaced(tmp_path, monkeypatch):
+    folder, write, first = tmp_path / "set", demo.write_images, []
+
+    def overtaken(table, temporary):
+        monkeypatch.setattr(demo, "write_images", write)
+        first.append(demo.make_demo(folder, images=8).stat().st_ino)
+        write(table, temporary)
+
+    monkeypatch.setattr(demo, "write_images", overtaken)
+    assert demo.make_demo(folder, images=8) == folder
+    assert first == [folder.stat().st_ino] and list(tmp_path.iterdir()) == [folder]
+
+
 def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ValueError, match="holds other files"):

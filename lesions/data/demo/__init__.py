@@ -153,7 +153,9 @@ def make_demo(folder, images: int = 600) -> Path:
             write_images(table, temporary)
             table[list(COLUMNS)].to_csv(temporary / METADATA, index=False, lineterminator="\n")
             (temporary / "demo.json").write_text(json.dumps(recipe, indent=2) + "\n")
+            if is_whole(folder, recipe):  # another process was first, and may be reading it
+                raise FileExistsError(folder)
     except OSError:
-        if not is_whole(folder, recipe):  # else another process drew the same demo and was first
+        if not is_whole(folder, recipe):
             raise
     return folder
