@@ -87,6 +87,8 @@ AFTERWARDS = {
 # decide between recipes, not between epochs.
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
 # The network that learns from them goes on from one of them, with larger pictures.
+# Better than DenseNet121 on validation after as many epochs at 128 px (notebook 04).
+DEEPER = "densenet169"
 STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
@@ -344,6 +346,19 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     own = {"augmentation": augmentation, "start": teachers[0], "teacher": "+".join(teachers)}
     first = config(BEST, "cpu", fold=0, **STUDENT | own)
     return [first, replace(first, fold=None, answers_from=run_name(first, metadata))]
+
+
+def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
+    """Return the recipes of a deeper student, which goes on from the DenseNet169 of `larger`.
+
+    The first is trained on the training split, and tells on the validation split, whose labels it
+    meets in its teachers alone, what the second is worth; arguments and all else as in `students`.
+    """
+    teachers = [run_name(one, metadata) for one in folds(augmentation)]
+    start = run_name(config(DEEPER, "cpu", **LARGER), metadata)
+    own = {"augmentation": augmentation, "start": start, "teacher": "+".join(teachers)}
+    first = config(DEEPER, "cpu", **STUDENT | own)
+    return [first, replace(first, answers_from=run_name(first, metadata))]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -25,6 +25,7 @@ QUEUES = {
     "pilot": lambda profile, metadata: recipes.pilot(),
     "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
     "students": lambda profile, metadata: recipes.students(metadata, pilot.chosen()),
+    "deeper": lambda profile, metadata: recipes.deeper_students(metadata, pilot.chosen()),
 }
 
 

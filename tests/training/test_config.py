@@ -130,6 +130,16 @@ def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
     assert dataclasses.replace(first, fold=None, answers_from=whole.answers_from) == whole
 
 
+def test_the_deeper_student_holds_out_the_validation_split_first(demo_metadata):
+    deeper = [one for one in recipes.larger() if one.architecture == recipes.DEEPER]
+    first, whole = recipes.deeper_students(demo_metadata, "scale")
+    assert [first.start] == [training.run_name(one, demo_metadata) for one in deeper]
+    assert first.teacher == recipes.students(demo_metadata, "scale")[0].teacher
+    assert (first.fold, first.answers_from) == (None, "")
+    answers_from = training.run_name(first, demo_metadata)
+    assert dataclasses.replace(first, answers_from=answers_from) == whole
+
+
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
     with pytest.raises(ValueError) as error:
         dataclasses.replace(config, answers_from="another", keep="best")
