@@ -153,15 +153,16 @@ def notebook_04() -> dict:
 
 def _at_twice_the_size(rows: dict, stage: pd.DataFrame, stage_epochs: int) -> dict:
     """Return what notebook 04 says of the comparison at 128 px, and of stage 1 beside it."""
-    best_run, cnn_run = (
+    best_run, cnn_run, deeper_run = (
         recorded_run(recipes.config(name, PROFILE, **recipes.LARGER))
-        for name in (recipes.BEST, "cnn")
+        for name in (recipes.BEST, "cnn", recipes.DEEPER)
     )
     best, cnn = answers(best_run), answers(cnn_run)
     pairs = {
         "pixels": (best, rows[recipes.BEST]),
         "cnn_pixels": (cnn, rows["cnn"]),
         "larger_cnn": (best, cnn),
+        "larger_deeper": (answers(deeper_run), best),
         "epochs": (stage, best),
     }
     more = stage_epochs - best_run.record["epochs_trained"]
