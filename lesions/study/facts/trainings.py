@@ -172,17 +172,16 @@ def _at_twice_the_size(rows: dict, stage: pd.DataFrame, stage_epochs: int) -> di
 @functools.cache
 def notebook_05() -> dict:
     """Return the facts of notebook 05: the hybrid and its branches, the ensemble, on validation."""
-    names = ("cnn_densenet121", "cnn", "densenet121", "densenet121_efficientnetb3")
-    runs = {name: recorded_run(recipes.config(name, PROFILE)) for name in names}
-    rows = {name: answers(run) for name, run in runs.items()}
-    branches = [
-        evaluation.answer(runs[name].predictions, runs[name].metrics) for name in names[1:3]
-    ]
-    voted = _mean(branches, runs["cnn"].metrics)
-    hybrid, record = rows["cnn_densenet121"], runs["cnn_densenet121"].record
+    hybrid, voted, alone = _against_its_branches()
+    larger, larger_voted, larger_alone = _against_its_branches(**recipes.LARGER)
+    other, run = (
+        recorded_run(recipes.config(name, PROFILE))
+        for name in ("densenet121_efficientnetb3", "cnn_densenet121")
+    )
     return {
-        "image_size": record["config"]["image_size"],
-        "epochs": record["epochs_trained"],
+        "image_size": run.record["config"]["image_size"],
+        "larger_size": recipes.LARGER["image_size"],
+        "epochs": run.record["epochs_trained"],
         "hybrid_accuracy": score(hybrid, "balanced_accuracy"),
         "hybrid_auc": score(hybrid, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
@@ -190,12 +189,24 @@ def notebook_05() -> dict:
         **_gaps(
             {
                 "vote": (hybrid, voted),
-                "branch": (hybrid, rows["densenet121"]),
-                "other": (rows["densenet121_efficientnetb3"], rows["densenet121"]),
+                "branch": (hybrid, alone),
+                "larger_vote": (larger, larger_voted),
+                "larger_branch": (larger, larger_alone),
+                "other": (answers(other), alone),
             }
         ),
         **_ensemble(),
     }
+
+
+def _against_its_branches(**changes) -> list[pd.DataFrame]:
+    """Return what CNN + DenseNet121, the vote of its branches and DenseNet121 alone answer."""
+    hybrid, *branches = (
+        recorded_run(recipes.config(name, PROFILE, **changes))
+        for name in ("cnn_densenet121", "cnn", "densenet121")
+    )
+    frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
+    return [answers(hybrid), _mean(frames, hybrid.metrics), answers(branches[1])]
 
 
 def _gaps(pairs) -> dict[str, Interval]:
