@@ -24,6 +24,8 @@ def test_benchmark_prints_its_ratio(name, demo_folder, tiny_model, tmp_path, mon
     monkeypatch.syspath_prepend(str(FOLDER))
     import measuring
 
+    if name == "page":
+        pytest.importorskip("tf2onnx", reason="tf2onnx is not installed; see requirements-app.txt")
     monkeypatch.setattr(measuring, "BUILD", tmp_path)
     monkeypatch.setattr(measuring, "SEPARATE", name == SEPARATE)
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
