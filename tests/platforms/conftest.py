@@ -41,7 +41,7 @@ def namespaces():
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """The demo set, as one would attach it."""
-    return demo.make_demo(tmp_path_factory.mktemp("shared") / "demo", images=150)
+    return demo.make_demo(tmp_path_factory.mktemp("shared") / "demo", images=210)
 
 
 @pytest.fixture(scope="session")

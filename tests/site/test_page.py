@@ -167,8 +167,9 @@ def page(loaded):
 
 @pytest.fixture(scope="module")
 def photograph(demo_metadata):
-    """A drawn photograph in the size and shape of HAM10000's."""
-    image = images.read_image(demo_metadata["image_path"].iloc[3])
+    """A drawn melanoma in the size and shape of HAM10000's; of most naevi the network is sure."""
+    melanomas = demo_metadata.loc[demo_metadata["dx"] == "mel", "image_path"]
+    image = images.read_image(melanomas.iloc[0])
     return cv2.resize(image, (600, 450), interpolation=cv2.INTER_CUBIC)
 
 
