@@ -65,7 +65,8 @@ def predict(
     # last step is as large as the others and begins before they end.
     last = max(0, len(images) - batch_size)
     for start in range(0, len(images), batch_size):
-        part = slice(min(start, last), min(start, last) + batch_size)
+        begin = min(start, last)
+        part = slice(begin, begin + batch_size)
         given = None if patient is None else patient[part]
         parts = [
             model.predict_on_batch(inputs(view(images[part], number).astype(np.float32), given))

@@ -86,10 +86,10 @@ AFTERWARDS = {
 # The networks of the five folds start from ImageNet. The last epoch is kept: the rows of a fold
 # decide between recipes, not between epochs.
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
-# The network that learns from them goes on from one of them, with larger pictures.
+# The network that learns from them goes on from an earlier one, with larger pictures.
+STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
 # Better than DenseNet121 on validation after as many epochs at 128 px (notebook 04).
 DEEPER = "densenet169"
-STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
@@ -342,10 +342,7 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
         augmentation: The augmentation that the pilot chose.
     """
-    teachers = [run_name(one, metadata) for one in folds(augmentation)]
-    own = {"augmentation": augmentation, "start": teachers[0], "teacher": "+".join(teachers)}
-    first = config(BEST, "cpu", fold=0, **STUDENT | own)
-    return [first, replace(first, fold=None, answers_from=run_name(first, metadata))]
+    return _students(folds(augmentation)[0], metadata, augmentation)
 
 
 def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
@@ -354,11 +351,14 @@ def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     The first is trained on the training split, and tells on the validation split, whose labels it
     meets in its teachers alone, what the second is worth; arguments and all else as in `students`.
     """
-    teachers = [run_name(one, metadata) for one in folds(augmentation)]
-    start = run_name(config(DEEPER, "cpu", **LARGER), metadata)
-    own = {"augmentation": augmentation, "start": start, "teacher": "+".join(teachers)}
-    first = config(DEEPER, "cpu", **STUDENT | own)
-    return [first, replace(first, answers_from=run_name(first, metadata))]
+    return _students(config(DEEPER, "cpu", **LARGER), metadata, augmentation)
+
+
+def _students(start: Config, metadata: pd.DataFrame, augmentation: str) -> list[Config]:
+    name, *teachers = (run_name(one, metadata) for one in (start, *folds(augmentation)))
+    own = {"augmentation": augmentation, "start": name, "teacher": "+".join(teachers)}
+    first = config(start.architecture, "cpu", fold=start.fold, **STUDENT | own)
+    return [first, replace(first, fold=None, answers_from=run_name(first, metadata))]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from lesions.data import demo
-
 sys.path.insert(0, str(Path(__file__).parent))
 import prepare
 
@@ -36,12 +34,6 @@ def may_unshare() -> bool:
 def namespaces():
     if not may_unshare():
         pytest.skip("no network and mounts of one's own here; run as root on Linux")
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """The demo set, as one would attach it."""
-    return demo.make_demo(tmp_path_factory.mktemp("shared") / "demo", images=210)
 
 
 @pytest.fixture(scope="session")

@@ -29,10 +29,10 @@ def notebook(name):
     return REPOSITORY / "notebooks" / f"{name}.ipynb"
 
 
-def attach(session, checkout, pictures):
+def attach(session, checkout, demo_folder):
     """Attach the repository and the pictures, one at each of Kaggle's two kinds of places."""
     session.mount(checkout, "/kaggle/input/datasets/somebody/lesion-study", read_only=True)
-    session.mount(pictures, "/kaggle/input/skin-cancer-mnist-ham10000", read_only=True)
+    session.mount(demo_folder, "/kaggle/input/skin-cancer-mnist-ham10000", read_only=True)
 
 
 def executed(session, name):
@@ -46,7 +46,7 @@ def executed(session, name):
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_the_model_loads_and_predicts(platform, session, pictures, tmp_path):
+def test_the_model_loads_and_predicts(platform, session, demo_folder, tmp_path):
     here = session(platform)
     here.current = str(REPOSITORY)
     done = here.run("-c", ANSWERS, REPOSITORY / "models" / "best_model.h5")
@@ -55,16 +55,16 @@ def test_the_model_loads_and_predicts(platform, session, pictures, tmp_path):
     assert own[0] == pytest.approx(plain[0], abs=1e-5)
     assert sum(own[0]) == pytest.approx(1, abs=1e-4)
 
-    some = sorted(pictures.rglob("*.jpg"))[:3]
+    some = sorted(demo_folder.rglob("*.jpg"))[:3]
     done = here.run("-m", "lesions", "predict", *some, "--output", tmp_path / "answers.csv")
     assert done.returncode == 0, done.stderr[-2000:]
     assert len((tmp_path / "answers.csv").read_text().splitlines()) == 1 + len(some)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_kaggle_without_internet(name, session, checkout, pictures):
+def test_kaggle_without_internet(name, session, checkout, demo_folder):
     here = session("kaggle")
-    attach(here, checkout, pictures)
+    attach(here, checkout, demo_folder)
     outputs = executed(here, name)
     assert any("drawn pictures" in str(output.get("data")) for output in outputs)
     kept = [path.name for path in here.working.rglob("*")]
@@ -99,9 +99,9 @@ def test_what_is_missing_is_named_where_it_cannot_be_installed(session, checkout
     one_sentence(done.stderr.splitlines()[-1].partition(": ")[2], "absent-package", "internet")
 
 
-def test_runs_of_an_attached_notebook_are_found(session, checkout, pictures):
+def test_runs_of_an_attached_notebook_are_found(session, checkout, demo_folder):
     here = session("kaggle")
-    attach(here, checkout, pictures)
+    attach(here, checkout, demo_folder)
     earlier = here.folder / "earlier" / "build" / "runs" / "demo-quick"
     os.makedirs(earlier)
     (earlier / "best_model.h5").write_bytes(b"")

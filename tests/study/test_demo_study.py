@@ -55,23 +55,23 @@ def test_networks_learn_the_drawn_classes(architecture, bar, build):
     assert shipped == (architecture != "cnn")
 
 
-def tagged(build, tag):
-    """Read the only run with a tag, and what it answers."""
+def answers_of(build, tag):
+    """Answer by the only run with a tag."""
     (folder,) = publishing.latest_runs(build).glob(f"*-{tag}-*")
     run = training.read_run(folder)
-    return run, evaluation.answer(run.predictions, run.metrics)
+    return evaluation.answer(run.predictions, run.metrics)
 
 
 def test_repeating_rare_photographs_helps_a_small_network(build):
     sides = [
-        evaluation.rows_of(tagged(build, f"balance-{name}")[1], "validation")
+        evaluation.rows_of(answers_of(build, f"balance-{name}"), "validation")
         for name in ("oversampling", "none")
     ]
     assert evaluation.paired_difference(*sides, "balanced_accuracy")["value"] > 0
 
 
 def test_oversampling_before_the_split_reports_too_much(build):
-    _, answers = tagged(build, "leak-oversampled")
+    answers = answers_of(build, "leak-oversampled")
     sides = [evaluation.rows_of(answers, split) for split in ("test", leaky_splits.CLEAN)]
     gap = evaluation.independent_difference(*sides)
     assert gap["value"] > 0.05 and gap["low"] > 0, gap
