@@ -159,15 +159,17 @@ def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFra
 def _read_recorded(path) -> pd.DataFrame:
     try:
         # As text: ids may be numbers with zeros in front, or look like a missing value.
-        recorded = pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"fold": [""]})
+        recorded = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+        if not isinstance(recorded.index, pd.RangeIndex):  # row 2 has a cell too many
+            raise pd.errors.ParserError("The first row has more cells than the header.")
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a table of splits ({error}); restore it.") from error
+        raise ValueError(f"{path} is not a table of splits; restore it.") from error
     for column in ("image_id", "split", "fold"):
         if column not in recorded.columns:
             raise ValueError(f"{path} lacks the column {column!r}; restore it.")
-    numbered = recorded["fold"].isin([str(number) for number in range(FOLDS)])
-    wrong = ~recorded["split"].isin(SPLITS) | recorded["image_id"].duplicated()
-    wrong |= numbered != (recorded["split"] != "test")
+    folds = [str(number) for number in range(FOLDS)]
+    right = recorded["fold"].isin(folds).where(recorded["split"] != "test", recorded["fold"] == "")
+    wrong = ~recorded["split"].isin(SPLITS) | recorded["image_id"].duplicated() | ~right
     if wrong.any():
         row = recorded[wrong].iloc[0]
         raise ValueError(
@@ -175,7 +177,7 @@ def _read_recorded(path) -> pd.DataFrame:
             f"split {row['split']!r} or fold {row['fold']!r} (0 to {FOLDS - 1}, none for test "
             "rows); restore it."
         )
-    recorded["fold"] = pd.to_numeric(recorded["fold"]).fillna(-1).astype(int)
+    recorded["fold"] = recorded["fold"].replace("", "-1").astype(int)
     return recorded.set_index("image_id")
 
 

@@ -42,6 +42,8 @@ def read_predictions(path) -> pd.DataFrame:
         frame = pd.read_csv(
             path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
         )
+        if not isinstance(frame.index, pd.RangeIndex):  # row 2 has a cell too many
+            raise pd.errors.ParserError("The first row has more cells than the header.")
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a complete table of predictions; {RESTORE}.") from error
     missing = [column for column in COLUMNS if column not in frame.columns]

@@ -66,8 +66,9 @@ def test_a_damaged_cell_is_named(tmp_path, kind, one_sentence):
         lambda content: content.decode().encode("utf-16"),
         lambda content: content.replace(b",", b";"),
         lambda content: content + b"a,b,c,d,e,f,g,h,i,j,k,l,m,n\n",
+        lambda content: content.replace(b"\n", b",\n").replace(b",\n", b"\n", 1),
     ],
-    ids=["empty", "cut short", "zeros at the end", "UTF-16", "semicolons", "cells too many"],
+    ids=["empty", "cut", "zeros at the end", "UTF-16", "semicolons", "cells too many", "commas"],
 )
 def test_a_damaged_file_is_named(tmp_path, damage, one_sentence):
     path = predictions.write_predictions(frame(2.0), tmp_path / "predictions.csv")

@@ -383,6 +383,10 @@ SPLITS = {
     "a fold in words": (f"{HEADER}a,train,x\n", ["row 2", "(a)", "'x'"]),
     "a training row without fold": (f"{HEADER}a,train,\n", ["row 2", "(a)", "fold"]),
     "a test row with one": (f"{HEADER}a,test,3\n", ["row 2", "(a)", "'3'"]),
+    "a test row with an unknown one": (f"{HEADER}a,test,7\n", ["row 2", "(a)", "'7'"]),
+    "a test row with a word": (f"{HEADER}a,test,x\n", ["row 2", "(a)", "'x'"]),
+    "a comma at every row's end": (f"{HEADER}a,train,0,\nb,test,,\n", ["not a table"]),
+    "a cell too many": (f"{HEADER}a,train,0\nb,test,,5\n", ["not a table"]),
     "zeros after a power cut": (f"{HEADER}a,train,0\n\0\0\0\0\n", ["row 3"]),
 }
 
