@@ -145,14 +145,28 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
         test_lesion_<metric> for the headlines with every lesion counted once, _low and _high of the
         metrics of `WITH_INTERVAL` (95%, over lesions), power, offset, decision_strength and best
         (whether `best_single` chooses it).
+
+    Raises:
+        ValueError: If there is no entry, because the runs are of single folds.
     """
+    if not found:
+        raise ValueError(
+            "Every run here is of a fold whose recipe lacks others; train the other folds, or "
+            "name a folder with a run of the whole split."
+        )
     table = pd.DataFrame([_row(entry) for entry in found.values()])
     table["best"] = table["run"] == best_single(found)
     return table.sort_values("validation_log_loss", ignore_index=True)
 
 
 def best_row(table: pd.DataFrame) -> pd.Series:
-    """Return the row of `compare` of the best single network, see `best_single`."""
+    """Return the row of `compare` of the best single network, see `best_single`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not table["best"].any():
+        raise ValueError("No run here is of the whole split, so none is the best; train one.")
     return table[table["best"]].iloc[0]
 
 
@@ -292,6 +306,13 @@ def _of_folds(runs: list[Entry]) -> Entry:
 
 def _ensemble(members: list[Entry]) -> Entry:
     """Average all members with weights fitted on validation or out-of-fold rows."""
+    images = members[0].predictions["image_id"]
+    other = [one.name for one in members if not one.predictions["image_id"].equals(images)]
+    if other:
+        raise ValueError(
+            f"{members[0].name} and {other[0]} predict different images; compare them from "
+            "folders of their own, or train one of them again."
+        )
     frames = [answer(member.predictions, member.details) for member in members]
     weights = fit_ensemble(frames)
     record = {"architecture": "ensemble", "initial_weights": f"{len(members)} members"}

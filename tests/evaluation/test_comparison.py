@@ -91,6 +91,8 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
     assert table.loc[name, "validation_log_loss"] == pytest.approx(
         table.loc["single", "validation_log_loss"], abs=0.02
     )
+    with pytest.raises(ValueError, match="none is the best"):
+        comparison.best_row(comparison.compare(comparison.entries(runs[:2])))
 
 
 def test_folds_are_one_row_a_recipe_and_no_fold_counts_twice(tmp_path):
@@ -108,6 +110,21 @@ def test_folds_are_one_row_a_recipe_and_no_fold_counts_twice(tmp_path):
     again = fold("again", 0, seed=7)
     single = write_run(tmp_path / "single", whole)
     assert set(comparison.entries([*pair[:1], again, single])) == {"single"}
+
+
+def test_single_folds_alone_cannot_be_compared(tmp_path, one_sentence):
+    images = {"train": 600, "validation": 300}
+    run = write_run(tmp_path / "f0", both_splits(), images, fold=0)
+    with pytest.raises(ValueError) as error:
+        comparison.compare(comparison.entries([run]))
+    one_sentence(error, "train the other folds")
+
+
+def test_runs_of_other_images_are_named(tmp_path, one_sentence):
+    runs = [write_run(tmp_path / f"run{n}", both_splits(images=200 + 50 * n)) for n in range(2)]
+    with pytest.raises(ValueError) as error:
+        comparison.entries(runs)
+    one_sentence(error, "run0", "run1", "different images")
 
 
 def test_the_ensemble_is_of_networks_that_predict_the_validation_split(tmp_path):
