@@ -113,7 +113,7 @@ def _build(path: Path, facts: dict, image_paths: list[str], options: dict, progr
         for stale in path.parent.glob(f"{path.name}.*.partial"):
             # Left over by a build that was killed, unless another process builds it right now.
             if not _is_running(stale.name.split(".")[-2]):
-                stale.unlink()
+                stale.unlink(missing_ok=True)  # another process may remove it, too
         if shutil.disk_usage(path.parent).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with open(temporary, "wb") as file:

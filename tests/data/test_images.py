@@ -272,6 +272,22 @@ def test_build_of_a_living_process_is_left_alone(rows, tmp_path):
     assert living.read_bytes() == b"half an array"
 
 
+def test_two_processes_clear_up_after_a_killed_build(rows, tmp_path, monkeypatch):
+    """The other one removes what is left over just before this one does."""
+    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    store.path.unlink()
+    left = Path(f"{store.path}.999999999.partial")
+    left.write_bytes(b"half an array")
+
+    def ask(process, signal):
+        left.unlink()
+        raise ProcessLookupError
+
+    monkeypatch.setattr("os.kill", ask)
+    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    assert len(store.images) == len(rows) and not left.exists()
+
+
 def test_memory_is_flat(tmp_path, python):
     """As many photographs as HAM10000 has."""
     small = tmp_path / "small.jpg"
