@@ -16,6 +16,7 @@ from lesions.figures import style
 from lesions.figures.style import GREY, MARKERS, SERIES, readable
 
 MOST = 0.8  # of an ensemble's weight; a title counts the runs that have it
+LEAST = 0.02  # runs with less of the weight are one bar together
 WHITE_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 
 
@@ -45,20 +46,19 @@ def per_class_bars(
 
 
 def per_class_heat_map(
-    tables: Mapping[str, pd.DataFrame], title: str, metric: str = "recall", ax: Axes | None = None
+    tables: Mapping[str, pd.DataFrame], title: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw one metric of each class and run as a heat map, in which a zero is seen as well.
+    """Draw the recall of each class and run as a heat map, in which a zero is seen as well.
 
     Args:
         tables: As in `per_class_bars`, with a column images.
         title: Title.
-        metric: As in `per_class_bars`.
     """
-    values = _by_class(tables, metric).T
+    values = _by_class(tables, "recall").T
     images = next(iter(tables.values()))["images"].reindex(CODES)
     ax = style.axes_or_new(ax, 9, 1.3 + 0.42 * len(values))
     options = {"annot": True, "fmt": ".2f", "cmap": style.HEAT_MAP, "vmin": 0, "vmax": 1}
-    bar = {"label": readable(metric)}
+    bar = {"label": "Recall"}
     sns.heatmap(values, linewidths=1, cbar_kws=bar, annot_kws={"fontsize": 10}, ax=ax, **options)
     labels = [f"{code}\n{count:,.0f}" for code, count in images.items()]
     ax.set_xticks(np.arange(len(CODES)) + 0.5, labels, rotation=0)
@@ -227,18 +227,15 @@ def size_against_score(
     return style.finish(ax, title, "Parameters (millions, log scale)", readable(metric))
 
 
-def ensemble_weights_bar(
-    weights: Mapping[str, float] | pd.Series, least: float = 0.02, ax: Axes | None = None
-) -> Axes:
-    """Draw the weight of each run in the ensemble, heaviest on top.
+def ensemble_weights_bar(weights: Mapping[str, float] | pd.Series, ax: Axes | None = None) -> Axes:
+    """Draw the weight of each run in the ensemble, heaviest on top, small ones together.
 
     Args:
         weights: Name of a run to its weight (0-1, sum 1).
-        least: Runs with less are one bar together.
     """
     weights = pd.Series(weights, dtype=float).sort_values()
-    small = weights[weights < least]
-    shown = weights[weights >= least]
+    small = weights[weights < LEAST]
+    shown = weights[weights >= LEAST]
     if len(small):
         rest = pd.Series({f"{len(small)} others together": small.sum()})
         shown = pd.concat([rest, shown])

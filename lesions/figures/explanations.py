@@ -92,21 +92,18 @@ def _with_maps(method: str, empty: pd.DataFrame) -> str:
     return f"{_named(method)}\n(n = {(1 - share) * images:,.0f} of {images:,.0f})"
 
 
-def paired_scores_by_class(
-    table: pd.DataFrame, metric: str = "intersection_over_union", ax: Axes | None = None
-) -> Axes:
-    """Draw how much more a map agrees with the lesion than a Gaussian, photograph by photograph.
+def paired_scores_by_class(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw how much more a map overlaps with the lesion than a Gaussian, photograph by photograph.
 
     Args:
         table: With the part "agreement, paired".
-        metric: The score.
 
     Returns:
         The axes: a dot a class, hollow where the interval includes zero.
     """
     ax = style.axes_or_new(ax, 9, 4)
     order = [("all", "all"), *((code, "all") for code in CODES), ("all", "right"), ("all", "wrong")]
-    rows = _rows(table, "agreement, paired", metric)
+    rows = _rows(table, "agreement, paired", "intersection_over_union")
     rows = rows.set_index(["class", "group"])[["value", "low", "high"]].reindex(order)
     for place, (code, _) in enumerate(order):
         row, colour = rows.iloc[[place]], COLOURS.get(code, SERIES[0])
@@ -122,7 +119,7 @@ def paired_scores_by_class(
     title = f"Grad-CAM against the blob: better in {', '.join(better) or 'no class'}, "
     title += f"worse in {', '.join(worse) or 'no class'}"
     label = "Class (hollow: the interval includes zero)"
-    return style.finish(ax, title, label, f"Gain in {readable(metric).lower()}")
+    return style.finish(ax, title, label, "Gain in intersection over union")
 
 
 def faithfulness_curves(table: pd.DataFrame) -> Figure:

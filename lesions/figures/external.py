@@ -103,7 +103,6 @@ def roc_by_clinic(
     scores: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
     thresholds: Mapping[str, float],
     title: str,
-    home: str = "HAM10000",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw one class's ROC curve of each external set beside the curve at home.
@@ -113,7 +112,6 @@ def roc_by_clinic(
             the class, and float (n,), its probability.
         thresholds: Name of a set to the probability, 0 to 1, from which on a photograph counts.
         title: Title.
-        home: What the home set is called.
 
     Returns:
         The axes; the dashed curve is the home set, with the classes of the external one.
@@ -125,7 +123,7 @@ def roc_by_clinic(
         for side in SIDES:
             positive, score = sides[side]
             false_rate, true_rate, _ = roc_curve(positive, score)
-            known = name if side == "there" else f"{home}, classes of {name}"
+            known = name if side == "there" else f"HAM10000, classes of {name}"
             label = f"{known}\n(AUC {auc(false_rate, true_rate):.2f})"
             look = {"color": colour, "linestyle": "-" if side == "there" else "--"}
             ax.plot(false_rate, true_rate, label=label, **look)

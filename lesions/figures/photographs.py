@@ -77,20 +77,18 @@ def photo_grid(
     return figure
 
 
-def augmentation_grid(
-    original: np.ndarray, augmented: Sequence[np.ndarray], columns: int = 6, **options
-) -> Figure:
+def augmentation_grid(original: np.ndarray, augmented: Sequence[np.ndarray], **options) -> Figure:
     """Show one photograph and the many that augmentation makes of it.
 
     Args:
         original: uint8, (height, width, 3), RGB 0-255.
         augmented: Augmented versions, same form.
-        columns: Photographs in a row.
         **options: Further arguments of `photo_grid`.
     """
     titles = ["original", *(f"version {number + 1}" for number in range(len(augmented)))]
-    options = {"suptitle": "One training photograph as the network meets it", **options}
-    return photo_grid([original, *augmented], titles, columns, **options)
+    suptitle = "One training photograph as the network meets it"
+    options = {"columns": 6, "suptitle": suptitle, **options}
+    return photo_grid([original, *augmented], titles, **options)
 
 
 def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:

@@ -13,7 +13,6 @@ def slices_with_intervals(
     rows: pd.DataFrame,
     overall: float,
     name: str,
-    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw one metric with its interval in slices of the test photographs, kind by kind.
@@ -22,8 +21,7 @@ def slices_with_intervals(
         rows: Table from `evaluation.slice_intervals`, indexed by kind and slice, with columns
             value, low, high, images and malignant.
         overall: The metric over all photographs, drawn as a dashed line.
-        name: The metric's name, for title and axis.
-        title: Title, or None for one that names the lowest slice.
+        name: The metric's name, for axis and title, which also names the lowest slice.
     """
     style.require_columns(rows, ["value", "low", "high", "images", "malignant"], "slices")
     ax = style.axes_or_new(ax, 9, 1.6 + 0.32 * len(rows))
@@ -35,10 +33,11 @@ def slices_with_intervals(
     ]
     style.interval_rows(rows, labels, colours, ax, capsize=4)
     ax.axvline(overall, color="black", linestyle="--", linewidth=1)
-    if title is None and len(rows):
+    title = f"{name} by slice"
+    if len(rows):
         kind, group = rows["value"].idxmin()
         title = f"Lowest {name[:1].lower()}{name[1:]} of {len(rows)} groups: "
         title += f"{rows['value'].min():.2f}, {readable(kind).lower()} {group}; all {overall:.2f}"
     label = f"{name}, 95% interval over lesions; dashed: all photographs\n"
     label += "in brackets: photographs; malignant lesions"
-    return style.finish(ax, title or f"{name} by slice", label, "")
+    return style.finish(ax, title, label, "")
