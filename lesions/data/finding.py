@@ -59,11 +59,14 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
 def find_photographs(location=None) -> Dataset:
     """Find HAM10000 as `find_dataset` does, for what must not be measured on drawn pictures.
 
+    Args:
+        location: As there; here alone a demo set may be named.
+
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or only a demo set, even one that HAM10000_DIR names.
     """
     found = _find_real(location)
-    if found is None:
+    if found is None or (found.is_demo and location is None):
         raise ValueError(
             "There are no photographs of HAM10000 here, and the demo set will not do; set "
             "--data or HAM10000_DIR to their folder."

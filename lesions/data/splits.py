@@ -35,8 +35,12 @@ def split_by_lesion(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
     Raises:
         ValueError: If a diagnosis has too few lesions to be on every side.
     """
-    lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
-    return _assign_folds(_assign(metadata, "lesion_id", lesions, seed), seed)
+    return _assign_folds(_assign(metadata, "lesion_id", _lesions(metadata), seed), seed)
+
+
+def _lesions(metadata: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a lesion, whatever the order: in public collections its dx may change."""
+    return metadata.sort_values(["lesion_id", "image_id"]).drop_duplicates("lesion_id")
 
 
 def _assign_folds(metadata: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -215,9 +219,8 @@ def sample_lesions(metadata: pd.DataFrame, images: int = 1500) -> pd.DataFrame:
     if images >= len(metadata):
         return metadata
     fraction = images / len(metadata)
-    lesions = metadata.drop_duplicates("lesion_id").sort_values("lesion_id")
     drawn = []
-    for _, group in lesions.groupby(["split", "dx"]):
+    for _, group in _lesions(metadata).groupby(["split", "dx"]):
         number = min(len(group), max(5, round(len(group) * fraction)))
         drawn.append(group.sample(number, random_state=42)["lesion_id"])
     return metadata[metadata["lesion_id"].isin(pd.concat(drawn))].reset_index(drop=True)

@@ -94,12 +94,16 @@ def test_isic_2018_task_3_without_its_groupings(tmp_path):
     assert found["age"].isna().all()
 
 
-def test_drawn_photographs_will_not_do_for_measuring(tmp_path, monkeypatch, one_sentence):
-    monkeypatch.delenv("HAM10000_DIR", raising=False)
-    monkeypatch.setattr(finding, "_usual_places", lambda: [])
-    with pytest.raises(ValueError) as error:
-        data.find_photographs()
-    one_sentence(error, "--data", "HAM10000_DIR")
+def test_drawn_photographs_will_not_do_for_measuring(
+    places, demo_folder, monkeypatch, one_sentence
+):
+    for named in (None, demo_folder):
+        if named:
+            monkeypatch.setenv("HAM10000_DIR", str(named))
+        with pytest.raises(ValueError) as error:
+            data.find_photographs()
+        one_sentence(error, "--data", "HAM10000_DIR")
+    assert data.find_photographs(demo_folder).is_demo  # asked for in so many words
 
 
 # Bad input
@@ -227,6 +231,15 @@ def test_split_depends_on_the_seed_alone(several):
     assert again[split.index].tolist() == split.tolist()
     other = data.split_by_lesion(several, seed=1).set_index("image_id")["split"]
     assert (other[split.index] != split).any()
+
+
+def test_split_of_lesions_whose_diagnosis_changed_depends_on_the_seed_alone(several):
+    """As in the ISIC Archive: its lesions may have several diagnoses."""
+    torn = several.assign(dx=several["dx"].where(several["lesion_id"].duplicated(), "mel"))
+    split, again = (data.split_by_lesion(table) for table in (torn, torn.iloc[::-1]))
+    pd.testing.assert_frame_equal(again.sort_index(), split)
+    samples = [data.sample_lesions(table, images=200) for table in (split, split.iloc[::-1])]
+    assert set(samples[0]["image_id"]) == set(samples[1]["image_id"])
 
 
 def test_split_by_image_leaks(several, one_sentence):
