@@ -45,8 +45,8 @@ class Interval:
 
     @property
     def zero(self) -> str:
-        """Say whether the interval of a difference includes zero, as a verb and its object."""
-        return "includes zero" if self.low <= 0 <= self.high else "excludes zero"
+        """Say whether the interval of a difference includes zero, as an unknown one (NaN) may."""
+        return "excludes zero" if self.low > 0 or self.high < 0 else "includes zero"
 
 
 def intervals(predictions: pd.DataFrame, resamples: int = 1000, names=HEADLINES) -> pd.DataFrame:

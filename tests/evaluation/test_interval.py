@@ -1,5 +1,7 @@
 """How a number with its interval is written."""
 
+import math
+
 import pytest
 
 from lesions.evaluation import Interval
@@ -19,3 +21,8 @@ from lesions.evaluation import Interval
 )
 def test_a_difference_never_reads_as_if_it_ended_at_zero(interval, how, written):
     assert f"{interval:{how}}" == written
+
+
+def test_an_unknown_interval_excludes_nothing():
+    assert Interval(0.2, math.nan, math.nan).zero == "includes zero"
+    assert Interval(-0.2, -0.3, -0.1).zero == "excludes zero"
