@@ -10,18 +10,12 @@ import numpy as np
 import pandas as pd
 
 from lesions.data import cells as checked
-from lesions.data import values
+from lesions.data import tables, values
 from lesions.data.values import SEXES, SITES
 
 PATIENT_FEATURES = 2 + len(SEXES) + len(SITES)
 # What other collections call HAM10000's columns.
-_OTHER_NAMES = {
-    "image": "image_id",
-    "isic_id": "image_id",
-    "age_approx": "age",
-    "anatom_site_general": "localization",
-    "site": "localization",
-}
+_OTHER_NAMES = {"image": "image_id", **tables.ARCHIVE_NAMES, "site": "localization"}
 _FACTS = ["age", "sex", "localization"]
 _SHOWN_CHARACTERS = 40
 
@@ -131,8 +125,8 @@ def patient_features(metadata: pd.DataFrame) -> np.ndarray:
         metadata: Table with age (years), sex and localization.
 
     Returns:
-        float32, (n, PATIENT_FEATURES): age / 100 (0 where missing), 1 where age is missing,
-        sex one-hot over `SEXES`, site one-hot over `SITES`. Values 0 to 1.
+        float32, (n, PATIENT_FEATURES): age / 100 (0 to 1.2, 0 where missing), 1 where age is
+        missing, sex one-hot over `SEXES`, site one-hot over `SITES`.
     """
     age = metadata["age"].to_numpy(dtype=np.float32)
     site = metadata["localization"].str.replace(" ", "_")

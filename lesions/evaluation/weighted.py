@@ -187,6 +187,7 @@ def _curve_sensitivity(true: np.ndarray, false: np.ndarray, specificity: float) 
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Divide element by element, NaN where the denominator is not above 0."""
     return numerator / np.where(denominator > 0, denominator, np.nan)
 
 
@@ -197,4 +198,5 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def bin_numbers(confidence: np.ndarray) -> np.ndarray:
+    """Find the bin of each confidence, float (n,), 0-1: int (n,), 0 to `BINS` - 1."""
     return np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence, side="left")
