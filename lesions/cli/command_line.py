@@ -76,6 +76,9 @@ def _sentence(error: Exception) -> str:
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
     if missing:
         return f"The package {missing} is not installed; `pip install -r requirements.txt`."
+    if isinstance(error, UnicodeEncodeError):
+        named = repr(error.object[:200])
+        return f"{named} is not text in UTF-8, which is needed here; rename the file or folder."
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return (
             f"{error.filename} cannot be written ({error.strerror}); choose another place by "

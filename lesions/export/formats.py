@@ -56,8 +56,8 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
     _check_request(format, path, precision)
     if format == "onnx":
         model = onnx_file.with_activation_maps(model)
-    described = path.with_name(path.name + ".json")
-    with files.replacing(path) as temporary, files.replacing(described) as temporary_description:
+    replacing_description = files.replacing(_described(path))
+    with files.replacing(path) as temporary, replacing_description as temporary_description:
         checked = _write(model, format, temporary, precision)
         details = {**details, "precision": precision}
         if temporary.is_file():
@@ -77,8 +77,22 @@ def _check_request(format: str, path: Path, precision: str) -> None:
         )
     if format != "savedmodel":
         hardware.require_tensorflow(f"Export to {format} needs")
-    if path.is_dir() and not (format == "savedmodel" and (path / "saved_model.pb").exists()):
+    _check_place(format, path)
+
+
+def _check_place(format: str, path: Path) -> None:
+    """Refuse what cannot be replaced, before one of the network and its description is."""
+    is_earlier = path.name not in ("", "..") and (path / "saved_model.pb").exists()
+    if path.is_dir() and not (format == "savedmodel" and is_earlier):
         raise ValueError(f"{path} is a folder already; name another --output.")
+    if path.is_file() and format == "savedmodel":
+        raise ValueError(f"{path} is a file, and a savedmodel is a folder; name another --output.")
+    if _described(path).is_dir():
+        raise ValueError(f"{_described(path)} is a folder already; name another --output.")
+
+
+def _described(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
 
 
 def _write(model, format: str, path: Path, precision: str) -> str:
@@ -120,7 +134,7 @@ def _write_tflite(model, path: Path, precision: str) -> None:
 
 
 def open_model(path, threads: int | None = None):
-    """Open a `.tflite` or `.onnx` file for so many CPU threads, for `views.predict`.
+    """Open a `.tflite` or `.onnx` file, by its suffix, for `views.predict` on so many CPU threads.
 
     Raises:
         ImportError: If no interpreter is installed.
@@ -158,7 +172,8 @@ def _check(path: Path, format: str, inputs: dict, expected: np.ndarray, toleranc
         if format == "savedmodel":
             found = _answer_savedmodel(path, inputs)
         else:
-            found = open_model(path).predict_on_batch(inputs)
+            opener = onnx_file.OnnxModel if format == "onnx" else lite.LiteModel
+            found = opener(path).predict_on_batch(inputs)
     except (ImportError, AttributeError) as error:
         return f"Not checked, because no interpreter is installed ({error})."
     difference = float(np.abs(found - expected).max())

@@ -28,7 +28,8 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         try:
-            self._session = onnxruntime.InferenceSession(path, options)
+            # As bytes, because the package takes paths of UTF-8 only.
+            self._session = onnxruntime.InferenceSession(Path(path).read_bytes(), options)
         except Exception as error:  # its errors have no common class
             raise ValueError(
                 f"{path} is not an ONNX network of this project; make one by "
@@ -87,13 +88,13 @@ def write(model: keras.Model, path: Path, precision: str) -> None:
         raise ValueError(
             "Export to ONNX needs two more packages; install them by `pip install onnx tf2onnx`."
         ) from error
-    network = onnx.load(path)
+    network = onnx.load(path, format="protobuf")  # else the suffix decides
     for tensor, name in zip(list(network.graph.output), model.output_names, strict=True):
         _rename(network.graph, tensor.name, name)
     if precision != "float32":
         _shrink(network.graph, precision)
     onnx.checker.check_model(network)
-    onnx.save(network, path)
+    onnx.save(network, path, format="protobuf")
 
 
 def _rename(graph, old: str, new: str) -> None:

@@ -28,7 +28,9 @@ class LiteModel:
         """
         threads = threads or processor.cores()
         try:
-            self._interpreter = _interpreter()(model_path=str(path), num_threads=threads)
+            # As bytes, because the package takes paths of UTF-8 only.
+            content = Path(path).read_bytes()
+            self._interpreter = _interpreter()(model_content=content, num_threads=threads)
             signature = self._interpreter.get_signature_list()["serving_default"]
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(

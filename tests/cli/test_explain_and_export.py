@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from lesions import export
+from lesions import export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line, explain
 
@@ -80,3 +80,45 @@ def test_export_is_checked_and_described(tiny_model, tmp_path, capsys, format):
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / f"model.{format}.json"]
     description = json.loads((tmp_path / f"model.{format}.json").read_text())
     assert description["classes"] == list(CODES) and description["correction"]["power"] == 4.0
+
+
+@pytest.fixture
+def export_to(tiny_model):
+    """Export the network; returns the exit code."""
+
+    def run(format, output):
+        arguments = ["export", "--format", format, "--output", os.fspath(output)]
+        return command_line.main([*arguments, "--model", str(tiny_model)])
+
+    return run
+
+
+# The package of ONNX would write JSON under the first name.
+@pytest.mark.parametrize(("format", "name"), [("onnx", "network.json"), ("tflite", "network.onnx")])
+def test_a_format_is_that_of_the_option_under_any_name(export_to, tmp_path, capsys, format, name):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    path = tmp_path / os.fsdecode(b"latin-\xe9") / name
+    assert export_to(format, path) == 0
+    assert "Checked: the same probabilities" in capsys.readouterr().out
+    assert path.is_file()
+
+
+def test_a_lite_file_in_a_folder_whose_name_is_no_text_predicts(export_to, photograph, tmp_path):
+    path = tmp_path / os.fsdecode(b"latin-\xe9") / "network.tflite"
+    assert export_to("tflite", path) == 0
+    (row,) = inference.Classifier(path, tta=False).classify([photograph])
+    assert row["predicted"] in CODES
+
+
+def test_an_export_is_replaced_with_its_description_or_not_at_all(export_to, tmp_path, capsys):
+    path = tmp_path / "network.tflite"
+    assert export_to("tflite", path) == 0
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    assert export_to("savedmodel", path) == 2
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+    (tmp_path / "other.tflite.json").mkdir()
+    assert export_to("tflite", tmp_path / "other.tflite") == 2
+    assert not (tmp_path / "other.tflite").exists()
+    errors = capsys.readouterr().err.splitlines()
+    assert "is a file, and a savedmodel is a folder" in errors[0]
+    assert "other.tflite.json is a folder" in errors[1]
