@@ -60,14 +60,12 @@ def write_answers(
         How many rows the table has, and how many of them have an error.
 
     Raises:
-        ValueError: If the file cannot be written.
+        ValueError: If the file cannot be written, or another command is writing it.
     """
     output = Path(output)
     columns = COLUMNS if patients is None else COLUMNS_WITH_PATIENT
     partial = output.with_name(f"{output.name}.{_digest(classifier, columns)}.partial")
     with named_in_errors(output):
-        if output.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
         output.parent.mkdir(parents=True, exist_ok=True)
         with _Log(partial, resume, columns, patients or {}) as log:
             missing = [path for path in paths if not log.holds(path)]
@@ -77,7 +75,7 @@ def write_answers(
             for row in tqdm(rows, **bar):
                 log.append(row)
             unreadable = _write_table(columns, log.rows(paths), output)
-        partial.unlink()
+        partial.unlink(missing_ok=True)
     return len(paths), unreadable
 
 
@@ -114,7 +112,9 @@ class _Log:
 
     def __init__(self, path: Path, resume: bool, columns, patients: Mapping[str, Patient]):
         self.path, self._columns, self._patients = path, columns, patients
-        self._file = open(path, "a+b" if resume else "w+b")
+        self._file = _opened_alone(path)
+        if not resume:
+            self._file.truncate(0)
         self._places: dict[str, int] = {}
         self._states: dict[str, str] = {}
         self._file.seek(0)
@@ -187,6 +187,23 @@ class _Log:
         # A copy may bring the time of its content along, but not the other one.
         times = f"{status.st_mtime_ns} {status.st_ctime_ns}"
         return f"{status.st_size} {times} {patient}".strip()
+
+
+def _opened_alone(path: Path):
+    """Open a file for appending, unless another process has done so and the system tells."""
+    file = open(path, "a+b")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ValueError(
+            f"Another command is writing {path}; wait for it, or name another --output."
+        ) from error
+    except (ImportError, OSError):  # Windows, and drives without locks
+        pass
+    return file
 
 
 def _check(cells: list[str]) -> str:

@@ -70,6 +70,11 @@ def importing_keras():
         yield
 
 
+def shows_progress() -> bool:
+    """Return whether stderr is a terminal; under pythonw and `2>&-` there is none at all."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def report_unreadable(unreadable: int, total: int, where: str) -> int:
     """Print how many images could not be read, and return the exit code."""
     if unreadable:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, add_output, importing_keras
-from lesions.cli.outputs import model_files, refuse_overwriting
+from lesions.cli.arguments import (
+    add_command,
+    add_model,
+    add_output,
+    importing_keras,
+    shows_progress,
+)
+from lesions.cli.outputs import model_files, refuse_overwriting, refuse_unwritable
 from lesions.system.console import printable
 from lesions.system.folders import MODELS
 
@@ -34,9 +39,7 @@ of the seven classes. --output keeps its predictions, before any correction, as 
 def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "evaluate", run, SUMMARY, EPILOG)
-    command.add_argument(
-        "folder", nargs="?", default="models", metavar="FOLDER", help="default: models"
-    )
+    command.add_argument("folder", nargs="?", metavar="FOLDER", help="default: models")
     command.add_argument(
         "--data", metavar="PHOTOS", help="labelled photographs to score one network on instead"
     )
@@ -59,9 +62,11 @@ def run(arguments) -> int:
 
     from lesions.evaluation import comparison
 
-    output = Path(arguments.folder) / "comparison.csv"
-    runs = comparison.run_folders(arguments.folder)
+    folder = Path(arguments.folder or "models")
+    output = folder / "comparison.csv"
+    runs = comparison.run_folders(folder)
     refuse_overwriting([output], [Path(one) / "predictions.csv" for one in runs])
+    refuse_unwritable(output, "copy the runs to a folder of yours and name that")
     table = comparison.compare(comparison.entries(runs))
     path = comparison.write_comparison(table, output)
     columns = {
@@ -82,12 +87,18 @@ def run(arguments) -> int:
 
 
 def _run_score(arguments) -> int:
+    if arguments.folder:
+        raise ValueError(
+            f"--data scores one network, and the folder {arguments.folder} is for comparing runs; "
+            "leave one of them out."
+        )
     with importing_keras():
         from lesions import data, inference
     model = arguments.model or inference.BEST_MODEL
     if arguments.output:
         dataset = data.open_dataset(arguments.data, "the folder that was named")
         refuse_overwriting([arguments.output], [*data.files_read(dataset), *model_files(model)])
+        refuse_unwritable(arguments.output)
     found = score(model, arguments.data, not arguments.no_tta)
     print(found.table.round(3).to_string())
     if found.lacking:
@@ -183,7 +194,7 @@ def _predict(classifier, rows):
     from lesions.networks import views
 
     given, parts, done = data.patient_features(rows), [], 0
-    with tqdm(total=len(rows), unit="images", disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=len(rows), unit="images", disable=not shows_progress()) as bar:
         for batch in classifier.read(rows["image_path"]):
             for *_, problem in batch:
                 if problem:

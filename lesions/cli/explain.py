@@ -14,12 +14,15 @@ from lesions.cli.arguments import (
     importing_keras,
     positive,
     report_unreadable,
+    shows_progress,
 )
 from lesions.cli.outputs import HEAT_MAP_ENDING as ENDING
 from lesions.cli.outputs import (
     model_files,
     named_in_errors,
+    plain,
     refuse_overwriting,
+    refuse_unwritable,
     without_heat_maps,
 )
 from lesions.system.console import printable
@@ -87,6 +90,7 @@ def run(arguments) -> int:
     pictures = picture_paths(paths, arguments.output)
     model = arguments.model or inference.BEST_MODEL
     refuse_overwriting(pictures, [*paths, *model_files(model)])
+    refuse_unwritable(pictures[0])
     classifier = inference.Classifier(model)
     classifier.require_keras("Heat maps")
     unreadable = 0
@@ -109,14 +113,14 @@ def picture_paths(paths: list[str], folder) -> list[Path]:
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    """Number a name that is taken; to some systems A and a are one file."""
+    """Number a name that is taken, also by one that some systems take for the same."""
     while len(os.fsencode(stem)) > STEM_BYTES:
         stem = stem[:-1]
     name, number = stem, 1
-    while name.casefold() in taken:
+    while plain(name) in taken:
         number += 1
         name = f"{stem}_{number}"
-    taken.add(name.casefold())
+    taken.add(plain(name))
     return name
 
 
@@ -175,14 +179,15 @@ def _run_measure(arguments) -> int:
     dataset = data.find_photographs(arguments.data)
     metadata = data.with_split(data.read_metadata(dataset))
     refuse_overwriting([output], data.files_read(dataset))
+    refuse_unwritable(output)
     classifier = inference.Classifier(model, tta=False)
     classifier.require_keras("Heat maps")
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
-    table = benchmark.measure(classifier, metadata, arguments.images, sys.stderr.isatty())
+    table = benchmark.measure(classifier, metadata, arguments.images, shows_progress())
     _print_summary(table)
     with named_in_errors(output):
         path = write_csv(table, output)
-    print(f"Wrote {path}. {classes.NOTICE}")
+    print(f"Wrote {printable(str(path))}. {classes.NOTICE}")
     return 0
 
 

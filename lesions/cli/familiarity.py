@@ -4,8 +4,10 @@ import argparse
 
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, importing_keras, positive
+from lesions.cli.outputs import named_in_errors, refuse_unwritable
 
 SUMMARY = "Learn what photographs like those of the training look like to a network."
+WAY_OUT = "copy the model to a folder of yours and name it by --model"
 EPILOG = f"""example:
   python -m lesions familiarity
 
@@ -32,11 +34,14 @@ def run(arguments) -> int:
         from lesions.inference import familiarity
     classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
     classifier.require_keras("Familiarity features")
+    path = classifier.path.with_name(familiarity.FILE)
+    refuse_unwritable(path, WAY_OUT)
     dataset = data.find_photographs(arguments.data)
     print(f"Data: {dataset.source}.")
     metadata = data.with_split(data.read_metadata(dataset))
     fitted = familiarity.fit(classifier, metadata, arguments.per_class)
-    path = fitted.save(classifier.path.with_name(familiarity.FILE))
+    with named_in_errors(path, WAY_OUT):
+        fitted.save(path)
     found = fitted.measured
     print(
         f"{found['other_images']} everyday pictures against {found['test_images']} test "

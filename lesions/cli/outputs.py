@@ -1,7 +1,9 @@
 """Refuse to write over what a command reads, before it does any work."""
 
 import contextlib
+import errno
 import os
+import tempfile
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from lesions.system import files
 
 HEAT_MAP_ENDING = "_gradcam.jpg"
+WAY_OUT = "name another --output"
 
 
 def without_heat_maps(found: list[str], named: list[str]) -> list[str]:
@@ -51,13 +54,31 @@ def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
         if numbers and (number := _number(path)) in numbers:
             _refuse(numbers[number], path)
         # Looking up where a path leads costs more than comparing its last part.
-        if folders or os.path.islink(path) or _plain(os.path.basename(path)) in names:
+        if folders or os.path.islink(path) or plain(os.path.basename(path)) in names:
             place = _place(path)
             if place in places:
                 _refuse(places[place], path)
             for folder in folders:
                 if place.startswith(folder):
                     _refuse(places[folder.removesuffix(os.sep)], path)
+
+
+def refuse_unwritable(output, way_out: str = WAY_OUT) -> None:
+    """Refuse a place where no file can be put, before the work for it is done.
+
+    Args:
+        output: The file; the folders above it need not be there yet.
+        way_out: What to do instead.
+
+    Raises:
+        ValueError: If it is a folder, or its folder takes no files.
+    """
+    path = Path(output)
+    with named_in_errors(path, way_out):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        tempfile.TemporaryFile(dir=above).close()
 
 
 def refuse_image_in(output, folders: Iterable) -> None:
@@ -99,7 +120,7 @@ def model_files(model) -> list[Path]:
 
 
 @contextlib.contextmanager
-def named_in_errors(output):
+def named_in_errors(output, way_out: str = WAY_OUT):
     """Turn what the system refuses inside a `with` block into a sentence on the output.
 
     Raises:
@@ -111,22 +132,19 @@ def named_in_errors(output):
     except OSError as error:
         if error.strerror is None:
             raise
-        raise ValueError(
-            f"{output} cannot be written ({error.strerror}); name another --output."
-        ) from error
+        raise ValueError(f"{output} cannot be written ({error.strerror}); {way_out}.") from error
 
 
 def _refuse(output, path) -> None:
-    raise ValueError(
-        f"{output} would replace {path}, which this command reads; name another --output."
-    )
+    raise ValueError(f"{output} would replace {path}, which this command reads; {WAY_OUT}.")
 
 
 def _place(path) -> str:
-    return _plain(os.path.realpath(os.path.expanduser(path)))
+    return plain(os.path.realpath(os.path.expanduser(path)))
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return what is the same for all names that some systems do not tell apart."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

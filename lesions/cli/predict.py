@@ -12,11 +12,13 @@ from lesions.cli.arguments import (
     importing_keras,
     positive,
     report_unreadable,
+    shows_progress,
 )
 from lesions.cli.outputs import (
     model_files,
     refuse_image_in,
     refuse_overwriting,
+    refuse_unwritable,
     without_heat_maps,
 )
 from lesions.system.console import printable
@@ -84,6 +86,7 @@ def run(arguments) -> int:
     tables = [] if arguments.patients is None else [arguments.patients]
     refuse_overwriting([arguments.output], [*paths, *tables, *model_files(model)])
     refuse_image_in(arguments.output, arguments.paths)
+    refuse_unwritable(arguments.output)
     known = patients.read(arguments, paths)
     classifier = inference.Classifier(model, tta=not arguments.no_tta)
     if known is not None:
@@ -97,7 +100,7 @@ def run(arguments) -> int:
             arguments.output,
             arguments.batch_size,
             arguments.resume,
-            progress=sys.stderr.isatty(),
+            progress=shows_progress(),
             patients=known,
         )
     except KeyboardInterrupt:

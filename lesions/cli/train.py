@@ -1,12 +1,11 @@
 """python -m lesions train: one network by its recipe."""
 
 import os
-import sys
 import textwrap
 from pathlib import Path
 
 from lesions import classes
-from lesions.cli.arguments import add_command, importing_keras, positive
+from lesions.cli.arguments import add_command, importing_keras, positive, shows_progress
 from lesions.cli.outputs import refuse_inside
 from lesions.networks.names import ARCHITECTURES
 
@@ -73,7 +72,7 @@ def run(arguments) -> int:
     config = recipes.config(arguments.architecture, profile, quick, **changes)
     print(f"Data: {dataset.source}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
-    store = training.open_store(config, metadata, build, progress=sys.stderr.isatty())
+    store = training.open_store(config, metadata, build, progress=shows_progress())
     runs = Path(arguments.runs or build / "runs" / (profile + ("-quick" if quick else "")))
     done = training.train_or_load(config, metadata, store, runs, runs, arguments.retrain)
     for split in ("validation", "test"):

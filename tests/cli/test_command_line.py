@@ -210,6 +210,7 @@ def test_options_of_a_score_need_photographs(fails, runs):
     fails(["evaluate", runs, "--output", "kept.csv"], "--data")
     fails(["evaluate", runs, "--no-tta"], "--data")
     fails(["evaluate", runs, "--model", "model.h5"], "--data")
+    fails(["evaluate", runs, "--data", runs], "--data", "leave one of them out")
 
 
 @pytest.mark.parametrize(

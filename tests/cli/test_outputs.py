@@ -123,6 +123,38 @@ def test_no_command_replaces_the_network(own, refused, tmp_path):
     assert model.read_text() == "a network"
 
 
+def test_no_command_works_for_an_output_that_cannot_be_written(
+    own, refused, demo_folder, tmp_path, monkeypatch
+):
+    (tmp_path / "here" / "folder").mkdir(parents=True)
+    (tmp_path / "here" / "file").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    for output in (".", "folder", "file/below/a.csv", "x" * 300):
+        refused("predict", own, "--output", output)
+        refused("evaluate", "--data", demo_folder, "--output", output)
+        refused("explain", "--measure", "--data", demo_folder, "--output", output)
+    refused("explain", own, "--output", "file")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "file",
+        "folder",
+        "here",
+        "in",
+        "own.jpg",
+    ]
+
+
+def test_familiarity_names_its_own_way_out_before_it_reads_photographs(
+    tiny_model, demo_folder, tmp_path, capsys
+):
+    (tmp_path / "model.h5").hardlink_to(tiny_model)
+    (tmp_path / "familiarity.npz").mkdir()
+    arguments = ["familiarity", "--data", str(demo_folder), "--model", str(tmp_path)]
+    assert command_line.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert "familiarity.npz cannot be written" in printed.err and "--model" in printed.err
+    assert printed.out == ""
+
+
 def test_explain_never_replaces_a_photograph(own, refused):
     taken = own.with_name("own_gradcam.jpg")
     taken.write_text("a photograph of this very name")

@@ -194,6 +194,33 @@ def test_without_resume_a_stopped_table_is_begun_anew(classifier, stopped):
     assert counting.answered == len(files)
 
 
+class Twice(Counting):
+    """A classifier during whose work the same command is started once more."""
+
+    def classify(self, paths, batch_size, patients=None):
+        rows = super().classify(list(paths), batch_size, patients)
+        for number, row in enumerate(rows):
+            if number == 8:
+                with pytest.raises(ValueError, match="Another command is writing"):
+                    answers_table.write_answers(self.classifier, self.files, self.output, 4)
+            yield row
+
+
+def test_a_second_command_leaves_the_rows_of_the_first_alone(classifier, photographs, tmp_path):
+    pytest.importorskip("fcntl")
+    twice = Twice(classifier)
+    twice.files = sorted(str(path) for path in photographs.iterdir())
+    twice.output = tmp_path / "answers.csv"
+    answers_table.write_answers(twice, twice.files, twice.output, 4)
+    assert pd.read_csv(twice.output)["image"].tolist() == twice.files
+    assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
+
+
+def test_a_program_without_stderr_predicts(predict, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # as under pythonw, and after 2>&-
+    assert predict(tmp_path / "answers.csv", photographs, options=["--no-tta"]) == 0
+
+
 def test_nothing_is_left_where_nothing_was_answered(classifier, photographs, tmp_path):
     (tmp_path / "answers.csv").write_text("old")
     files = [str(path) for path in photographs.iterdir()]
