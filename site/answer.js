@@ -131,6 +131,13 @@ function categories({ age, sex, localization }) {
   return { age: band, sex: sex || "unknown", localization: localization || "unknown" };
 }
 
+/** Describe what is known of a patient in a few words, as `lesions.data.Patient` does. */
+export function described(patient) {
+  const { age, sex, localization } = categories(patient);
+  const years = age === "unknown" ? age : `age ${Number(patient.age)}`;
+  return [years, sex, localization].filter((one) => one !== "unknown").join(", ");
+}
+
 /** Whether anything is known of a patient. */
 function isKnown(patient) {
   return Object.values(categories(patient)).some((category) => category !== "unknown");

@@ -25,13 +25,14 @@ export class Cropper {
   /**
    * @param {HTMLCanvasElement} canvas where the picture is shown
    * @param {Function} moved called with the square, while it moves
-   * @param {Function} settled called with the square, once it rests
+   * @param {Function} settled called with the picture's key and the square, once that rests
    */
   constructor(canvas, moved, settled) {
     this.canvas = canvas;
     this.moved = moved;
     this.settled = settled;
     this.picture = null;
+    this.timer = null; // runs from a move until the square is taken to rest
     this.pointers = new Map();
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -42,10 +43,15 @@ export class Cropper {
     canvas.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** Show a picture: a small image of it, its size in pixels and the square. */
-  show(image, width, height, square) {
-    this.picture = { image, width, height };
-    this.square = square;
+  /** Show a picture: its key, a small image of it, its size in pixels and the square. */
+  show(key, image, width, height, square) {
+    // The answer about an earlier square of the same picture does not undo a move.
+    if (this.timer === null || key !== this.picture.key) {
+      clearTimeout(this.timer);
+      this.timer = null;
+      this.square = square;
+    }
+    this.picture = { key, image, width, height };
     this.canvas.width = image.width;
     this.canvas.height = image.height;
     this.#draw();
@@ -57,7 +63,10 @@ export class Cropper {
     this.#draw();
     this.moved(square);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.settled(this.square), 250);
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.settled(this.picture.key, this.square);
+    }, 250);
   }
 
   /** Set the side, as a share of the shorter side of the picture. */

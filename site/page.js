@@ -34,6 +34,7 @@ function problem(key, facts, name) {
 /** Ask the worker about a picture. */
 function ask(key, square = null, views = 1) {
   const picture = pictures.get(key);
+  if (!picture) return; // removed meanwhile
   asked += 1;
   picture.asked = performance.now();
   worker.postMessage({ type: "answer", id: asked, key, file: picture.file, square, views });
@@ -51,8 +52,7 @@ function add(files, credit = "") {
     ask(key);
   }
   say(`Looking at ${files.length === 1 ? files[0].name : `${files.length} pictures`} …`);
-  current = first;
-  showStrip();
+  select(first);
 }
 
 /** Show the strip of all pictures; it appears with the second one. */
@@ -81,7 +81,9 @@ function showStrip() {
 function select(key) {
   current = key;
   showStrip();
-  if (pictures.get(key).found) show(pictures.get(key), true);
+  const picture = pictures.get(key);
+  element("result").hidden = !picture.found; // what is shown belongs to the chosen picture
+  if (picture.found) show(picture, true);
 }
 
 /** Show a picture's answer; a new picture starts with the map of the class that is named. */
@@ -93,7 +95,7 @@ function show(picture, isNew) {
   element("eight").disabled = found.views > 1;
   element("eight-bar").hidden = true;
   showAnswer(answer, found.views, data);
-  cropper.show(found.whole, found.width, found.height, found.square);
+  cropper.show(picture.key, found.whole, found.width, found.height, found.square);
   showZoom();
   redraw();
 }
@@ -269,7 +271,7 @@ async function main() {
     data = await siteData();
     introduce();
     offerPatient();
-    cropper = new Cropper(element("crop"), showZoom, (square) => ask(current, square));
+    cropper = new Cropper(element("crop"), showZoom, ask);
     worker = startWorker();
     worker.addEventListener("message", heard);
     worker.addEventListener("error", (event) => refused({ problem: "not_loaded", detail: event.message }));

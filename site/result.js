@@ -1,6 +1,7 @@
 // Shows one answer: sentences, figures, bars, the heat map and what testing says.
 
-import { corrected, decide, distance, filled, malignant, record, warnings, withPatient } from "./answer.js";
+import { corrected, decide, described, distance, filled, malignant } from "./answer.js";
+import { record, warnings, withPatient } from "./answer.js";
 import { coloured, enlargedMap, mapOf } from "./heatmap.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -28,6 +29,7 @@ export function answerOf(found, data, known, patient) {
     probabilities,
     label,
     malignant: malignant(probabilities, data.classes),
+    patient: described(patient),
     warnings: warnings(facts, data),
     record: record(label, probabilities[label], patient, data),
     distance: far,
@@ -123,7 +125,9 @@ export function table(rows, data) {
   const lines = rows.map(({ name, answer }) => {
     const { code, name: full } = data.classes[answer.label];
     const shares = [answer.malignant, ...answer.probabilities].map((share) => share.toFixed(6));
-    return [quoted(name), code, quoted(full), ...shares, quoted(answer.warnings.join(" "))].join(",");
+    const words = [answer.patient, answer.warnings.join(" ")].map(quoted);
+    return [quoted(name), code, quoted(full), ...shares, ...words].join(",");
   });
-  return [["image", "predicted", "name", "malignant", ...codes, "warnings"].join(","), ...lines, ""].join("\n");
+  const columns = ["image", "predicted", "name", "malignant", ...codes, "patient", "warnings"];
+  return [columns.join(","), ...lines, ""].join("\n");
 }

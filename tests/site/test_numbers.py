@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lesions import evaluation
-from lesions.data import images
+from lesions.data import Patient, images
 from lesions.evaluation import patient_data
 from lesions.explanation import explainer
 from lesions.inference import familiarity
@@ -166,6 +166,38 @@ def test_square_stays_inside_the_picture_and_keeps_its_middle(javascript):
     assert moved == {"side": 60, "left": 0, "top": 40}
     assert smaller == {"side": 40, "left": 60, "top": 30}
     assert larger == {"side": 100, "left": 30, "top": 0}
+
+
+# A canvas that takes all that is drawn.
+CROPPER = """
+const nothing = () => {};
+const context = new Proxy({}, { get: () => nothing, set: () => true });
+const asked = [];
+const canvas = { addEventListener: nothing, getContext: () => context };
+const cropper = new crop.Cropper(canvas, nothing, (...one) => asked.push(one));
+const image = { width: 200, height: 100 };
+const [first, second] = [{ left: 50, top: 0, side: 100 }, { left: 0, top: 0, side: 60 }];
+cropper.show("one", image, 200, 100, first);
+cropper.set(second);
+cropper.show(KEY, image, 200, 100, first);
+setTimeout(() => console.log(JSON.stringify([asked, cropper.square])), 500);
+"""
+
+
+def test_a_moved_square_outlives_the_answer_about_an_earlier_one(javascript):
+    first, second = {"left": 50, "top": 0, "side": 100}, {"left": 0, "top": 0, "side": 60}
+    asked, square = javascript(CROPPER.replace("KEY", "'one'"))
+    assert (asked, square) == ([["one", second]], second)
+    asked, square = javascript(CROPPER.replace("KEY", "'another'"))
+    assert (asked, square) == ([], first)
+
+
+def test_patient_is_described_as_in_the_app(javascript):
+    cases = [("62.5", "female", "lower extremity"), ("0", "", ""), ("", "", ""), ("-3", "male", "")]
+    given = [dict(zip(("age", "sex", "localization"), case, strict=True)) for case in cases]
+    found = javascript(f"console.log(JSON.stringify({json.dumps(given)}.map(answer.described)))")
+    expected = [Patient.read(*case).describe() for case in cases[:3]]
+    assert found == [*expected, "male"]
 
 
 def test_age_sex_and_site_count_as_they_do_in_the_evaluation(javascript):

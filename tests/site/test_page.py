@@ -316,15 +316,16 @@ def test_dropped_picture_shows_answer_map_and_class_that_is_chosen(
     assert plain != before and page.find("#opacity-value").text == "0%"
 
 
+PASTE = (
+    "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
+    "const clipboardData = new DataTransfer();"
+    "clipboardData.items.add(new File([bytes], 'pasted.png', { type: 'image/png' }));"
+    "dispatchEvent(new ClipboardEvent('paste', { clipboardData }));"
+)
+
+
 def test_pasted_picture_is_answered(page, written, photograph):
-    content = base64.b64encode(written(photograph).read_bytes()).decode()
-    page.run(
-        "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
-        "const clipboardData = new DataTransfer();"
-        "clipboardData.items.add(new File([bytes], 'pasted.png', { type: 'image/png' }));"
-        "dispatchEvent(new ClipboardEvent('paste', { clipboardData }))",
-        content,
-    )
+    page.run(PASTE, base64.b64encode(written(photograph).read_bytes()).decode())
     page.until(lambda: page.run("return lesions.pictures.size") == 1)
     page.settle()
     page.says("pasted.png")
@@ -349,6 +350,24 @@ def test_cropped_square_is_what_the_network_sees(page, written, photograph, clas
     assert left < 75 + (450 - side) / 2
     page.run("document.querySelector('#centre').click()")
     page.until(lambda: page.answer()["square"] == before["square"])
+
+
+def test_a_square_moved_before_the_next_picture_comes_is_that_of_its_own_picture(
+    page, written, photograph
+):
+    page.choose(written(photograph))
+    content = base64.b64encode(written(cv2.resize(photograph, (900, 500))).read_bytes()).decode()
+    hidden = page.run(
+        "const zoom = document.getElementById('zoom');"
+        "zoom.value = 50; zoom.dispatchEvent(new Event('input'));"
+        f"{PASTE} return document.getElementById('result').hidden",
+        content,
+    )
+    assert hidden  # the answer to the first picture does not stand for the second
+    page.settle()
+    page.until(lambda: page.answer(0)["square"]["side"] == 225)
+    assert page.answer(1)["square"] == {"left": 200, "top": 0, "side": 500}
+    page.says("pasted.png")
 
 
 def test_age_sex_and_site_are_taken_into_account(page, written, photograph, classifier):
@@ -390,7 +409,8 @@ def test_several_pictures_give_a_strip_a_table_and_a_sentence_for_what_is_broken
     page.until(target.is_file)
     rows = list(csv.DictReader(target.open()))
     assert [row["image"] for row in rows] == ["photograph.png", "china.png"]
-    assert rows[0].keys() == {"image", "predicted", "name", "malignant", *classes.CODES, "warnings"}
+    columns = ["image", "predicted", "name", "malignant", *classes.CODES, "patient", "warnings"]
+    assert list(rows[0]) == columns
     assert sum(float(rows[0][code]) for code in classes.CODES) == pytest.approx(1, abs=1e-5)
     assert "unlike" in rows[1]["warnings"]
 
