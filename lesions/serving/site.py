@@ -7,6 +7,7 @@ app says as JSON, so that both say the same. Nothing that is built is committed.
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import struct
 import sys
@@ -24,7 +25,7 @@ from lesions.explanation import pictures
 from lesions.export import onnx_file
 from lesions.inference import familiarity
 from lesions.serving import texts, track_record
-from lesions.system import console, files
+from lesions.system import console, files, hardware
 
 SOURCE = data.REPOSITORY / "site"
 PAGES = ("*.html", "*.css", "*.js", "*.svg")
@@ -56,11 +57,11 @@ def write(output, model_path=inference.BEST_MODEL) -> Path:
     output = Path(output)
     if output.exists() and not (output / "data" / "site.json").is_file():
         raise ValueError(f"{output} exists already and is not a page; choose another --output.")
+    classifier = inference.Classifier(model_path, tta=False)
+    _check(classifier)
     for path in RUNTIME:
         if not path.is_file():
             raise ValueError(f"{path} is missing; install it by `npm install` in {SOURCE}.")
-    classifier = inference.Classifier(model_path, tta=False)
-    _check(classifier)
     with files.replacing(output) as folder:
         (folder / "data").mkdir(parents=True)
         (folder / "runtime").mkdir()
@@ -75,6 +76,8 @@ def write(output, model_path=inference.BEST_MODEL) -> Path:
 
 
 def _check(classifier) -> None:
+    hardware.require_tensorflow("The page needs")
+    classifier.require_keras("Pages")
     details = classifier.details
     treated = [name for name in ("hair_removal", "colour_constancy") if details.get(name)]
     if treated or len(classifier.model.inputs) > 1:
@@ -261,8 +264,9 @@ def _write_index(facts: dict, folder: Path) -> None:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m lesions.serving.site", description=__doc__)
-    parser.add_argument("--output", default=data.build_folder() / "site", help="the folder")
-    parser.add_argument("--model", default=inference.BEST_MODEL, help="an .h5 file")
+    add, default = parser.add_argument, data.build_folder() / "site"
+    add("--output", type=os.path.expanduser, default=default, help="the folder")
+    add("--model", default=inference.BEST_MODEL, help="an .h5 file")
     given = parser.parse_args()
     try:
         folder = write(given.output, given.model)

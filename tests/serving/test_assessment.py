@@ -16,7 +16,7 @@ from lesions.cli import command_line
 from lesions.data import Patient
 from lesions.evaluation import predictions
 from lesions.networks import views
-from lesions.serving import Assessor, report, table, track_record
+from lesions.serving import Assessor, report, site, table, track_record
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +310,13 @@ def test_a_file_that_is_slow_to_decode_ends_in_a_sentence(assessor, monkeypatch)
     Image.fromarray(noise).save(buffer, "jpeg", quality=95)
     with pytest.raises(ValueError, match="takes longer than 0.001 s"):
         assessor.read(buffer.getvalue(), "slow.jpg")
+
+
+def test_a_page_cannot_be_made_of_a_lite_file(lite_files, tmp_path, one_sentence):
+    with pytest.raises(ValueError) as error:
+        site.write(tmp_path / "page", lite_files["float32"])
+    one_sentence(str(error.value).replace("float32.tflite", "it").replace(".h5", ""), "Pages need")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lite_file_cannot_be_assessed_with(lite_files, one_sentence):
