@@ -194,7 +194,7 @@ def train_or_load(
     """
     folder = None if retrain else find_run(config, metadata, [runs_folder, recorded])
     if folder is None:
-        return read_run(train(config, metadata, store, runs_folder))
+        return read_run(train(config, metadata, store, runs_folder, retrain))
     run = read_run(folder)
     trained_on = run.record.get("photographs")
     copies = trained_on and trained_on["digest"] != photographs.describe(metadata)["digest"]
@@ -210,7 +210,7 @@ def train_or_load(
     return run
 
 
-def train(config: Config, metadata, store, runs_folder) -> Path:
+def train(config: Config, metadata, store, runs_folder, retrain: bool = True) -> Path:
     """Train one network and leave a run folder, resuming where a killed training stopped.
 
     Args:
@@ -220,6 +220,8 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
         store: The `images.ImageStore` of the table.
         runs_folder: Where the run folder goes; while it is trained, under the same name with
             `.partial`.
+        retrain: Whether a finished run is replaced. If not, one that another process has finished
+            meanwhile is returned.
 
     Returns:
         The run folder: config.json, history.csv, predictions.csv, metrics.json, model.h5.
@@ -238,6 +240,12 @@ def train(config: Config, metadata, store, runs_folder) -> Path:
     work = final.with_name(final.name + PARTIAL)
     work.mkdir(parents=True, exist_ok=True)
     with _claim(work / LOCK):
+        found = None if retrain else find_run(config, metadata, [final.parent])
+        if found:
+            (work / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it holds what an earlier training left
+                work.rmdir()
+            return found
         print(f"Training {final.name} on {hardware.describe()}.", flush=True)
         with hardware.distribution(), hardware.precision(config.precision):
             trainer = Trainer(config, rows, store, work)
@@ -264,12 +272,19 @@ def _claim(lock: Path):
         return
     import fcntl
 
-    with open(lock, "w") as file:  # the system lets go of the lock even of a killed process
+    name = lock.parent.name.removesuffix(PARTIAL)
+    with contextlib.ExitStack() as stack:
         try:
+            file = stack.enter_context(open(lock, "w"))
+            # The system lets go of the lock even of a killed process.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            moved = not os.path.samestat(os.fstat(file.fileno()), os.stat(lock))
         except BlockingIOError as error:
-            name = lock.parent.name.removesuffix(PARTIAL)
             raise Busy(f"Another process trains {name}; wait for it or stop it.") from error
+        except FileNotFoundError:  # whoever held the lock has just renamed the folder
+            moved = True
+        if moved:
+            raise Busy(f"Another process has just finished {name}; run the command again.")
         yield
 
 

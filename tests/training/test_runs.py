@@ -12,6 +12,7 @@ from lesions import classes, training
 from lesions.evaluation import comparison
 from lesions.networks import models, views
 from lesions.system import hardware
+from lesions.training import runs as run_folders
 
 CODES = list(classes.CODES)
 RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "predictions.csv"]
@@ -104,6 +105,34 @@ def test_retrain_trains_again(few, demo_store, tmp_path, capsys, one_step):
     assert sorted(path.name for path in third.folder.iterdir()) == RESULTS
     assert [path.name for path in tmp_path.iterdir()] == [third.folder.name]
     assert np.allclose(third.predictions[CODES], first.predictions[CODES], atol=1e-4)
+
+
+def test_what_another_process_has_finished_meanwhile_is_not_trained_again(
+    few, demo_store, tmp_path, capsys, one_step
+):
+    first = training.train(one_step, few, demo_store, tmp_path, retrain=False)
+    (first / "mark").touch()
+    assert training.train(one_step, few, demo_store, tmp_path, retrain=False) == first
+    assert (first / "mark").exists() and list(tmp_path.iterdir()) == [first]
+    assert capsys.readouterr().out.count("Training tiny") == 1
+
+
+def test_a_lock_counts_only_while_its_folder_is_in_place(tmp_path, monkeypatch, one_sentence):
+    """Between two steps of this process, another one renames the folder of the run that it made."""
+    fcntl = pytest.importorskip("fcntl", reason="locks are of POSIX systems")
+    work = tmp_path / "a.partial"
+    work.mkdir()
+    lock = fcntl.flock
+
+    def renamed_before(file, operation):
+        work.rename(tmp_path / "a")
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", renamed_before)
+    for _ in ("after the file was opened", "before"):
+        with pytest.raises(training.Busy) as error, run_folders._claim(work / training.LOCK):
+            pass
+        one_sentence(error, "just finished a")
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
