@@ -6,7 +6,7 @@ the naming, finding, reading and writing of runs. Which configs make up the stud
 """
 
 from lesions.training.config import Config, from_record, read_settings
-from lesions.training.earlier import StartMissing
+from lesions.training.earlier import StartMissing, find_weights
 from lesions.training.runs import (
     LOCK,
     PARTIAL,
@@ -14,6 +14,7 @@ from lesions.training.runs import (
     Busy,
     Run,
     find_run,
+    load_run,
     model_details,
     open_store,
     read_run,

@@ -48,7 +48,7 @@ class Config:
         mixup: Beta parameter of MixUp, 0 for none.
         ema: Momentum of the moving average of weights that is evaluated, 0 for none.
         clip_norm: Largest norm of a gradient, over all weights together.
-        freeze_batch_norm: Whether batch normalisation keeps its statistics throughout.
+        freeze_batch_norm: Whether batch normalisation in pretrained layers stays as it is.
         precision: "auto", "float32", "bfloat16" or "float16".
         hair_removal: Passed on to the image store.
         colour_constancy: Passed on to the image store.

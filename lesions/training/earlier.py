@@ -1,6 +1,6 @@
 """Earlier runs: a network to go on from, or probabilities to learn from."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -9,10 +9,14 @@ import pandas as pd
 
 from lesions import classes, evaluation
 from lesions.evaluation import comparison, predictions
-from lesions.networks import models
+from lesions.networks import model_file, models
+from lesions.networks.initial_weights import PRETRAINED
 from lesions.system.folders import MODELS
+from lesions.training.config import Config, from_record
 
 BEST_MODEL = "best_model"  # the network that the repository ships
+# In these a network of all rows may differ from the run that answers for it.
+FREE = ("fold", "answers_from", "keep", "seed", "start", "tag")
 
 
 class StartMissing(ValueError):
@@ -96,13 +100,41 @@ def _start_from_best(model: keras.Model) -> str:
     return details["run"]
 
 
+def began_from_less(config: Config, began: str, runs_folder: Path) -> bool:
+    """Check whether a training began from other weights than its config would begin from now.
+
+    Args:
+        config: The config, of which "available" weights may have been random.
+        began: The `initial_weights` that it began from.
+        runs_folder: Folder of run folders. Where it holds the run that the config starts from,
+            this one must have gone on from it as it is now.
+    """
+    before = runs_folder / config.start / "config.json"
+    if config.start and before.exists():
+        return began != f"{comparison.read_record(before)['initial_weights']}, then {config.start}"
+    branches = models.BRANCHES[config.architecture]
+    wanted = ["imagenet" if branch in PRETRAINED else "random" for branch in branches]
+    recorded = [part.rpartition(": ")[2] for part in began.split(", ")]
+    if config.weights != "available" or config.start or recorded == wanted:
+        return False
+    now = models.build(config.architecture, config.image_size, "available").initial_weights
+    gained = set(now.split(", ")) - set(began.split(", "))
+    return any(part.endswith("imagenet") for part in gained)
+
+
+def find_weights(run: str, runs_folder: Path) -> Path | None:
+    """Find the network of a run: its own model.h5, or `models/best_model.h5`; None without."""
+    for path in (runs_folder / run / "model.h5", MODELS / f"{BEST_MODEL}.h5"):
+        if path.exists() and model_file.read_details(path).get("run") == run:
+            return path
+    return None
+
+
 def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
     """Load the network of a run, see `models.load`, or raise `StartMissing`."""
-    for path in (runs_folder / run / "model.h5", MODELS / "best_model.h5"):
-        if path.exists():
-            earlier, details = models.load(path)
-            if details.get("run") == run:
-                return earlier, details
+    path = find_weights(run, runs_folder)
+    if path:
+        return models.load(path)
     raise StartMissing(
         f"There are no weights of the run {run!r} in {runs_folder}; train that one here first, "
         "with RETRAIN=1 where it is recorded without them."
@@ -144,10 +176,41 @@ def _out_of_fold(run: str, runs_folder: Path) -> pd.DataFrame:
     """Read a run's probabilities of its validation rows, at the frequencies, by image_id."""
     rows = held_out_predictions(run, runs_folder)
     _, probabilities = evaluation.labels_and_probabilities(rows)
-    path = _recorded(run, runs_folder) / "metrics.json"
-    correction = json.loads(path.read_text(encoding="utf-8"))["correction"]
-    found = evaluation.Correction.from_details(correction).apply(probabilities)
+    metrics = comparison.read_record(_recorded(run, runs_folder) / "metrics.json")
+    correction = evaluation.Correction.from_details(metrics.get("correction", {}))
+    found = correction.apply(probabilities)
     return pd.DataFrame(found, rows["image_id"].to_numpy(), list(classes.CODES))
+
+
+def check_answering(config: Config, rows: pd.DataFrame, runs_folder: Path) -> None:
+    """Check that the run that `answers_from` names can answer for a network of all rows.
+
+    Args:
+        config: The config of that network.
+        rows: Its table with a column `split`.
+        runs_folder: Folder of run folders; `models/` is looked at as well.
+
+    Raises:
+        StartMissing: If the run has no predictions here.
+        ValueError: If it is of another recipe, or held out a photograph that is no training row.
+    """
+    run = config.answers_from
+    held_out = held_out_predictions(run, runs_folder)["image_id"]
+    record = comparison.read_record(_recorded(run, runs_folder) / "config.json")
+    own, others = asdict(config), asdict(from_record(record["config"]))
+    differing = [name for name in own if name not in FREE and own[name] != others[name]]
+    if differing:
+        name = differing[0]
+        raise ValueError(
+            f"The run {run} has {name} {others[name]!r}, and the network that it is to answer for "
+            f"{own[name]!r}; name a run of the same recipe by answers_from."
+        )
+    strange = held_out[~held_out.isin(rows.loc[rows["split"] == "train", "image_id"])]
+    if len(strange):
+        raise ValueError(
+            f"The run {run} held out {len(strange):,} photographs, such as {strange.iloc[0]}, that "
+            "this network is not trained on; name a run of the same photographs by answers_from."
+        )
 
 
 def held_out_predictions(run: str, runs_folder: Path) -> pd.DataFrame:

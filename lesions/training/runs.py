@@ -1,6 +1,7 @@
 """Run folders: how a run is named, found, trained and written."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -17,7 +18,6 @@ from lesions import classes, data, evaluation
 from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.networks import models, views
-from lesions.networks.initial_weights import PRETRAINED
 from lesions.system import hardware
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS
@@ -27,6 +27,8 @@ from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_l
 
 LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta")
 LOCK = "lock"
+# What a mounted folder that knows no locks answers; there, nobody else is expected.
+WITHOUT_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK)
 PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 
@@ -110,13 +112,14 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
 
     A run that was trained here is found again for the very files that it was trained on, and
     only if it started from the weights that the config asks for: one begun from random weights,
-    because ImageNet's could not be had, is left aside as soon as they can. The runs of this
-    repository stand for the published study, so they are found for photographs that look the same
-    at any size, whatever they started from.
+    because ImageNet's could not be had, is left aside as soon as they can, and so is what went on
+    from it. The runs of this repository stand for the published study, so they are found for
+    photographs that look the same at any size, whatever they started from.
 
     Args:
         config: The config, which must match in every field.
-        metadata: Table with a column `split`, which must match in every row, and image_path.
+        metadata: Table with a column `split`, which must match in every row, and image_path;
+            where the config has `patient`, age, sex and localization must match, too.
         folders: Folders that hold run folders, searched in this order.
 
     Raises:
@@ -125,39 +128,28 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
     name = run_name(config, metadata)
     for folder in map(Path, folders):
         if all((folder / name / file).exists() for file in RUN_FILES):
-            record = comparison.read_record(folder / name / "config.json")
-            published = folder.resolve() == MODELS
-            if _other_photographs(record, metadata, published):
-                print(f"{folder / name} is not used: it was trained on other photographs.")
-            elif not published and _began_from_less(config, record):
-                print(f"{folder / name} is not used: it did not start from ImageNet's weights.")
-            else:
+            fault = _fault(config, metadata, folder, name)
+            if not fault:
                 return folder / name
+            print(f"{folder / name} is not used: {fault}.")
     return None
 
 
-def _other_photographs(record: dict, metadata: pd.DataFrame, published: bool) -> bool:
-    """Check whether a run was trained on other photographs than those of a table."""
+def _fault(config: Config, metadata: pd.DataFrame, folder: Path, name: str) -> str:
+    """Say why a finished run of the right name is not that of a config, or return nothing."""
+    record = comparison.read_record(folder / name / "config.json")
+    published = folder.resolve() == MODELS
     trained_on = record.get("photographs")
-    if trained_on is None:  # the run is older than this entry
-        return False
-    here = photographs.describe(metadata)
-    if published:
-        return not photographs.look_alike(trained_on, here)
-    return trained_on["digest"] != here["digest"]
-
-
-def _began_from_less(config: Config, record: dict) -> bool:
-    """Check whether a run lacked ImageNet weights that can be had now."""
-    began = record["initial_weights"]
-    branches = models.BRANCHES[config.architecture]
-    wanted = ["imagenet" if branch in PRETRAINED else "random" for branch in branches]
-    recorded = [part.rpartition(": ")[2] for part in began.split(", ")]
-    if config.weights != "available" or config.start or recorded == wanted:
-        return False
-    now = models.build(config.architecture, config.image_size, "available").initial_weights
-    gained = set(now.split(", ")) - set(began.split(", "))
-    return any(part.endswith("imagenet") for part in gained)
+    if trained_on:  # else the run is older than this entry
+        here = photographs.describe(metadata, config.patient)
+        alike = trained_on["digest"] == here["digest"]
+        if not (alike or published and photographs.look_alike(trained_on, here)):
+            return "it was trained on other photographs"
+        if photographs.other_patients(trained_on, here):
+            return "it was given other ages, sexes or sites"
+    if not published and earlier.began_from_less(config, record["initial_weights"], folder):
+        return "it did not start from the weights that can be had now"
+    return ""
 
 
 def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> images.ImageStore:
@@ -193,8 +185,13 @@ def train_or_load(
         epoch_log: Whether the epochs of a recorded run are printed too, a line each.
     """
     folder = None if retrain else find_run(config, metadata, [runs_folder, recorded])
-    if folder is None:
-        return read_run(train(config, metadata, store, runs_folder, retrain))
+    if folder:
+        return load_run(folder, metadata, epoch_log)
+    return read_run(train(config, metadata, store, runs_folder, retrain))
+
+
+def load_run(folder: Path, metadata: pd.DataFrame, epoch_log: bool = True) -> Run:
+    """Read a recorded run of the photographs of a table, and print which, and every epoch."""
     run = read_run(folder)
     trained_on = run.record.get("photographs")
     copies = trained_on and trained_on["digest"] != photographs.describe(metadata)["digest"]
@@ -220,8 +217,8 @@ def train(config: Config, metadata, store, runs_folder, retrain: bool = True) ->
         store: The `images.ImageStore` of the table.
         runs_folder: Where the run folder goes; while it is trained, under the same name with
             `.partial`.
-        retrain: Whether a finished run is replaced. If not, one that another process has finished
-            meanwhile is returned.
+        retrain: Whether a finished run is replaced. If not, one with its weights, which another
+            process has finished meanwhile, is returned.
 
     Returns:
         The run folder: config.json, history.csv, predictions.csv, metrics.json, model.h5.
@@ -236,12 +233,12 @@ def train(config: Config, metadata, store, runs_folder, retrain: bool = True) ->
     rows = rows_of(asdict(config), metadata)
     _check_split(config, rows)
     if config.answers_from:  # before hours of training, not after them
-        earlier.held_out_predictions(config.answers_from, final.parent)
+        earlier.check_answering(config, rows, final.parent)
     work = final.with_name(final.name + PARTIAL)
     work.mkdir(parents=True, exist_ok=True)
     with _claim(work / LOCK):
         found = None if retrain else find_run(config, metadata, [final.parent])
-        if found:
+        if found and (found / "model.h5").exists():
             (work / LOCK).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it holds what an earlier training left
                 work.rmdir()
@@ -283,6 +280,10 @@ def _claim(lock: Path):
             raise Busy(f"Another process trains {name}; wait for it or stop it.") from error
         except FileNotFoundError:  # whoever held the lock has just renamed the folder
             moved = True
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            moved = False
         if moved:
             raise Busy(f"Another process has just finished {name}; run the command again.")
         yield

@@ -1,6 +1,7 @@
 """The epochs of a training: schedule, moving average, validation and checkpoint."""
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lesions.training import batches, checkpoint, earlier, photographs, torch_la
 from lesions.training.config import LOSSES, Config
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
+NEXT_BEST = "next_best.npz"  # until the checkpoint of its epoch is written
 HISTORY = (
     "epoch phase loss val_loss val_balanced_accuracy val_accuracy learning_rate "
     "images_per_second seconds"
@@ -47,8 +49,8 @@ class Trainer:
             work: Folder of the checkpoint.
 
         Raises:
-            ValueError: If the checkpoint is of other photographs, or what the config starts from
-                cannot be had.
+            ValueError: If the checkpoint is of other photographs or patients, or what the config
+                starts from cannot be had.
         """
         self.config, self.work = config, work
         self.history: list[dict] = []
@@ -56,7 +58,7 @@ class Trainer:
         self.best_epoch, self.best_score = 0, -1.0
         self.environment = _environment()
         self.phase = ""
-        self.photographs = photographs.describe(rows)
+        self.photographs = photographs.describe(rows, config.patient)
         self._restored, began = self._read_checkpoint()
         # What a resumed training began from is in its checkpoint, so it is not loaded again.
         self.model = models.build(
@@ -176,7 +178,8 @@ class Trainer:
             row |= self._validate()
             if self.config.keep == "last" or row["val_balanced_accuracy"] > self.best_score:
                 self.best_score, self.best_epoch = row["val_balanced_accuracy"], epoch + 1
-                checkpoint.write(self.work / BEST, checkpoint.weights_of(self.model))
+                weights = checkpoint.weights_of(self.model)
+                checkpoint.write(self.work / NEXT_BEST, weights, {"epoch": epoch + 1})
         row["seconds"] = time.time() - started
         self.seconds += row["seconds"]
         self.history.append(row)
@@ -226,7 +229,7 @@ class Trainer:
             variable.assign(value)
 
     def write_checkpoint(self) -> None:
-        """Write everything that a resumed training needs into one file."""
+        """Write all that a resumed training needs, then put the best weights in their place."""
         self.environment = _environment()
         state = {
             "environment": self.environment,
@@ -241,6 +244,8 @@ class Trainer:
         }
         variables = checkpoint.variables_of(self.model, self.model.optimizer)
         checkpoint.write(self.work / CHECKPOINT, variables, state)
+        if (self.work / NEXT_BEST).exists():
+            os.replace(self.work / NEXT_BEST, self.work / BEST)
 
     def _read_checkpoint(self) -> tuple[tuple[str, dict] | None, tuple[str, list] | None]:
         """Read the phase and variables of a checkpoint, and what it began from, or Nones."""
@@ -249,14 +254,26 @@ class Trainer:
             return None, None
         try:
             arrays, state = checkpoint.read(path)
-            checkpoint.read(self.work / BEST)
-            seen = state["photographs"]["digest"]
+            self._settle_best(state["best_epoch"])
+            began, seen = state["initial_weights"], state["photographs"]
         except DAMAGED_NPZ:
             print(f"{path} is damaged, so this training starts over.", flush=True)
             return None, None
-        if seen != self.photographs["digest"]:
+        if earlier.began_from_less(self.config, began, self.work.parent):
+            print(
+                f"{path} did not start from the weights that can be had now, so this training "
+                "starts over.",
+                flush=True,
+            )
+            return None, None
+        other = ""
+        if seen["digest"] != self.photographs["digest"]:
+            other = "photographs"
+        elif photographs.other_patients(seen, self.photographs):
+            other = "ages, sexes or sites"
+        if other:
             raise ValueError(
-                f"The training in {self.work} was begun on other photographs than those that are "
+                f"The training in {self.work} was begun on other {other} than those that are "
                 "named now; name the folder of the former by HAM10000_DIR, or remove "
                 f"{self.work.name} to start over."
             )
@@ -266,6 +283,14 @@ class Trainer:
         self.environment = state["environment"]
         print(f"Resuming after epoch {len(self.history)}.", flush=True)
         return (state["phase"], arrays), (state["initial_weights"], state["pretrained_layers"])
+
+    def _settle_best(self, best_epoch: int) -> None:
+        """Check that the weights of the best epoch of a checkpoint are there, and no later ones."""
+        path = self.work / NEXT_BEST
+        if path.exists() and checkpoint.read(path)[1]["epoch"] == best_epoch:
+            os.replace(path, self.work / BEST)
+        path.unlink(missing_ok=True)
+        checkpoint.read(self.work / BEST)
 
     def _restore(self, epochs_done: int) -> None:
         """Put the checkpoint into the network and, within a phase, into its optimizer."""

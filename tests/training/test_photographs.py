@@ -1,6 +1,7 @@
 """The same table on other photographs is another training."""
 
 import dataclasses
+import json
 import shutil
 
 import cv2
@@ -58,6 +59,30 @@ def test_a_run_is_found_for_its_own_photographs(few, demo_store, one_step, tmp_p
     assert training.find_run(one_step, small, [published]) == published / folder.name
     other = moved(few, tmp_path / "other", negative)
     assert training.find_run(one_step, other, [published]) is None
+
+
+def test_a_run_is_found_for_its_own_patients(few, demo_store, one_step, tmp_path, one_sentence):
+    older = few.assign(age=few["age"] + 5)
+    with_patient = dataclasses.replace(one_step, epochs=2, patient=True)
+    work = tmp_path / (training.run_name(with_patient, few) + training.PARTIAL)
+    work.mkdir()
+    trainer = training.Trainer(with_patient, few, demo_store, work)
+    trainer.start_phase("all", 2)
+    trainer.train_epoch(0, 2)
+    trainer.write_checkpoint()
+    with pytest.raises(ValueError) as error:
+        training.train(with_patient, older, demo_store, tmp_path)
+    one_sentence(error, work, "other ages, sexes or sites")
+    folder = training.train(with_patient, few, demo_store, tmp_path)
+    assert training.find_run(with_patient, few, [tmp_path]) == folder
+    assert training.find_run(with_patient, older, [tmp_path]) is None
+    # A network of photographs alone, and a run that is older than this entry, are as they were.
+    alone = training.train(one_step, few, demo_store, tmp_path)
+    assert training.find_run(one_step, older, [tmp_path]) == alone
+    record = json.loads((folder / "config.json").read_text())
+    del record["photographs"]["patients"]
+    (folder / "config.json").write_text(json.dumps(record))
+    assert training.find_run(with_patient, older, [tmp_path]) == folder
 
 
 def test_going_on_with_other_photographs_is_refused(

@@ -1,5 +1,7 @@
 """A training that is killed goes on, and ends the same."""
 
+import dataclasses
+import json
 import os
 import shutil
 from types import SimpleNamespace
@@ -11,7 +13,8 @@ import pytest
 from lesions import classes, training
 from lesions.networks import models
 from lesions.system import hardware
-from lesions.training import checkpoint, runs
+from lesions.training import checkpoint, photographs, runs
+from lesions.training.trainer import NEXT_BEST
 
 CODES = list(classes.CODES)
 RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "predictions.csv"]
@@ -88,6 +91,63 @@ def test_weights_fit_a_network_that_is_built_later_in_the_same_process(tmp_path)
     checkpoint.restore(checkpoint.weights_of(second), checkpoint.read(path)[0], path)
     for one, other in zip(first.weights, second.weights, strict=True):
         assert np.array_equal(one.numpy(), other.numpy()), one.path
+
+
+def test_the_best_network_is_that_of_the_checkpoint(few, demo_store, config, tmp_path):
+    """Killed between the files of an epoch, it goes on with those of the epoch before, or of it."""
+    config = dataclasses.replace(config, batch_size=4, keep="last")
+    trainer = training.Trainer(config, few, demo_store, tmp_path)
+    trainer.start_phase("all", 3)
+    trainer.train_epoch(0, 3)
+    trainer.write_checkpoint()
+    first = checkpoint.read(tmp_path / training.BEST)[0]
+    trainer.train_epoch(1, 3)
+    for kept in (training.BEST, NEXT_BEST):
+        (tmp_path / training.BEST).rename(tmp_path / kept)
+        assert training.Trainer(config, few, demo_store, tmp_path).best_epoch == 1
+        found = checkpoint.read(tmp_path / training.BEST)[0]
+        assert all(np.array_equal(found[name], values) for name, values in first.items())
+        assert not (tmp_path / NEXT_BEST).exists()
+
+
+def test_begun_from_random_it_starts_over_once_imagenets_weights_are_here(
+    few, demo_store, one_step, tmp_path, pretrained, capsys
+):
+    asked = dataclasses.replace(one_step, architecture="densenet121", weights="available")
+    state = {
+        "best_epoch": 1,
+        "initial_weights": "random",
+        "photographs": photographs.describe(few),
+    }
+    for name in (training.CHECKPOINT, training.BEST):
+        checkpoint.write(tmp_path / name, {}, state)
+    trainer = training.Trainer(asked, few, demo_store, tmp_path)
+    assert "starts over" in capsys.readouterr().out
+    assert trainer.model.initial_weights == "imagenet" and trainer.history == []
+
+
+def test_what_went_on_from_a_run_that_was_trained_again_starts_over(
+    few, demo_store, one_step, tmp_path, capsys
+):
+    first = training.train(one_step, few, demo_store, tmp_path)
+    config = dataclasses.replace(one_step, epochs=2, start=first.name)
+    work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
+    work.mkdir()
+    trainer = training.Trainer(config, few, demo_store, work)
+    trainer.start_phase("all", 2)
+    trainer.train_epoch(0, 2)
+    trainer.write_checkpoint()
+    assert len(training.Trainer(config, few, demo_store, work).history) == 1
+    record = json.loads((first / "config.json").read_text())
+    again = json.dumps(record | {"initial_weights": "imagenet"})
+    (first / "config.json").write_text(again)
+    assert training.Trainer(config, few, demo_store, work).history == []
+    assert "starts over" in capsys.readouterr().out
+    (first / "config.json").write_text(json.dumps(record))
+    second = training.train(config, few, demo_store, tmp_path)
+    assert training.find_run(config, few, [tmp_path]) == second
+    (first / "config.json").write_text(again)
+    assert training.find_run(config, few, [tmp_path]) is None
 
 
 def test_earlier_run_is_replaced_whole(tmp_path):

@@ -1,6 +1,8 @@
 """What a training leaves behind, how it is found again, and what is refused."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import shutil
 
@@ -133,6 +135,20 @@ def test_a_lock_counts_only_while_its_folder_is_in_place(tmp_path, monkeypatch, 
         with pytest.raises(training.Busy) as error, run_folders._claim(work / training.LOCK):
             pass
         one_sentence(error, "just finished a")
+
+
+@pytest.mark.parametrize(("code", "trains"), [(errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_folder_that_knows_no_locks_is_trained_in(code, trains, tmp_path, monkeypatch):
+    """Such as a drive that is mounted over a network."""
+    fcntl = pytest.importorskip("fcntl", reason="locks are of POSIX systems")
+
+    def refuse(file, operation):
+        raise OSError(code, "refused")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    expected = contextlib.nullcontext() if trains else pytest.raises(OSError, match="refused")
+    with expected, run_folders._claim(tmp_path / training.LOCK):
+        assert trains
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])

@@ -1,6 +1,7 @@
 """How a network is trained: its phases, its rates, and what it goes on from."""
 
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -193,6 +194,12 @@ def test_labels_are_half_of_what_teachers_predict_out_of_fold(run, runs, few, on
     assert found.dtype == np.float32 and np.abs(found - expected).max() < 1e-5
     twice = earlier.soft_labels(f"{run.folder.name}+{run.folder.name}", rows, runs)
     assert np.abs(found - twice).max() < 1e-6
+    torn = runs.parent / "torn" / run.folder.name
+    shutil.copytree(run.folder, torn)
+    (torn / "metrics.json").write_text('{"correction": ')
+    with pytest.raises(ValueError) as error:
+        earlier.soft_labels(run.folder.name, rows, torn.parent)
+    one_sentence(error, torn / "metrics.json")
     # What a teacher was trained on, it would only repeat; test rows are nobody's to learn from.
     for split in ("train", "test"):
         with pytest.raises(ValueError) as error:
@@ -220,6 +227,14 @@ def test_a_network_of_all_rows_answers_by_what_another_held_out(
         config = dataclasses.replace(config, answers_from="nobody")
         training.train(config, few, demo_store, tmp_path)
     one_sentence(error, "'nobody'")
+    config = dataclasses.replace(config, answers_from=first.folder.name)
+    with pytest.raises(ValueError) as error:
+        training.train(dataclasses.replace(config, dropout=0.4), few, demo_store, tmp_path)
+    one_sentence(error, first.folder.name, "dropout", 0.4, 0.3)
+    moved = few.assign(split=few["split"].map({"train": "train"}).fillna("test"))
+    with pytest.raises(ValueError) as error:
+        training.train(config, moved, demo_store, tmp_path)
+    one_sentence(error, first.folder.name, "is not trained on")
     assert not list(tmp_path.glob("*.partial/checkpoint.npz"))  # nothing was trained for it
 
 
