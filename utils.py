@@ -250,10 +250,10 @@ class Study:
                 "recorded for these photographs; set RETRAIN = True to train it, which takes "
                 f"{durations.describe([config], rows)}, or QUICK = True to see everything work."
             )
-        store = None if found else training.open_store(config, self.metadata, self.scratch)
-        recorded = found.parent if found else self.recorded
-        folders = self.runs, recorded
-        return training.train_or_load(config, rows, store, *folders, self.retrain, epoch_log)
+        if found:
+            return training.load_run(found, rows, epoch_log)
+        store = training.open_store(config, self.metadata, self.scratch)
+        return training.read_run(training.train(config, rows, store, self.runs, self.retrain))
 
     @property
     def trains(self) -> bool:
@@ -328,9 +328,12 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     warnings.filterwarnings("ignore", message="The package simplejpeg is not installed")
     build, scratch = results_folder(), scratch_folder()
     options = {"build": scratch, "show": not (quick or retrain)}
+    download = _can_download()
     try:
-        found = recipes.open_data(profile, quick, download=_can_download(), **options)
+        found = recipes.open_data(profile, quick, download=download, **options)
     except OSError as error:  # such as an answer of Kaggle's that kagglehub cannot use
+        if not download:
+            raise
         reason = type(error.__cause__ or error).__name__
         print(f"The photographs could not be downloaded ({reason}).")
         found = recipes.open_data(profile, quick, **options)

@@ -1,12 +1,12 @@
 """Estimate how long a training takes here, from the time that the recorded runs took."""
 
 import itertools
-import json
 import statistics
 from collections.abc import Iterable
 
 import pandas as pd
 
+from lesions.evaluation import comparison
 from lesions.system import hardware
 from lesions.system.folders import MODELS
 from lesions.training import Config
@@ -54,7 +54,9 @@ def describe(
     configs: Iterable[Config], metadata: pd.DataFrame, photographs: Iterable[int] | None = None
 ) -> str:
     """Return how long trainings take on this machine, and what it rests on; see `estimate`."""
-    _, basis = _rates_here()
+    rates, basis = _rates_here()
+    if not rates:
+        return f"an unknown time on {hardware.describe()} (no recorded run tells how long)"
     spent = round_duration(estimate(configs, metadata, photographs))
     return f"about {spent} on {hardware.describe()} ({basis})"
 
@@ -73,7 +75,7 @@ def _pixels_a_second(gpu: bool) -> dict[str, float]:
     """Return, by architecture, the median of the pixels that runs on GPUs or cores trained on."""
     rates: dict[str, list[float]] = {}
     for path in sorted(MODELS.glob("*/config.json")):
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = comparison.read_record(path)
         pixels = run["images"]["train"] * run["epochs_trained"] * run["config"]["image_size"] ** 2
         if pixels and run["seconds"] and gpu != run["hardware"].endswith("no GPU"):
             rates.setdefault(run["config"]["architecture"], []).append(pixels / run["seconds"])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -109,6 +110,8 @@ def test_runs_on_a_gpu_and_on_cores_are_kept_apart(demo_metadata, monkeypatch, t
         found.append(durations.estimate(small, demo_metadata))
         assert "recorded runs" in durations.describe(small, demo_metadata)
     assert found[0] == pytest.approx(90 * found[1])
+    shutil.rmtree(tmp_path / "models")
+    assert "an unknown time" in durations.describe(small, demo_metadata)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,14 @@ def test_kaggle_keeps_runs_and_not_stores(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert utils.results_folder() == tmp_path / "build"
     assert tmp_path not in utils.scratch_folder().parents
+
+
+def test_only_a_download_that_failed_is_called_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "file" / "build"))
+    with pytest.raises(OSError, match="file"):
+        utils.open_study("demo")
+    assert "downloaded" not in capsys.readouterr().out
 
 
 def bounds(text):
