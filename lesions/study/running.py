@@ -14,7 +14,7 @@ from lesions.system.folders import MODELS
 
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
-    from lesions import classes, data
+    from lesions import classes, data, training
     from lesions.study import best_model, execution, pilot, publishing, recipes
     from lesions.study.publishing import latest_runs, notebooks
 
@@ -24,8 +24,15 @@ QUEUES = {
     "larger": lambda profile, metadata: recipes.larger(),
     "pilot": lambda profile, metadata: recipes.pilot(),
     "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
-    "students": lambda profile, metadata: recipes.students(metadata, pilot.chosen()),
-    "deeper": lambda profile, metadata: recipes.deeper_students(metadata, pilot.chosen()),
+    # Students go on from a network that another queue trains; it comes first in both.
+    "students": lambda profile, metadata: [
+        recipes.folds(pilot.chosen())[0],
+        *recipes.students(metadata, pilot.chosen()),
+    ],
+    "deeper": lambda profile, metadata: [
+        recipes.config(recipes.DEEPER, "cpu", **recipes.LARGER),
+        *recipes.deeper_students(metadata, pilot.chosen()),
+    ],
 }
 
 
@@ -47,31 +54,37 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     Raises:
         ValueError: If only the demo set is at hand.
     """
-    from lesions import training
-
     dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
     places = [runs, MODELS]
     configs = QUEUES[which](profile, metadata)
-    unfinished = [one for one in configs if not training.find_run(one, metadata, places)]
-    starts = {one.start for one in unfinished}
+    starts = set()  # names of the runs from which trainings of this queue go on
+    for config in reversed(configs):  # every run comes before those that go on from it
+        if _find(config, metadata, places, starts) is None:
+            starts.add(config.start)
     for number, config in enumerate(configs, start=1):
-        folder = training.find_run(config, metadata, places)
-        if folder and folder.name in starts and not (folder / "model.h5").exists():
-            folder = None  # recorded without its weights, from which a later stage starts
+        folder = _find(config, metadata, places, starts)
         if folder is None:
             print(f"[{number}/{len(configs)}]", end=" ", flush=True)
             store = training.open_store(config, metadata, build)
             try:
-                folder = training.train(config, metadata, store, runs)
+                folder = training.train(config, metadata, store, runs, retrain=False)
             except (training.Busy, training.StartMissing) as error:
                 # Perhaps another process is still training the one that it starts from.
                 print(f"Left for a later call: {error}", flush=True)
                 continue
         folders.append(folder)
     return folders
+
+
+def _find(config, metadata: pd.DataFrame, places: list[Path], starts: set[str]) -> Path | None:
+    """Find the run of a config; one of `starts` counts only with its weights."""
+    folder = training.find_run(config, metadata, places)
+    if folder and folder.name in starts and not training.find_weights(folder.name, places[0]):
+        return None
+    return folder
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -86,7 +99,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         choices=QUEUES,
         help="all networks of the comparison; the same at 128 px; the pilot that compares "
         "augmentations; the networks of the five folds, with the augmentation that the pilot "
-        "chose; or the network that learns from them",
+        "chose; the network that learns from them; or a deeper one that does",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
@@ -105,7 +118,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the command line and return the exit status: 0 done, 2 not done, 130 interrupted."""
     chosen = _parse(arguments)
     allocator.keep_memory()
     console.plain_warnings()
@@ -133,6 +146,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import nbformat
@@ -24,6 +25,7 @@ from lesions.study import (
     best_model,
     execution,
     leakage,
+    other_clinics,
     pilot,
     publishing,
     readme,
@@ -366,6 +368,30 @@ def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path, monkeyp
     assert re.findall(r'alt="(Figure.*?)"', page) == ["Figure: Two halves; left", "Figure: grid"]
 
 
+def test_only_a_whole_execution_of_a_notebook_as_it_is_now_is_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(publishing, "NOTEBOOKS", tmp_path / "notebooks")
+    recorded, executed = (tmp_path / one / NOTEBOOKS[0].name for one in ("notebooks", "study"))
+    for path in (recorded, executed):
+        path.parent.mkdir()
+    shutil.copy(NOTEBOOKS[0], recorded)
+    notebook = nbformat.read(recorded, 4)
+    last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
+
+    def refused(match):
+        nbformat.write(notebook, executed)
+        with pytest.raises(ValueError, match=match):
+            publishing.publish_notebooks(tmp_path, ["01"])
+        assert recorded.read_bytes() == NOTEBOOKS[0].read_bytes()
+
+    last.outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    refused("not executed to its end; .+ run 01")
+    last.outputs, last.execution_count = [], None
+    refused("not executed to its end; .+ run 01")
+    last.execution_count = 99
+    notebook.cells[1].source += " What somebody wrote before."
+    refused("was changed after")
+
+
 def test_progress_is_one_line_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
@@ -485,26 +511,61 @@ def test_several_processes_share_the_queue(tmp_path):
         pass
 
 
-@pytest.mark.slow
-def test_a_run_without_its_weights_is_trained_again_for_the_stage_that_needs_them(
-    demo_folder, tmp_path, monkeypatch
-):
+@pytest.fixture
+def as_photographs(demo_folder, tmp_path, monkeypatch):
+    """The demo set, taken for photographs by the queue."""
     photographs = tmp_path / "photographs"
     shutil.copytree(demo_folder, photographs, ignore=shutil.ignore_patterns("demo.json"))
     monkeypatch.setenv("HAM10000_DIR", str(photographs))
     monkeypatch.setenv("PROFILE", "cpu")
 
-    def two_stages(profile, metadata):
-        small = training.Config("cnn", image_size=32, epochs=1, augmentation="none", tta=False)
-        start = training.run_name(small, metadata)
-        return [small, dataclasses.replace(small, image_size=64, start=start)]
 
-    monkeypatch.setattr(recipes, "queue", two_stages)
-    first, second = running.train_queue(tmp_path)
-    (first / "model.h5").unlink()  # as in a fresh clone
-    assert running.train_queue(tmp_path) == [first, second] and not (first / "model.h5").exists()
-    shutil.rmtree(second)
-    assert running.train_queue(tmp_path) == [first, second] and (first / "model.h5").exists()
+SMALL = training.Config("cnn", image_size=32, epochs=1, augmentation="none", tta=False)
+
+
+def test_a_queue_that_is_interrupted_says_so_without_a_traceback(
+    as_photographs, monkeypatch, capsys
+):
+    monkeypatch.setattr(recipes, "queue", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert running.main(["train"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_new_best_model_is_there_before_it_is_asked_about_other_clinics(
+    as_photographs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(recipes, "queue", lambda profile, metadata: [SMALL])
+    (run,) = running.train_queue(tmp_path)
+    for module in (publishing, pilot, other_clinics):
+        monkeypatch.setattr(module, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(best_model, "PATH", tmp_path / "models" / "best_model.h5")
+    with pytest.raises(ValueError, match="publish external"):
+        publishing.publish_runs(tmp_path)
+    assert models.load(tmp_path / "models" / "best_model.h5")[1]["run"] == run.name
+
+
+@pytest.mark.slow
+def test_a_run_without_its_weights_is_trained_again_for_the_stage_that_needs_them(
+    as_photographs, tmp_path, monkeypatch
+):
+    def three_stages(profile, metadata):
+        stages = [SMALL]
+        for size in (48, 64):
+            start = training.run_name(stages[-1], metadata)
+            stages.append(dataclasses.replace(stages[0], image_size=size, start=start))
+        return stages
+
+    monkeypatch.setattr(recipes, "queue", three_stages)
+    *earlier, last = running.train_queue(tmp_path)
+    weights = [folder / "model.h5" for folder in earlier]
+    for path in weights:
+        path.unlink()  # as in a fresh clone
+    assert running.train_queue(tmp_path) == [*earlier, last]
+    assert not any(path.exists() for path in weights)
+    shutil.rmtree(last)
+    assert running.train_queue(tmp_path) == [*earlier, last]
+    assert all(path.exists() for path in weights)
 
 
 def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
@@ -518,11 +579,13 @@ def test_latest_runs_are_those_of_the_last_comparison(tmp_path):
         publishing.latest_runs(tmp_path / "nowhere")
 
 
-def test_every_later_stage_starts_from_a_run_that_the_queue_trains_before(demo_metadata):
-    configs = recipes.queue("cpu", demo_metadata)
+@pytest.mark.parametrize("which", running.QUEUES)
+def test_every_later_stage_starts_from_a_run_that_the_queue_trains_before(which, demo_metadata):
+    configs = running.QUEUES[which]("cpu", demo_metadata)
     names = [training.run_name(config, demo_metadata) for config in configs]
     later = [place for place, config in enumerate(configs) if config.start]
-    assert len(later) == len(recipes.STAGES["cpu"]) - 1
+    stages = {"comparison": len(recipes.STAGES["cpu"]) - 1, "students": 2, "deeper": 2}
+    assert len(later) == stages.get(which, 0)
     for place in later:
         before = names.index(configs[place].start)
         assert before < place and configs[before].image_size <= configs[place].image_size
