@@ -18,6 +18,7 @@ import nbformat
 from lesions import classes
 from lesions.study import publishing
 from lesions.system import hardware, processor
+from lesions.system.files import replacing
 from lesions.system.folders import named_by
 
 # These notebooks are executed one after another, beside the others: what a notebook compares or
@@ -141,7 +142,8 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
             ) from error
         finally:
             _add_alternative_texts(notebook)
-            nbformat.write(notebook, target)
+            with replacing(target) as temporary:
+                nbformat.write(notebook, temporary)
 
 
 def _add_alternative_texts(notebook: nbformat.NotebookNode) -> None:

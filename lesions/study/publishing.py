@@ -74,14 +74,11 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         The paths written: the notebooks, a thumbnail of each, and Grad-CAM examples.
 
     Raises:
-        ValueError: If a notebook has not been executed.
+        ValueError: If a notebook has not been executed to its end as it is now.
     """
+    executed = {path: _read_executed(path, build / "study") for path in notebooks(which)}
     written = []
-    for path in notebooks(which):
-        executed = build / "study" / path.name
-        if not executed.exists():
-            raise ValueError(f"{executed} does not exist; run `make study` first.")
-        notebook = nbformat.read(executed, 4)
+    for path, notebook in executed.items():
         _strip(notebook)
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
@@ -92,6 +89,27 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         ]
         written += [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in sorted(made)]
     return [*written, *publish_numbers(which)]
+
+
+def _read_executed(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """Read the executed copy of a notebook, or raise ValueError where it is not one of all cells.
+
+    The copy must have the cells of the notebook; only quoted numbers may have changed since.
+    """
+    executed = folder / path.name
+    if not executed.exists():
+        raise ValueError(f"{executed} does not exist; run `make study` first.")
+    notebook, now = nbformat.read(executed, 4), nbformat.read(path, 4)
+    again = f"execute it again by `python -m lesions.study run {path.name[:2]}`."
+    for cell in notebook.cells:
+        failed = any(one.output_type == "error" for one in cell.get("outputs", []))
+        code = cell.cell_type == "code" and cell.source.strip()
+        if failed or (code and not cell.execution_count):
+            raise ValueError(f"{executed} was not executed to its end; {again}")
+    sources = [[numbers.MARK.sub("", cell.source) for cell in one.cells] for one in (notebook, now)]
+    if sources[0] != sources[1]:
+        raise ValueError(f"{path} was changed after {executed} was made; {again}")
+    return notebook
 
 
 def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
@@ -122,8 +140,8 @@ def publish_runs(build: Path) -> list[Path]:
     The comparison is remade over all recorded runs; `evaluation.choice` says which is best.
 
     Raises:
-        ValueError: If there is no run, it is of the demo set or quick, or the best model is
-            above 60 MB, see `best_model.publish_model`.
+        ValueError: If there is no run, it is of the demo set or quick, the best model is above
+            60 MB, see `best_model.publish_model`, or another one answered to the external sets.
     """
     runs = latest_runs(build)
     if runs.name not in recipes.REAL:
@@ -134,10 +152,10 @@ def publish_runs(build: Path) -> list[Path]:
     table = comparison.compare(found)
     best = runs / comparison.best_row(table)["run"] / "model.h5"
     written = [copy_records(run, MODELS) for run in comparison.finished_folders(runs)]
-    written += publish_table(table)
+    # Before the pages, which wait until a new best model has been asked about other clinics.
     if best.exists():
         written.append(best_model.publish_model(best, best.parent))
-    return written
+    return written + publish_table(table)
 
 
 def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
