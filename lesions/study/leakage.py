@@ -1,7 +1,6 @@
 """What leakage adds: the recorded runs of notebook 07's three ways to split, and their table."""
 
 import functools
-import json
 
 import pandas as pd
 
@@ -24,7 +23,7 @@ def run(protocol: str) -> training.Run:
     folders = list(MODELS.glob(f"*-leak-{protocol}-*/config.json"))
     if not folders:
         raise ValueError(f"models/ holds no run of the protocol {protocol!r}; publish one.")
-    newest = max(folders, key=lambda path: (json.loads(path.read_text())["date"], path))
+    newest = max(folders, key=lambda path: (comparison.read_record(path)["date"], path))
     return training.read_run(newest.parent)
 
 

@@ -72,7 +72,7 @@ def home() -> tuple[pd.DataFrame, dict]:
             f"models/external is of the network {asked}, and the best one is {folder.name}; ask it "
             "by `python -m lesions.study publish external`."
         )
-    details = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    details = comparison.read_record(folder / "metrics.json")
     return read_predictions(folder / "predictions.csv"), details
 
 

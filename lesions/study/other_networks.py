@@ -54,7 +54,8 @@ def predict(folder: Path, name: str) -> Path:
         hair_removal=details.get("hair_removal", False),
         colour_constancy=details.get("colour_constancy"),
     )
-    predicted = views.predict(model, store.images, tta=False)
+    patient = data.patient_features(rows) if details["patient"] else None
+    predicted = views.predict(model, store.images, False, patient)
     return write_predictions(table(rows, predicted), folder / f"{name}.csv")
 
 

@@ -34,6 +34,22 @@ def test_a_run_predicts_an_external_set(constancy, demo_folder, tiny_model, tmp_
     assert row[list(evaluation.CODES)].to_numpy(float) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_run_that_is_given_age_sex_and_site_predicts_an_external_set(
+    demo_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("EXTERNAL_DIR", str(tmp_path / "external"))
+    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "build"))
+    shutil.copytree(demo_folder, tmp_path / "external" / "ph2")
+    model = models.build("cnn", 32, "random", patient=True)
+    # The answer rests on the patient alone.
+    kernel, bias = model.get_layer("logits").get_weights()
+    kernel[:-32] = 0
+    model.get_layer("logits").set_weights([kernel, bias])
+    models.save(model, tmp_path / "run" / "model.h5", {})
+    found = evaluation.read_predictions(other_networks.predict(tmp_path / "run", "ph2"))
+    assert found[list(evaluation.CODES)].drop_duplicates().shape[0] > 20
+
+
 def test_without_external_photographs_it_says_how_to_name_them(tmp_path, monkeypatch):
     monkeypatch.delenv("EXTERNAL_DIR", raising=False)
     with pytest.raises(ValueError, match="set EXTERNAL_DIR to their folder"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import replace
 
 import pandas as pd
@@ -31,7 +30,7 @@ def recorded_run(config: Config) -> Run:
         ValueError: If none is recorded.
     """
     for path in sorted(MODELS.glob("*/config.json")):
-        stored = from_record(json.loads(path.read_text(encoding="utf-8"))["config"])
+        stored = from_record(comparison.read_record(path)["config"])
         if replace(stored, start="") == replace(config, start=""):
             return read_run(path.parent)
     raise ValueError(f"models/ holds no run of {config}; train it and publish it.")
