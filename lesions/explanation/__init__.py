@@ -1,4 +1,4 @@
-"""Where a network looks, and how far that can be trusted.
+"""Roughly where the evidence for a class lies, and how far such maps can be trusted.
 
 `Explainer` makes heat maps of one model by the three `methods`, Grad-CAM and two relatives;
 `pictures` lays them over photographs. `benchmark` measures the maps: agreement with the outlines

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 THRESHOLDS = np.arange(0.05, 1.0, 0.05).round(2)
-SCORES = ("energy_inside", "pointing_game", "intersection_over_union", "outside_over_inside")
+SCORES = ("pointing_game", "energy_inside", "intersection_over_union", "outside_over_inside")
 RATIOS = {"outside_over_inside": ("outside", "inside")}
 
 

@@ -211,16 +211,21 @@ def _changed(subject, test, recorder, part, changes, maps_of: int) -> None:
     for batch in subject.batches(test, part):
         about.append(_about(batch))
         maps = subject.maps(batch) if seen < maps_of else None
+        room = [part == "lesion" and faithfulness.has_room(mask) for mask in batch.masks]
         seeds = range(seen, seen + len(batch.rows))  # each photograph gets hairs of its own
         seen += len(batch.rows)
         for name, change in changes.items():
             altered = np.stack(list(map(change, batch.images, batch.masks, seeds)))
             probabilities = subject.classifier.probabilities(altered, batch.patient)
+            flipped = (subject.decide(probabilities) != batch.labels).astype(float)
             frame = pd.DataFrame(
                 {
-                    "flipped": (subject.decide(probabilities) != batch.labels).astype(float),
+                    "flipped": flipped,
+                    # Of the others, `without_skin` paints over less than the lesion's area.
+                    "flipped_equal_area": np.where(room, flipped, np.nan),
                     "probability_before": batch.shares,
                     "probability_after": probabilities[np.arange(len(altered)), batch.labels],
+                    "lesion_changed": _lesion_changed(batch, altered),
                     "rank_correlation": np.nan,
                 }
             )
@@ -233,6 +238,13 @@ def _changed(subject, test, recorder, part, changes, maps_of: int) -> None:
         recorder.add(part, name, found, pd.concat(about), by_class=True)
 
 
+def _lesion_changed(batch: Batch, altered: np.ndarray) -> list[float]:
+    """Compute the share of each lesion's pixels that a change of the photograph touches."""
+    touched = (batch.images != altered).any(axis=-1)
+    pairs = zip(touched, batch.masks, strict=True)
+    return [found[mask].mean() if mask.any() else np.nan for found, mask in pairs]
+
+
 def _sanity(subject, rows, recorder) -> None:
     kept = list(subject.batches(rows["test"], "sanity"))
     about = pd.concat([_about(batch) for batch in kept])
@@ -240,12 +252,13 @@ def _sanity(subject, rows, recorder) -> None:
     explainer = None
     for share, model in sanity.cascade(subject.classifier.model):
         explainer = explainer or Explainer(model)  # the cascade goes on in one and the same model
-        found = [
-            sanity.rank_correlations(before, explainer(b.images, b.labels, patient=b.patient))
-            for before, b in zip(maps, kept, strict=True)
-        ]
-        found = pd.DataFrame({"rank_correlation": np.concatenate(found)})
-        recorder.add("sanity", "grad_cam", found, about, step=share)
+        frames = []
+        for before, b in zip(maps, kept, strict=True):
+            after = explainer(b.images, b.labels, patient=b.patient)
+            scores = {"rank_correlation": sanity.rank_correlations(before, after)}
+            scores["empty_map"] = (~after.any(axis=(1, 2))).astype(float)
+            frames.append(pd.DataFrame(scores))
+        recorder.add("sanity", "grad_cam", pd.concat(frames), about, step=share)
 
 
 def _stability(subject, rows, recorder) -> None:

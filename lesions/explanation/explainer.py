@@ -71,8 +71,8 @@ class Explainer:
             patient: float, (n, features), from `data.patient_features`, for a model that reads it.
 
         Returns:
-            float32, (n, height, width), each map from 0 to exactly 1, or zero where nothing in the
-            image speaks for the class.
+            float32, (n, height, width), each map from 0 to exactly 1, or zero where the weighted
+            sum of the last feature maps is nowhere positive.
 
         Raises:
             ValueError: If the method is unknown or an argument does not fit the model.

@@ -141,7 +141,7 @@ def without_skin(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Inpaint as many pixels as the lesion has, as far from it as can be; see `without_lesion`.
 
     It is the control: what changes an answer here, too, is the paint. Beside a lesion of more
-    than half of the photograph, fewer pixels are left to paint over.
+    than half of the photograph, fewer pixels are left to paint over; see `has_room`.
     """
     wide = _widened(mask, RING / 2)
     number = min(np.count_nonzero(wide), np.count_nonzero(~wide))
@@ -149,6 +149,11 @@ def without_skin(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     patch = np.zeros(mask.size, bool)
     patch[np.argsort(-distance, axis=None, kind="stable")[:number]] = True
     return _inpainted(image, patch.reshape(mask.shape))
+
+
+def has_room(mask: np.ndarray) -> bool:
+    """Tell whether there is as much skin as lesion, widened as `without_lesion` does."""
+    return bool(_widened(mask, RING / 2).mean() <= 0.5)
 
 
 def _inpainted(image: np.ndarray, removed: np.ndarray) -> np.ndarray:

@@ -14,6 +14,14 @@ PAIRED = "agreement, paired"  # the part with differences photograph by photogra
 AGAINST_GAUSSIAN = "grad_cam minus centred Gaussian"
 # Mean Grad-CAM activation outside the lesion over inside (Tschandl et al. 2020, Nature Medicine).
 PUBLISHED = {"akiec": 0.48, "not akiec": 0.32}
+# How sentences name the shares of `sanity.SHARES`.
+SHUFFLED = {
+    0.0: "the last layer shuffled",
+    0.1: "a tenth of the layers",
+    0.25: "a quarter",
+    0.5: "half",
+    1.0: "all",
+}
 
 
 def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
@@ -118,6 +126,24 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, sign="", **w
     if not np.isfinite(row["value"]):
         return "undefined"
     return f"{evaluation.Interval.of(row):{sign}.2f}"
+
+
+def maps_left(table: pd.DataFrame) -> str:
+    """Say how many photographs keep a map that is not empty while layers are shuffled.
+
+    Returns:
+        "10 keep a map with the last layer shuffled, 5 with a tenth of the layers, none with a
+        quarter or more".
+    """
+    rows = table[(table["part"] == "sanity") & (table["metric"] == "empty_map")]
+    rows = rows.sort_values("step")
+    left = ((1 - rows["value"]) * rows["images"]).round().astype(int).tolist()
+    names = [SHUFFLED[step] for step in rows["step"]]
+    end = max((place + 1 for place, count in enumerate(left) if count), default=0)
+    said = [f"{left[place] or 'none'} with {names[place]}" for place in range(end)]
+    if end < len(names):
+        said.append(f"none with {names[end]}{' or more' * (end + 1 < len(names))}")
+    return ", ".join(said).replace(" ", " keep a map ", 1)
 
 
 def compared_classes(table: pd.DataFrame) -> dict[str, list[str]]:

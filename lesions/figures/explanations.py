@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -18,11 +19,19 @@ from lesions.classes import CODES, COLOURS
 from lesions.figures import style
 from lesions.figures.style import GREY, LINE_STYLES, MARKERS, SERIES, readable
 
-NAMES = {
+# The scores of agreement, in the order and under the names that every page gives them.
+SCORES = {
+    "pointing_game": "Hottest point on the lesion",
+    "energy_inside": "Share on the lesion",
+    "intersection_over_union": "Intersection over union",
+    "outside_over_inside": "Mean outside / inside (lower is better)",
+}
+NAMES = SCORES | {
     "grad_cam": "Grad-CAM",
     "grad_cam_plus_plus": "Grad-CAM++",
     "hires_cam": "HiResCAM",
     "randomised top": "Last layer shuffled",
+    "as much skin inpainted": "Skin inpainted instead",
     "road_gap": "ROAD gap",
     "most_relevant_first": "ROAD, hottest first (lower is better)",
     "least_relevant_first": "ROAD, coldest first (higher is better)",
@@ -52,7 +61,7 @@ def _of_all(rows: pd.DataFrame) -> pd.DataFrame:
 def map_scores(
     table: pd.DataFrame, part: str, metrics: Sequence[str], title: str | None = None
 ) -> Figure:
-    """Draw scores of maps with their intervals: a panel a metric, a line a map.
+    """Draw scores of maps with their values and intervals: a panel a metric, a line a map.
 
     Args:
         table: See the module.
@@ -66,7 +75,7 @@ def map_scores(
     whole = {metric: _of_all(_rows(table, part, metric)) for metric in metrics}
     methods = list(dict.fromkeys(whole[metrics[0]].index))
     figure, grid = plt.subplots(
-        1, len(metrics), figsize=(9, 1.5 + 0.34 * len(methods)), sharey=True, squeeze=False,
+        1, len(metrics), figsize=(9, 1.5 + 0.42 * len(methods)), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
     empty = _of_all(table[(table["part"] == part) & (table["metric"] == "empty_map")])
@@ -75,9 +84,14 @@ def map_scores(
     for ax, metric in zip(grid[0], metrics, strict=True):
         rows = whole[metric].reindex(methods)
         style.interval_rows(rows, labels, colours, ax, capsize=3, markersize=6)
+        for place, value in enumerate(rows["value"]):
+            text = f"{value:.2f}".replace("-", "−") if np.isfinite(value) else "undefined"
+            above = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center"}
+            where = value if np.isfinite(value) else 0
+            ax.annotate(text, (where, place), fontsize=9, **above)
         ax.locator_params(axis="x", nbins=4)
-        ax.margins(x=0.12)
-        style.finish(ax, "", _named(metric), "")
+        ax.margins(x=0.15)
+        style.finish(ax, "", textwrap.fill(_named(metric), 18), "")
     figure.get_layout_engine().set(w_pad=0.1)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold")
@@ -152,7 +166,7 @@ def faithfulness_curves(table: pd.DataFrame) -> Figure:
 
 
 def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how alike maps stay while the network's layers are randomised, last one first.
+    """Draw how alike maps stay while the network's layers are shuffled, last one first.
 
     No line joins the dots, because each is of the photographs that still have a map, and these
     differ.
@@ -161,31 +175,37 @@ def cascade_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         table: With the part "sanity".
     """
     curve = _rows(table, "sanity", "rank_correlation").sort_values("step")
+    measured = _rows(table, "sanity", "empty_map")["images"].max()
     ax = style.axes_or_new(ax, 8.5, 4)
     places = range(len(curve))
     look = {"color": SERIES[0], "fmt": "o", "capsize": 4, "markersize": 7}
     ax.errorbar(places, curve["value"], yerr=style.reach(curve), **look)
     labels = [
-        f"{'last layer' if row.step == 0 else f'{row.step:.0%}'}\nn = {row.images}"
+        f"{'last layer' if row.step == 0 else f'{row.step:.0%}'}\nn = {row.images} of {measured}"
         for row in curve.itertuples()
     ]
     ax.set_xticks(places, labels)
     ax.set(xlim=(-0.5, len(curve) - 0.5), ylim=(min(-0.25, curve["low"].min() - 0.05), 1.02))
     ax.axhline(0, color="black", linewidth=1)
-    last = curve.iloc[-1]
-    title = f"With all layers shuffled, {last['images'] or 'none'} of the photographs have a map"
-    if last["images"]:
-        title += f"; their mean rank correlation is {last['value']:.2f}"
-    label = "Layers randomised, from the last (n: photographs whose map is not empty)"
+    first, last = curve.iloc[0], curve.iloc[-1]
+    title = f"Of {measured} photographs, {first['images'] or 'none'} with a map once the last "
+    title += f"layer is shuffled, {last['images'] or 'none'} once all are"
+    label = "Layers shuffled, from the last (n: photographs whose map is not empty)"
     return style.finish(ax, title, label, "Rank correlation (unchanged map: 1)")
 
 
-def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None = None) -> Axes:
+def flip_rates(
+    table: pd.DataFrame,
+    part: str = "perturbations",
+    titled: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw how often each change of the photograph changes the predicted class, by true class.
 
     Args:
         table: See the module.
         part: "perturbations" or "lesion".
+        titled: The change that the title quotes; None for the one that changes most answers.
     """
     rows = _rows(table, part, "flipped")
     rows = rows[rows["group"] == "all"]
@@ -202,6 +222,6 @@ def flip_rates(table: pd.DataFrame, part: str = "perturbations", ax: Axes | None
     labels = [f"{code}\nn = {count:.0f}" for code, count in counts.items()]
     ax.set_xticks(np.arange(len(order)) + 0.5, labels)
     ax.set_yticks(np.arange(len(changes)) + 0.5, list(map(_named, changes)), rotation=0)
-    most = shares["all"].idxmax()
-    title = f"{_named(most)}: {shares.loc[most, 'all']:.0%} of the answers change"
+    titled = titled or shares["all"].idxmax()
+    title = f"{_named(titled)}: {shares.loc[titled, 'all']:.0%} of the answers change"
     return style.finish(ax, title, "True class", "Change of the photograph")

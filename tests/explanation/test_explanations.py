@@ -7,7 +7,8 @@ import pytest
 from lesions import figures, inference
 from lesions.classes import CODES
 from lesions.cli import command_line
-from lesions.explanation import METHODS, benchmark, faithfulness, measurements, sanity
+from lesions.data.images import read_mask
+from lesions.explanation import METHODS, agreement, benchmark, faithfulness, measurements, sanity
 from lesions.networks import models, views
 from lesions.system import files
 
@@ -84,6 +85,54 @@ def test_right_and_wrong_answers_add_up(table):
     assert sum(by_class.loc[(code, "all"), "images"] for code in CODES) == NUMBER
 
 
+def test_every_map_of_a_shuffled_network_is_compared_or_empty(table):
+    rows = table[table["part"] == "sanity"].set_index(["metric", "step"])
+    for share in sanity.SHARES:
+        empty = rows.loc[("empty_map", share)]
+        left = round((1 - empty["value"]) * empty["images"])
+        assert empty["images"] == NUMBER
+        assert left == rows.loc[("rank_correlation", share), "images"]
+
+
+def test_it_is_recorded_how_much_of_the_lesion_each_change_touches(table):
+    touched = values(table, part="lesion", metric="lesion_changed")
+    assert touched["lesion inpainted"] > 0.9
+    assert touched["lesion only"] == touched["as much skin inpainted"] == 0
+    touched = values(table, part="perturbations", metric="lesion_changed")
+    assert 0 < touched["hairs drawn"] < 0.5 and touched["round frame"] < 0.5
+
+
+def test_lesions_of_more_than_half_of_the_picture_are_left_out_of_equal_areas(
+    table, model_path, demo_metadata
+):
+    test = demo_metadata[(demo_metadata["split"] == "test") & demo_metadata["mask_path"].notna()]
+    masks = [read_mask(path, 64) for path in measurements.sample(test, NUMBER)["mask_path"]]
+    rows = table[(table["metric"] == "flipped_equal_area") & (table["group"] == "all")]
+    rows = rows[rows["class"] == "all"]
+    assert set(rows["part"]) == {"lesion"}
+    assert set(rows["images"]) == {sum(map(faithfulness.has_room, masks))}
+
+
+def test_it_is_said_how_many_maps_are_left():
+    def said(*shares):
+        steps = zip(sanity.SHARES, shares, strict=True)
+        rows = [("sanity", "empty_map", step, share, 20) for step, share in steps]
+        columns = ["part", "metric", "step", "value", "images"]
+        return measurements.maps_left(pd.DataFrame(rows, columns=columns))
+
+    assert said(0.5, 0.75, 1, 1, 1) == (
+        "10 keep a map with the last layer shuffled, 5 with a tenth of the layers, none with a "
+        "quarter or more"
+    )
+    assert said(0, 0, 0, 1, 0.9).endswith("20 with a quarter, none with half, 2 with all")
+    assert said(0, 0, 0, 0, 1).endswith("20 with half, none with all")
+    assert said(1, 1, 1, 1, 1) == "none keep a map with the last layer shuffled or more"
+
+
+def test_the_scores_have_one_set_of_names():
+    assert tuple(figures.explanations.SCORES) == agreement.SCORES
+
+
 def test_road_gaps_are_the_area_between_the_curves(table):
     rows = table[(table["part"] == "faithfulness") & (table["method"] == "grad_cam")]
     curves = rows[rows["step"].notna()].pivot(index="step", columns="metric", values="value")
@@ -103,18 +152,23 @@ def test_the_table_is_read_back_for_its_own_run_only(table, model_path, tmp_path
 def test_the_plots_show_the_table(table):
     import matplotlib.pyplot as plt
 
-    figure = figures.map_scores(table, "agreement", ["energy_inside", "pointing_game"], "Title")
-    assert [ax.get_xlabel() for ax in figure.axes] == ["Energy inside", "Pointing game"]
+    figure = figures.map_scores(table, "agreement", ["energy_inside"], "Title")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["Share on the\nlesion"]
+    shares = values(table, part="agreement", metric="energy_inside")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == [f"{share:.2f}" for share in shares]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()][0] == "Grad-CAM"
     assert len(figures.faithfulness_curves(table).axes[0].lines) == 5
     assert figures.paired_scores_by_class(table).get_title().startswith("Grad-CAM against")
     cascade = figures.cascade_curve(table)
-    assert "randomised" in cascade.get_xlabel()
+    assert "shuffled" in cascade.get_xlabel() and f"Of {NUMBER} photo" in cascade.get_title()
     # The dots are of different photographs: no line joins them, and each says of how many.
     assert cascade.containers[0].lines[0].get_linestyle() == "None"
-    assert all("n = " in label.get_text() for label in cascade.get_xticklabels())
+    assert all(f" of {NUMBER}" in label.get_text() for label in cascade.get_xticklabels())
     for part, changes in (("perturbations", 7), ("lesion", 4)):
         assert len(figures.flip_rates(table, part).get_yticklabels()) == changes
+    named = figures.flip_rates(table, "lesion", "lesion only").get_title()
+    assert named.startswith("Lesion only: ")
     with pytest.raises(ValueError, match="no rows of the part 'sanity'"):
         figures.cascade_curve(table[table["part"] != "sanity"])
     plt.close("all")

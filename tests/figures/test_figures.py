@@ -106,6 +106,7 @@ EXPLANATIONS = pd.DataFrame(
                 [np.nan],
             ),
             ("sanity", ("grad_cam",), "rank_correlation", [0.0, 0.5, 1.0]),
+            ("sanity", ("grad_cam",), "empty_map", [0.0, 0.5, 1.0]),
             ("perturbations", ("hairs removed", "dark corners"), "flipped", [np.nan]),
         )
         for method in methods
