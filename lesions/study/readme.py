@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import data, evaluation
+from lesions import classes, data, evaluation
 from lesions.evaluation import Interval, comparison, external
 from lesions.explanation import measurements
+from lesions.figures.explanations import SCORES
 from lesions.study import leakage, other_clinics, tables
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS, REPOSITORY
@@ -180,21 +181,21 @@ def _seed_lines(table: pd.DataFrame) -> list[str]:
 def explanations_block() -> str:
     """Write the figures on heat maps from `models/explanations.csv`: a table, and findings."""
     table = pd.read_csv(measurements.TABLE)
-    scores = ("pointing_game", "energy_inside", "intersection_over_union", "outside_over_inside")
-    header = (
-        "| map | hottest point on the lesion | share on the lesion | intersection over union "
-        "| mean outside / inside (lower is better) |"
-    )
+    header = f"| map | {' | '.join(map(_lower, SCORES.values()))} |"
     labels = {"grad_cam": "**Grad-CAM**", "randomised top": "last layer shuffled"}
     methods = table.loc[table["part"] == "agreement", "method"].unique()
     rows = [
         [
             labels.get(name, name),
-            *(measurements.quote(table, "agreement", name, score) for score in scores),
+            *(measurements.quote(table, "agreement", name, score) for score in SCORES),
         ]
         for name in methods
     ]
     return "\n".join([tables.markdown(header, rows), "", *_findings(table)])
+
+
+def _lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
@@ -205,6 +206,11 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
     changes = table.loc[table["part"] == "perturbations", "method"].unique()
     flips = [f"{name} {share('perturbations', name, 'flipped')}" for name in changes]
+    touched = [
+        measurements.look_up(table, "perturbations", name, "lesion_changed")["value"]
+        for name in changes
+    ]
+    touched = [f"{name} {value:.1%}" for name, value in zip(changes, touched, strict=True)]
     gaps = [
         f"{measurements.quote(table, 'faithfulness', name, 'road_gap')} for {label}"
         for name, label in (
@@ -230,23 +236,51 @@ def _findings(table: pd.DataFrame) -> list[str]:
         "has 0.",
         "- **Does it rest on the lesion?** With the lesion painted over, "
         f"{share('lesion', 'lesion inpainted', 'flipped')} of the answers change; with all but "
-        f"the lesion taken away, {share('lesion', 'lesion only', 'flipped')}; with as much skin "
-        "painted over, away from the lesion, "
-        f"{share('lesion', 'as much skin inpainted', 'flipped')}.",
+        f"the lesion taken away, {share('lesion', 'lesion only', 'flipped')}; with skin painted "
+        "over instead, away from the lesion, "
+        f"{share('lesion', 'as much skin inpainted', 'flipped')}. {_room(table)}",
         f"- **Does the map depend on what was learned?** {_dependence(table)}",
-        f"- **What else flips an answer?** {'; '.join(flips)}.",
+        f"- **What else flips an answer?** {'; '.join(flips)}. {_most_flipped(table)} The "
+        f"share of the lesion's pixels that a change touches, on average: {', '.join(touched)}.",
     ]
 
 
-def _dependence(table: pd.DataFrame) -> str:
-    """Describe how like the real map is one of the network with all its weights shuffled."""
-    row = measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
-    shuffled = "With the weights of all layers shuffled, "
-    if not row["images"]:
-        return f"{shuffled}all maps are empty, so it could not be decided."
+def _most_flipped(table: pd.DataFrame) -> str:
+    """Say in which two classes the strongest change of the photograph flips most answers."""
+    rows = table[(table["part"] == "perturbations") & (table["metric"] == "flipped")]
+    rows = rows[rows["group"] == "all"]
+    most = rows[rows["class"] == "all"].set_index("method")["value"].idxmax()
+    by_class = rows[(rows["method"] == most) & rows["class"].isin(classes.CODES)]
+    two = by_class.nlargest(2, "value").set_index("class")
+    texts = [f"{code}, {Interval.of(row):.0%}" for code, row in two.iterrows()]
+    return f"By class, the {most} flips most answers in {', and '.join(texts)}."
+
+
+def _room(table: pd.DataFrame) -> str:
+    """Describe the control with skin where there is as much skin as lesion to paint over."""
+    inpainted, skin = (
+        measurements.look_up(table, "lesion", name, "flipped_equal_area")
+        for name in ("lesion inpainted", "as much skin inpainted")
+    )
+    images = measurements.look_up(table, "lesion", "as much skin inpainted", "flipped")["images"]
     return (
-        f"{shuffled}its rank correlation with the real map is {Interval.of(row):.2f} on the "
-        f"{row['images']:.0f} photographs whose map is not empty, too few to decide it."
+        f"Of these {images} lesions, {images - skin['images']} leave less skin than they cover "
+        "themselves, so that less of it could be painted over; of the answers on the other "
+        f"{skin['images']}, {Interval.of(inpainted):.0%} change without the lesion and "
+        f"{Interval.of(skin):.0%} without as much skin."
+    )
+
+
+def _dependence(table: pd.DataFrame) -> str:
+    """Describe what is left of the maps while the network's weights are shuffled."""
+    row = measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
+    images = measurements.look_up(table, "sanity", "grad_cam", "empty_map", step=1.0)["images"]
+    left = f"Of {images} photographs, {measurements.maps_left(table)}"
+    if not row["images"]:
+        return f"{left}. An empty map cannot be compared, so it could not be decided."
+    return (
+        f"{left}; with all layers shuffled, its rank correlation with the real map is "
+        f"{Interval.of(row):.2f}, on too few photographs to decide it."
     )
 
 
@@ -256,15 +290,10 @@ def _shape(table: pd.DataFrame) -> str:
         verdict: ", ".join(codes) or "no class"
         for verdict, codes in measurements.compared_classes(table).items()
     }
-    names = {
-        "pointing_game": "hottest point on the lesion",
-        "energy_inside": "share on the lesion",
-        "intersection_over_union": "intersection over union",
-    }
     which = measurements.PAIRED, measurements.AGAINST_GAUSSIAN
     differences = [
-        f"{label} {measurements.quote(table, *which, name, sign='+')}"
-        for name, label in names.items()
+        f"{_lower(SCORES[name])} {measurements.quote(table, *which, name, sign='+')}"
+        for name in ("pointing_game", "energy_inside", "intersection_over_union")
     ]
     return (
         f"Photograph by photograph, against the Gaussian: {', '.join(differences)}. By class, the "

@@ -12,7 +12,7 @@ from lesions.study.facts.common import Interval, best_row, listed, recorded_entr
 
 NOT_APART = "overlap; their paired difference was not recorded, so which is better stays open"
 FEW = 20  # photographs of a class whose shares are mostly chance
-# Fact to the part, method and metric of models/explanations.csv.
+# Fact to the part, method, metric and, where it is one class, class of models/explanations.csv.
 QUOTED = {
     "point_cam": ("agreement", "grad_cam", "pointing_game"),
     "point_gaussian": ("agreement", "centred Gaussian", "pointing_game"),
@@ -26,6 +26,9 @@ QUOTED = {
     "inpainted": ("lesion", "lesion inpainted", "flipped"),
     "only": ("lesion", "lesion only", "flipped"),
     "skin": ("lesion", "as much skin inpainted", "flipped"),
+    "filled": ("lesion", "lesion filled with skin", "flipped"),
+    "inpainted_equal": ("lesion", "lesion inpainted", "flipped_equal_area"),
+    "skin_equal": ("lesion", "as much skin inpainted", "flipped_equal_area"),
     "before": ("lesion", "lesion inpainted", "probability_before"),
     "after": ("lesion", "lesion inpainted", "probability_after"),
     "symmetries": ("stability", "symmetries", "rank_correlation"),
@@ -37,6 +40,13 @@ QUOTED = {
     "patch": ("perturbations", "colour patch", "flipped"),
     "ink": ("perturbations", "ink", "flipped"),
     "frame": ("perturbations", "round frame", "flipped"),
+    "frame_akiec": ("perturbations", "round frame", "flipped", "akiec"),
+    "frame_bcc": ("perturbations", "round frame", "flipped", "bcc"),
+    "frame_on_lesion": ("perturbations", "round frame", "lesion_changed"),
+    "frame_on_akiec": ("perturbations", "round frame", "lesion_changed", "akiec"),
+    "frame_on_bcc": ("perturbations", "round frame", "lesion_changed", "bcc"),
+    "drawn_on_lesion": ("perturbations", "hairs drawn", "lesion_changed"),
+    "removed_on_lesion": ("perturbations", "hairs removed", "lesion_changed"),
 }
 
 
@@ -45,8 +55,6 @@ def notebook_08() -> dict:
     """Return the facts of notebook 08: what the best network's heat maps show."""
     table = pd.read_csv(measurements.TABLE)
     test = recorded_entries()[best_row()["run"]].answers("test")
-    last = table.loc[table["part"] == "sanity", "step"].max()
-    sanity = measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=last)
     verdicts = {
         verdict: listed(codes) if codes else "no class"
         for verdict, codes in measurements.compared_classes(table).items()
@@ -54,7 +62,7 @@ def notebook_08() -> dict:
     return {
         **{name: Interval.of(measurements.look_up(table, *row)) for name, row in QUOTED.items()},
         **verdicts,
-        "sanity_images": sanity["images"],
+        "maps_left": measurements.maps_left(table),
         **_counts(table),
         "nv": (test["dx"] == "nv").sum(),
         "nv_as_mel": ((test["dx"] == "nv") & (test["predicted"] == "mel")).sum(),
@@ -73,12 +81,23 @@ def _counts(table: pd.DataFrame) -> dict:
         for name in ("grad_cam", "centred Gaussian")
     ]
     ruler = measurements.look_up(table, *QUOTED["ruler"])
+    sanity = table[(table["part"] == "sanity") & (table["metric"] == "empty_map")]
+    room = measurements.look_up(table, *QUOTED["skin_equal"])["images"]
+    off = [
+        measurements.look_up(table, *QUOTED[name][:2], "lesion_changed")
+        for name in ("corners", "ruler", "patch", "ink")
+    ]
+    lesion_images = changed.set_index("class").loc["all", "images"]
     apart = ends[0]["low"] > ends[1]["high"] or ends[1]["low"] > ends[0]["high"]
     return {
         "empty_top": Interval.of(empty),
         "road_images": ends[0]["images"],
         "road_verdict": "do not overlap" if apart else NOT_APART,
-        "lesion_images": changed.set_index("class").loc["all", "images"],
+        "sanity_images": sanity["images"].max(),
+        "lesion_images": lesion_images,
+        "with_room": room,
+        "without_room": lesion_images - room,
+        "most_on_lesion": Interval.of(max(off, key=lambda row: row["value"])),
         "changed_images": ruler["images"],
         "few_classes": listed(few.index) if len(few) else "no class",
         "few_step": 100 / images.min(),
