@@ -21,7 +21,8 @@ TEXTS = {
     "decision_rule": "Another class is more probable. The decision rule divides each probability "
     "by a power of the class's frequency and takes the largest, so that rare classes are not "
     "overlooked.",
-    "heat_map": "Grad-CAM for {code}: where the network looks, not whether it is right",
+    "heat_map": "Grad-CAM for {code}, yellow hottest: roughly where the evidence lies, not whether "
+    "it is right. A blob in the middle does almost as well.",
     "record": "How such answers did in testing",
     "record_elsewhere": "In other clinics",
     "no_record": "No test of this network is recorded here.",
