@@ -4,6 +4,7 @@ import base64
 import functools
 import io
 import re
+import symtable
 
 import nbformat
 import numpy as np
@@ -143,6 +144,15 @@ class TestProse:
         cells = nbformat.read(path, 4).cells
         code = [cell.source for cell in cells if cell.cell_type == "code"]
         assert not [source for source in code if "Markdown(" in source]
+
+    def test_no_cell_overwrites_what_another_imports(self, path):
+        # The cells that use the module would fail when they are run again.
+        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        tables = [symtable.symtable(cell.source, path.name, "exec") for cell in cells]
+        symbols = [symbol for table in tables for symbol in table.get_symbols()]
+        imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
+        assigned = {symbol.get_name() for symbol in symbols if symbol.is_assigned()}
+        assert "utils" in imported and not imported & assigned
 
     def test_figures_are_no_wider_than_a_page(self, path):
         for cell in nbformat.read(path, 4).cells:
