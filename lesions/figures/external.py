@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 from sklearn.metrics import auc, roc_curve
@@ -17,6 +18,8 @@ from lesions.figures.style import GREY, MARKERS, SERIES
 
 SIDES = ("home", "there")
 FEWEST = 10  # photographs that a bin needs to be drawn: chance places smaller ones
+ON_ANY_COLOUR = "#8C8C8C"  # a grey that is seen on white and on black, the colour of mel
+NARROW = 0.06  # an axis of shares that ends below it has ticks closer than whole per cents
 
 
 def metrics_by_clinic(
@@ -165,6 +168,7 @@ def clinic_bars(
     label_format: str | pd.DataFrame | None = "{:.0%}",
     margins: Mapping[str, np.ndarray] | None = None,
     legend_title: str | None = None,
+    colours: Mapping[str, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw bars side by side, a group per row and a colour per column.
@@ -177,15 +181,27 @@ def clinic_bars(
             the numbers', which are then shares, 0 to 1; None for none.
         margins: As of `grouped_bars`: how far each interval reaches down and up.
         legend_title: What the columns are.
+        colours: Column name to its colour, such as `classes.COLOURS` where columns are classes.
     """
     ax = style.axes_or_new(ax, 8.5, 4.2)
     # Names of two words stand on two lines, so that neighbours do not touch.
     lines = table.rename(index=lambda name: str(name).replace(" ", "\n"))
     style.grouped_bars(lines, ax, label_format, margins=margins)
+    for bars in ax.containers if colours else ():
+        if isinstance(bars, BarContainer):
+            for bar in bars:
+                bar.set_color(colours[bars.get_label()])
+        else:
+            _, caps, whiskers = bars
+            for cap in caps:
+                cap.set_markeredgecolor(ON_ANY_COLOUR)
+            for whisker in whiskers:
+                whisker.set_color(ON_ANY_COLOUR)
     ax.axhline(0, color=GREY, linewidth=0.8)
     texts = isinstance(label_format, pd.DataFrame)
     ax.margins(y=0.3 if texts else 0.2)
     if texts or str(label_format).endswith("%}"):
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        decimals = int(ax.get_ylim()[1] < NARROW)
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=decimals))
     style.legend_beside(ax, legend_title)
     return style.finish(ax, title, str(table.index.name or "Photographs"), y_label)

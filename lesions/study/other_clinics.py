@@ -19,7 +19,8 @@ from lesions.system.folders import MODELS, named_by
 
 CREDITS = {
     "isic2017": "ISIC archive (CC0), collected for ISIC 2017: Codella et al., arXiv:1710.05006",
-    "ph2": "PH2, Hospital Pedro Hispano: Mendonça et al., EMBC 2013",
+    "ph2": "PH2, Hospital Pedro Hispano (free for research and education): "
+    "Mendonça et al., EMBC 2013",
 }
 # What is recorded beside the predictions: distance and sharpness (see `inference.familiarity`),
 # typology_angle (degrees), dark_corners (0 to 4) and home_correlation, the highest correlation

@@ -335,7 +335,27 @@ def test_bars_have_a_true_minus_or_the_texts_of_a_table(ax):
     assert ax.yaxis.get_major_formatter()(0.2) == "20%"
 
 
+def test_ticks_of_small_shares_differ_from_each_other(ax):
+    table = pd.DataFrame({"a": [0.03, 0.0, 0.01]}, ["home", "ISIC 2017", "PH2"])
+    counts = pd.DataFrame({"a": ["3 of 100", "0 of 9", "1 of 100"]}, table.index)
+    figures.clinic_bars(table, "Shares", "Share", counts, ax=ax)
+    ax.figure.canvas.draw()
+    ticks = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert len(ticks) == len(set(ticks)) > 2
+
+
 def test_class_bars_have_the_class_colours(ax):
+    table = pd.DataFrame({"mel": [0.1, -0.2], "nv": [0.2, 0.1]}, ["ink", "ruler"])
+    margins = {code: np.full((2, 2), 0.05) for code in table}
+    figures.clinic_bars(table, "Changes", "Change", None, margins, colours=COLOURS, ax=ax)
+    wanted = [COLOURS[code].upper() for code in ("mel", "nv")]
+    assert colours_of(ax.patches) == [code for code in wanted for _ in range(2)]
+    assert colours_of(ax.get_legend().get_patches()) == wanted
+    whiskers = [to_hex(one) for lines in ax.collections for one in lines.get_colors()]
+    caps = [to_hex(line.get_markeredgecolor()) for line in ax.lines if line.get_marker() == "_"]
+    assert len(whiskers) == 2 and len(caps) == 4
+    assert COLOURS["mel"] not in (*whiskers, *caps)
+    ax.clear()
     figures.probability_bars(PROBABILITIES[0], ax=ax)
     assert colours_of(ax.patches) == [COLOURS[code].upper() for code in CODES]
     ax.clear()
