@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import pandas as pd
 
 from lesions import evaluation
-from lesions.evaluation import external
+from lesions.classes import CLASSES
+from lesions.evaluation import CODES, external
 from lesions.inference import familiarity
 from lesions.study import other_clinics, tables
 from lesions.system.folders import MODELS
@@ -13,6 +16,7 @@ from lesions.system.folders import MODELS
 HOME = "HAM10000, test"
 PLAIN = "as it is"
 AUC = "melanoma_auc"
+_NAMES = {one.code: one.name.lower() for one in CLASSES}
 FIGURES = {
     "melanoma_auc": "melanoma AUC",
     "sensitivity_at_home_threshold": "melanoma sensitivity at the threshold of home",
@@ -23,6 +27,38 @@ FIGURES = {
 }
 
 
+@functools.cache
+def answers() -> dict[str, pd.DataFrame]:
+    """Answer the recorded predictions of the best model as `predict` does, by the decision rule.
+
+    Returns:
+        Set to its answers, home (the test split) first.
+    """
+    home, details = other_clinics.home()
+    frames = {HOME: evaluation.rows_of(home, "test")}
+    frames |= {label: external.read_recorded(name) for name, label in external.SETS.items()}
+    return {label: evaluation.answer(frame, details) for label, frame in frames.items()}
+
+
+def missed() -> pd.DataFrame:
+    """Count the melanomas that the rule names as something else, and what it names melanoma.
+
+    Returns:
+        Indexed by set, home first: missed (of the melanomas) and alarms (of all others), each as
+        text ("62 of 167") and, with _share, as a share (0 to 1).
+    """
+    rows = {}
+    for label, one in answers().items():
+        melanoma, called = one["dx"] == "mel", one["predicted"] == "mel"
+        rows[label] = {
+            "missed": f"{(melanoma & ~called).sum():,} of {melanoma.sum():,}",
+            "missed_share": (~called[melanoma]).mean(),
+            "alarms": f"{(called & ~melanoma).sum():,} of {(~melanoma).sum():,}",
+            "alarms_share": called[~melanoma].mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("set")
+
+
 def warned() -> pd.DataFrame:
     """Count who gets the warning for unfamiliar or blurred photographs.
 
@@ -31,15 +67,12 @@ def warned() -> pd.DataFrame:
         warning of all, of right answers and of errors (0 to 1). An answer is that of the
         decision rule, as `predict` gives it.
     """
-    home, details = other_clinics.home()
-    test = evaluation.rows_of(home, "test").merge(other_clinics.read_home(), on="image_id")
-    frames = {HOME: test}
-    frames |= {label: external.read_recorded(name) for name, label in external.SETS.items()}
     fitted = familiarity.load(MODELS / familiarity.FILE)
     rows = {}
-    for label, frame in frames.items():
-        answers = evaluation.answer(frame, details)
-        wrong = answers["predicted"] != answers["dx"]
+    for label, frame in answers().items():
+        if label == HOME:
+            frame = frame.merge(other_clinics.read_home(), on="image_id")
+        wrong = frame["predicted"] != frame["dx"]
         alarm = (frame["distance"] > fitted.far) | (frame["sharpness"] < fitted.blurred)
         rows[label] = {
             "photographs": len(frame),
@@ -113,15 +146,41 @@ def _with_artefacts() -> dict[str, pd.DataFrame]:
 
 def warning_block() -> str:
     """Write what the warning notices, as Markdown."""
-    rows = []
-    for label, row in warned().iterrows():
-        counts = [f"{row[name]:,.0f}" for name in ("photographs", "errors")]
-        shares = [f"{row[name]:.1%}" for name in ("of all", "of right answers", "of errors")]
-        rows.append([label, *counts, *shares])
-    return tables.markdown(
-        "| set | photographs | errors | with the warning, of all | of right answers | of errors |",
-        rows,
-    )
+    table = warned()
+    counted = counted_warnings(table)
+    rows = [[label, *row] for label, row in counted.iterrows()]
+    header = "| set | with the warning, of all photographs | of right answers | of errors |"
+    at_home = counted.loc[HOME]
+    told = f"At home the warning went to {at_home['of right answers']} right answers"
+    if table.loc[HOME, "of errors"]:
+        told += f" and {at_home['of errors']} errors."
+    else:
+        told += ", and to no error."
+    return f"{tables.markdown(header, rows)}\n\n{told}"
+
+
+def recall_block() -> str:
+    """Write which share of each diagnosis the rule names, at home and elsewhere, as Markdown."""
+    found, rows = answers(), []
+    for code in CODES:
+        cells = [f"{code}, {_NAMES[code]}"]
+        for one in found.values():
+            part = one[one["dx"] == code]
+            if part.empty:
+                cells.append("")
+                continue
+            named = (part["predicted"] == code).sum()
+            recall = evaluation.score(part, "accuracy")
+            cells.append(f"{named:,} of {len(part):,}, {recall:.2f}")
+        rows.append(cells)
+    counted = missed()
+    for label, name in (
+        ("**melanomas missed**", "missed"),
+        ("others that it names melanoma", "alarms"),
+    ):
+        shares = zip(counted[name], counted[f"{name}_share"], strict=True)
+        rows.append([label, *(f"{count}, {share:.0%}" for count, share in shares)])
+    return tables.markdown(f"| named by the rule | {' | '.join(found)} |", rows)
 
 
 def card_block() -> str:

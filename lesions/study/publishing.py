@@ -174,6 +174,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "leakage": leakage.block(),
         "explanations": readme.explanations_block(),
         "elsewhere": elsewhere.card_block(),
+        "recall": elsewhere.recall_block(),
         "warning": elsewhere.warning_block(),
         "at_prediction": at_prediction.block(),
         "pilot": pilot.block(compared, pilot.of_all_folds()),

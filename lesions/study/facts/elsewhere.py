@@ -29,6 +29,9 @@ def notebook_10() -> dict:
     counted = elsewhere.counted_warnings(warned)
     for short, column in (("right", "of right answers"), ("wrong", "of errors")):
         facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), counted[column], strict=True))
+    missed = elsewhere.missed()
+    facts["missed"] = dict(zip(("home", *external.SETS), missed["missed"], strict=True))
+    facts["missed_share"] = dict(zip(("home", *external.SETS), missed["missed_share"], strict=True))
     facts["framed"] = {name: (one["dark_corners"] > 0).sum() for name, one in frames.items()}
     facts["images"] = {name: len(one) for name, one in frames.items()}
     facts["correlation"] = {name: one["home_correlation"].max() for name, one in frames.items()}
@@ -86,11 +89,14 @@ def _confidence(frame: pd.DataFrame, details: dict) -> dict[str, float]:
 def _changes() -> dict:
     """Return what a drawn artefact or another light does to the answers to ISIC 2017."""
     effects = elsewhere.artefact_effects().drop(elsewhere.PLAIN)
-    differences = [Interval.of(row, "difference") for _, row in effects.iterrows()]
+    auc_change = {name: Interval.of(row, "difference") for name, row in effects.iterrows()}
+    differences = auc_change.values()
     sure = sum(one.zero == "excludes zero" for one in differences)
     return {
         "changed": effects["answers"].to_dict(),
         "rise": {name: Interval.of(row, "rise_mel") for name, row in effects.iterrows()},
+        "rise_nv": {name: Interval.of(row, "rise_nv") for name, row in effects.iterrows()},
+        "auc_change": auc_change,
         "auc_changes": len(differences),
         "auc_sure": f"{sure or 'none'} exclude{'s' * (sure < 2)}",
         "auc_low": min(one.low for one in differences),
