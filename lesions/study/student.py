@@ -1,5 +1,6 @@
 """What the student gained, on photographs that neither network of a pair was trained on."""
 
+import functools
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,7 @@ ASKED = {
 }
 
 
+@functools.cache
 def compare(folder=MODELS) -> pd.DataFrame | None:
     """Compare the student and its twin with the networks before them.
 

@@ -1,5 +1,6 @@
 """What the student gained, as the pages say it."""
 
+import re
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ from pages import same_numbers, shown
 
 from lesions.evaluation import comparison
 from lesions.study import student
-from lesions.system.folders import MODELS
+from lesions.system.folders import MODELS, REPOSITORY
 
 
 def test_pages_show_what_the_recorded_student_gained():
@@ -24,6 +25,18 @@ def test_twin_and_the_network_it_went_on_from_were_not_trained_on_what_they_are_
     twin = comparison.read_record(MODELS / run / "config.json")["config"]
     start = comparison.read_record(MODELS / twin["start"] / "config.json")["config"]
     assert twin["fold"] is not None and twin["fold"] == start["fold"]
+
+
+def test_running_says_how_long_the_best_model_takes():
+    """By the pilot, the folds, the twin and the student: all runs of folds, and the student."""
+    seconds = sum(
+        one["seconds"]
+        for one in records()
+        if one["config"].get("fold") is not None or one["config"].get("answers_from")
+    )
+    text = (REPOSITORY / "docs" / "running.md").read_text(encoding="utf-8")
+    (hours,) = re.findall(r"about (\d+) hours of a\s+core", text)
+    assert seconds / 3600 == pytest.approx(int(hours), abs=0.5)
 
 
 def test_pages_say_so_where_there_is_no_student(tmp_path):
