@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, data, evaluation
-from lesions.data import balance, leaky_splits
+from lesions.data import balance, images, leaky_splits
 from lesions.evaluation import Interval, score
 from lesions.study import leakage, recipes
 from lesions.study.facts.common import PROFILE
@@ -47,6 +47,38 @@ def notebook_01(metadata: pd.DataFrame) -> dict:
         "test_df": rarest,
         "test_step": 100 / rarest,
         "test_step_balanced": 100 / rarest / len(classes.CODES),
+        **_covered(metadata),
+    }
+
+
+def _covered(metadata: pd.DataFrame) -> dict:
+    """Return which part of the picture lesions cover, and how many cover its middle, by class.
+
+    As notebook 01 draws and counts them: masks of at most 30 training photographs of a class.
+    Empty where the data set has no masks.
+    """
+    train = metadata[metadata["split"] == "train"].reset_index(drop=True)
+    some = train[train["mask_path"].notna()].sample(frac=1, random_state=7).groupby("dx").head(30)
+    if some.empty:
+        return {}
+    masks = [images.read_mask(path, 64) for path in some["mask_path"]]
+    found = pd.DataFrame(
+        {
+            "share": [mask.mean() for mask in masks],
+            "middle": [mask[28:36, 28:36].mean() > 0.5 for mask in masks],
+        }
+    ).groupby(some["dx"].to_numpy())
+    share, middle = found["share"].median(), found["middle"].mean()
+    lowest = middle.idxmin()
+    return {
+        "masks": found.size().max(),
+        "smallest": share.min(),
+        "smallest_class": f"`{share.idxmin()}`",
+        "largest": share.max(),
+        "largest_class": f"`{share.idxmax()}`",
+        "middle_lowest": middle[lowest],
+        "middle_lowest_class": f"`{lowest}`",
+        "middle_others": middle.drop(lowest).min(),
     }
 
 
