@@ -79,7 +79,7 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     text = (
         "The best model is chosen by log loss on photographs held out "
         "([how](docs/results.md#the-student)). Of these columns it leads "
-        f"{listed(leads, code=False)}"
+        f"{listed(leads, code=False)}{' alone' * (len(leads) == 1)}"
     )
     compared = student.compare() if best["student"] else None
     if compared is None:
