@@ -47,7 +47,8 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
     # As objects, because a path need not be text that Arrow could hold.
     paths = [str(found[image_id]) for image_id in table["image_id"]]
     table["image_path"] = pd.Series(paths, dtype=object)
-    table["mask_path"] = [str(mask_of[i]) if i in mask_of else None for i in table["image_id"]]
+    masks = [str(mask_of[i]) if i in mask_of else None for i in table["image_id"]]
+    table["mask_path"] = pd.Series(masks, dtype=object)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     table.attrs["notes"] = notes

@@ -79,6 +79,8 @@ def test_masks_are_found_and_are_no_photographs(kaggle_folder, table):
     write_photographs(masks, marked, suffix=".png")
     paths = read(folder)["mask_path"]
     assert paths.notna().sum() == 5 and paths[0].endswith("_segmentation.png")
+    moved = folder.rename(folder.with_name(os.fsdecode(b"latin-\xe9")))  # no UTF-8
+    assert read(moved)["mask_path"].notna().sum() == 5
 
 
 def test_isic_2018_task_3_without_its_groupings(tmp_path):
