@@ -86,10 +86,14 @@ def _intervals(rows: pd.DataFrame, number_format: str, ax: Axes | None) -> Axes:
         text = number_format.format(value)
         if np.isfinite([low, high]).all():
             text += f" [{number_format.format(low)}, {number_format.format(high)}]"
-        spot = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
-        # The same minus sign as on the axis.
-        ax.text(1.01, place, text.replace("-", "−"), **spot)
+        _write_beside(ax, place, text)
     return ax
+
+
+def _write_beside(ax: Axes, place: int, text: str) -> None:
+    """Write a row's numbers right of the axes, with the same minus sign as on the axis."""
+    spot = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
+    ax.text(1.01, place, text.replace("-", "−"), **spot)
 
 
 def forest(
@@ -146,7 +150,7 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         title: Title of the figure.
 
     Returns:
-        The figure; an interval that includes zero is grey.
+        The figure; an interval that includes zero is grey, as a line below says.
     """
     first = next(iter(tables.values()))
     figure, axes = plt.subplots(
@@ -156,11 +160,15 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         rows = _with_interval(table, "value", "", "differences")
         colours = np.where((rows["low"] <= 0) & (rows["high"] >= 0), GREY, SERIES[0])
         style.interval_rows(rows, rows.index, colours, ax, capsize=3)
+        for place, value in enumerate(rows["value"]):
+            _write_beside(ax, place, f"{value:+.3f}")
         ax.axvline(0, color="black", linewidth=1)
         ax.locator_params(axis="x", nbins=5)
-        style.finish(ax, readable(name), "Difference (right of zero: better)", "")
+        style.finish(ax, readable(name), "", "")
         ax.title.set_fontsize(11)
     figure.get_layout_engine().set(w_pad=0.1)
+    text = "Difference, right of zero: better. Grey: its 95% interval includes zero"
+    figure.supxlabel(text, fontsize=10)
     figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure
 
