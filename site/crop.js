@@ -45,12 +45,9 @@ export class Cropper {
 
   /** Show a picture: its key, a small image of it, its size in pixels and the square. */
   show(key, image, width, height, square) {
-    // The answer about an earlier square of the same picture does not undo a move.
-    if (this.timer === null || key !== this.picture.key) {
-      clearTimeout(this.timer);
-      this.timer = null;
-      this.square = square;
-    }
+    // The answer about an earlier square does not undo a move; another picture ends it.
+    if (this.timer !== null && key !== this.picture.key) this.#rest();
+    if (this.timer === null) this.square = square;
     this.picture = { key, image, width, height };
     this.canvas.width = image.width;
     this.canvas.height = image.height;
@@ -63,10 +60,13 @@ export class Cropper {
     this.#draw();
     this.moved(square);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.timer = null;
-      this.settled(this.picture.key, this.square);
-    }, 250);
+    this.timer = setTimeout(() => this.#rest(), 250);
+  }
+
+  #rest() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.settled(this.picture.key, this.square);
   }
 
   /** Set the side, as a share of the shorter side of the picture. */

@@ -356,7 +356,8 @@ def test_a_square_moved_before_the_next_picture_comes_is_that_of_its_own_picture
     page, written, photograph
 ):
     page.choose(written(photograph))
-    content = base64.b64encode(written(cv2.resize(photograph, (900, 500))).read_bytes()).decode()
+    other = written(cv2.resize(photograph, (900, 500)), "other.png")
+    content = base64.b64encode(other.read_bytes()).decode()
     hidden = page.run(
         "const zoom = document.getElementById('zoom');"
         "zoom.value = 50; zoom.dispatchEvent(new Event('input'));"
