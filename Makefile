@@ -29,7 +29,7 @@ help:
 	@echo "  PRETRAINED_DIR=<folder>  ImageNet weights for machines that cannot download them"
 	@echo "  EXTERNAL_DIR=<folder>    other clinics' photographs: isic2017/ and ph2/, each with a"
 	@echo "                           metadata.csv, for the galleries of notebook 10"
-	@echo "  PROFILE=demo|cpu|gpu     drawn 64 px; real 64 to 192 px; real 224 to 320 px; default: the"
+	@echo "  PROFILE=demo|cpu|gpu     drawn 64 px; real 128 to 192 px; real 224 to 320 px; default: the"
 	@echo "                           recorded one, or, to train, what the hardware allows"
 	@echo "  QUICK=1                  about 1,500 images and two epochs"
 	@echo "  RETRAIN=1                train where a recorded run is at hand"

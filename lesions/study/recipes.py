@@ -29,16 +29,14 @@ PROFILES = {
         "tta": False,
     }
     | FEW_STEPS,
-    # Real images on a few CPU cores: small ones, so that every network gets the same budget.
-    "cpu": {"image_size": 64, "head_epochs": 1, "epochs": 4},
+    # Real images on a few CPU cores: every network gets the same small budget.
+    "cpu": {"image_size": 128, "head_epochs": 1, "epochs": 4},
     # Real images on a GPU.
     "gpu": {"image_size": 224, "head_epochs": 1, "epochs": 25, "label_smoothing": 0.05},
 }
 REAL = ("cpu", "gpu")  # the profiles of real photographs
-# A network from scratch learns faster and longer than one that starts from ImageNet, and does
-# best on rows oversampled after the split (notebook 02).
+# A network from scratch learns faster and longer than one that starts from ImageNet.
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
-OVERSAMPLED = {"class_weighting": "none", "oversampling": True}
 SCRATCH = {
     "demo": {
         "image_size": 32,
@@ -47,18 +45,14 @@ SCRATCH = {
         "batch_size": 16,
         "learning_rate": 2e-3,
     },
-    "cpu": {"epochs": 10} | OVERSAMPLED,
-    "gpu": {"epochs": 60} | OVERSAMPLED,
+    "cpu": {"epochs": 10},
+    "gpu": {"epochs": 60},
 }
-# The same comparison at twice the size, one treatment of the imbalance and of the views for all.
-LARGER = {
-    "image_size": 128,
-    "class_weighting": "square_root",
-    "oversampling": False,
-    "augmentation": "standard",
-}
-# Ten epochs are too few for new views in the smallest network, but not in the residual one.
-NOT_AUGMENTED = {("cnn", "cpu"): {"augmentation": "none"}}
+OVERSAMPLED = {"class_weighting": "none", "oversampling": True}
+# One treatment of the imbalance and of the views for all networks, except for the CNN, which gets
+# what suits a small network (notebook 02); in ten epochs, new views do not.
+TREATMENT = {"class_weighting": "square_root", "oversampling": False, "augmentation": "standard"}
+OF_THE_CNN = {"demo": {}, "cpu": OVERSAMPLED | {"augmentation": "none"}, "gpu": OVERSAMPLED}
 # Statistics of batch normalisation do not settle in two epochs: pretrained ones are kept.
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
 # The best network goes on at larger sizes, each stage from the weights of the one before.
@@ -66,7 +60,7 @@ BEST = "densenet121"
 LATER_STAGE = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
 STAGES = {
     "cpu": (
-        {"image_size": 128, "epochs": 10},
+        {"epochs": 10},
         LATER_STAGE | {"image_size": 192, "epochs": 8, "learning_rate": 2e-4},
         LATER_STAGE | {"image_size": 192, "epochs": 4, "learning_rate": 2e-4} | OVERSAMPLED,
     ),
@@ -207,7 +201,8 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     settings = dict(PROFILES[profile])
     if BRANCHES[architecture] in (("cnn",), ("resnet18",)):
         settings |= FROM_SCRATCH | SCRATCH[profile]
-    settings |= NOT_AUGMENTED.get((architecture, profile), {})
+    if architecture == "cnn":
+        settings |= OF_THE_CNN[profile]
     if quick:
         settings |= QUICK
         if settings.get("start"):
@@ -277,31 +272,18 @@ def leakage_experiments(
     }
 
 
-def control(profile: str, **changes) -> Config:
-    """Return the recipe of the best architecture from random weights, to tell ImageNet's worth.
+def controls(profile: str) -> dict[str, Config]:
+    """Return by name the recipes that tell what ImageNet is worth, and what the CNN's treatment is.
 
-    It has the epochs and the learning rate of the networks from scratch, else nothing differs.
+    The best architecture starts from random weights, with the epochs and the learning rate of the
+    networks from scratch; the CNN is treated as the others are. Else nothing differs.
 
     Args:
         profile: "cpu" or "gpu".
-        **changes: Fields of `training.Config` to set differently.
     """
-    epochs = SCRATCH[profile]["epochs"]
-    return config(BEST, profile, weights="random", epochs=epochs, **FROM_SCRATCH | changes)
-
-
-def larger() -> list[Config]:
-    """Return the recipes of the comparison at 128 px, which differ in their networks alone.
-
-    Those with a pretrained branch have the epochs of the profile "cpu", those from scratch twice as
-    many; `control` is told apart by its initial weights. What is recorded first comes first.
-    """
-    names = (BEST, "cnn", "resnet50", "efficientnetb0", "densenet169", "cnn_densenet121")
-    listed = [config(name, "cpu", **LARGER) for name in (*names, "resnet18")]
-    listed += [control("cpu", **LARGER), config(BEST, "cpu", patient=True, **LARGER)]
-    listed += [config(BEST, "cpu", seed=seed, **LARGER) for seed in SEEDS[1:]]
-    listed += [config("cnn", "cpu", seed=seed, **LARGER) for seed in SEEDS[1:]]
-    return [*listed, config("densenet121_efficientnetb3", "cpu", **LARGER)]
+    random = config(BEST, profile, weights="random", **FROM_SCRATCH | SCRATCH[profile])
+    treated = config("cnn", profile, **TREATMENT)
+    return {"DenseNet121, random weights": random, "CNN, treated as the others": treated}
 
 
 def pilot() -> list[Config]:
@@ -346,12 +328,12 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
 
 
 def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of a deeper student, which goes on from the DenseNet169 of `larger`.
+    """Return the recipes of a deeper student, which goes on from the DenseNet169 of `queue`.
 
     The first is trained on the training split, and tells on the validation split, whose labels it
     meets in its teachers alone, what the second is worth; arguments and all else as in `students`.
     """
-    return _students(config(DEEPER, "cpu", **LARGER), metadata, augmentation)
+    return _students(config(DEEPER, "cpu"), metadata, augmentation)
 
 
 def _students(start: Config, metadata: pd.DataFrame, augmentation: str) -> list[Config]:
@@ -372,7 +354,8 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True)]
     best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
-    listed = [*stages(profile, metadata), *networks, control(profile), *patient, *best, *cnn]
+    others = controls(profile).values()
+    listed = [*stages(profile, metadata), *networks, *others, *patient, *best, *cnn]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 
 
@@ -385,9 +368,9 @@ NETWORKS = {
 NETWORKS["gpu"] = (*NETWORKS["cpu"], "efficientnetb3")
 HYBRIDS = {
     "demo": ("cnn_densenet121",),
-    "cpu": ("cnn_densenet121", "densenet121_efficientnetb3"),
+    "cpu": ("cnn_densenet121",),
+    "gpu": ("cnn_densenet121", "densenet121_efficientnetb3"),
 }
-HYBRIDS["gpu"] = HYBRIDS["cpu"]
 
 
 def networks(profile: str, quick: bool = False) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ with console.quiet_stderr():
 # What `train` trains, from the profile and the table.
 QUEUES = {
     "comparison": lambda profile, metadata: recipes.queue(profile, metadata),
-    "larger": lambda profile, metadata: recipes.larger(),
     "pilot": lambda profile, metadata: recipes.pilot(),
     "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
     # Students go on from a network that another queue trains; it comes first in both.
@@ -30,7 +29,7 @@ QUEUES = {
         *recipes.students(metadata, pilot.chosen()),
     ],
     "deeper": lambda profile, metadata: [
-        recipes.config(recipes.DEEPER, "cpu", **recipes.LARGER),
+        recipes.config(recipes.DEEPER, "cpu"),
         *recipes.deeper_students(metadata, pilot.chosen()),
     ],
 }
@@ -97,9 +96,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         nargs="?",
         default="comparison",
         choices=QUEUES,
-        help="all networks of the comparison; the same at 128 px; the pilot that compares "
-        "augmentations; the networks of the five folds, with the augmentation that the pilot "
-        "chose; the network that learns from them; or a deeper one that does",
+        help="all networks of the comparison; the pilot that compares augmentations; the networks "
+        "of the five folds, with the augmentation that the pilot chose; the network that learns "
+        "from them; or a deeper one that does",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(

@@ -228,7 +228,7 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
-    listed = [*recipes.queue("cpu", computed), *recipes.larger(), *recipes.folds(pilot.chosen())]
+    listed = [*recipes.queue("cpu", computed), *recipes.folds(pilot.chosen())]
     configs = {training.run_name(one, computed): one for one in listed}
     found = {folder.name: folder for folder in RECORDED if folder.name in configs}
     assert len(found) >= 10
@@ -490,9 +490,8 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
     configs = recipes.queue("cpu", demo_metadata)
     names = [training.run_name(config, demo_metadata) for config in configs]
     assert len(set(names)) == len(names)
-    assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - {
-        "efficientnetb3"
-    }
+    left_out = {"efficientnetb3", "densenet121_efficientnetb3"}  # to save time
+    assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - left_out
     for name in ("cnn", "densenet121"):
         seeds = {config.seed for config in configs if config.architecture == name}
         assert seeds == {42, 43, 44}

@@ -123,7 +123,7 @@ def test_durations_in_words(seconds, words):
 
 
 def test_the_recorded_run_is_estimated_at_about_what_it_took():
-    (folder,) = MODELS.glob("resnet50-64px-seed42-*")
+    (folder,) = MODELS.glob("resnet50-128px-seed42-*")
     run = training.read_run(folder)
     rows = pd.DataFrame({"split": ["train"] * run.record["images"]["train"]})
     found = durations.estimate([recipes.config("resnet50", "cpu")], rows)

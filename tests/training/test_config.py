@@ -131,7 +131,8 @@ def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
 
 
 def test_the_deeper_student_holds_out_the_validation_split_first(demo_metadata):
-    deeper = [one for one in recipes.larger() if one.architecture == recipes.DEEPER]
+    queue = recipes.queue("cpu", demo_metadata)
+    deeper = [one for one in queue if one.architecture == recipes.DEEPER]
     first, whole = recipes.deeper_students(demo_metadata, "scale")
     assert [first.start] == [training.run_name(one, demo_metadata) for one in deeper]
     assert first.teacher == recipes.students(demo_metadata, "scale")[0].teacher

@@ -40,11 +40,15 @@ def notebook_06() -> dict:
     together = table[table["run"] == "ensemble"].iloc[0]
     trained = table[table["run"] != "ensemble"]
     folds = trained[trained["networks"] > 1].iloc[0]
+    others = table[~table["best"]]
+    top = others.loc[others["test_balanced_accuracy"].idxmax()]
     return {
         "best": best["name"],
         "images": len(test),
         "runs": trained["networks"].sum(),
-        "others": len(table) - 1,
+        "others": len(others),
+        "top": top["name"],
+        "top_accuracy": top["test_balanced_accuracy"],
         "accuracy": Interval.of(best, "test_balanced_accuracy"),
         "auc": Interval.of(best, "test_macro_auc"),
         "lesion_accuracy": Interval.of(best, "test_lesion_balanced_accuracy"),
@@ -62,14 +66,16 @@ def notebook_06() -> dict:
         "folds_auc": Interval.of(folds, "test_macro_auc"),
         "folds_rows": folds["validation_images"],
         "hours": trained["minutes"].sum() / 60,
-        **_differences(best, folds, test),
+        **_differences(
+            best, {"ensemble": "ensemble", "folds": folds["run"], "top": top["run"]}, test
+        ),
         **_by_class(test),
         **_screening(best),
         **_calibration(best, test),
     }
 
 
-def _differences(best: pd.Series, folds: pd.Series, test: pd.DataFrame) -> dict:
+def _differences(best: pd.Series, quoted: dict[str, str], test: pd.DataFrame) -> dict:
     """Count the models whose difference to the best one excludes zero; quote those of several."""
     entries = recorded_entries()
     pairs = {name: (entries[name].answers("test"), test) for name in entries if name != best["run"]}
@@ -77,8 +83,7 @@ def _differences(best: pd.Series, folds: pd.Series, test: pd.DataFrame) -> dict:
     for short, metric in (("accuracy", "balanced_accuracy"), ("auc", "macro_auc")):
         found[f"better_{short}"] = sum(gap.low > 0 for gap in gaps[metric].values())
         found[f"worse_{short}"] = sum(gap.high < 0 for gap in gaps[metric].values())
-        found[f"ensemble_gap_{short}"] = gaps[metric]["ensemble"]
-        found[f"folds_gap_{short}"] = gaps[metric][folds["run"]]
+        found |= {f"{name}_gap_{short}": gaps[metric][run] for name, run in quoted.items()}
     return found
 
 
@@ -109,14 +114,15 @@ def _screening(best: pd.Series) -> dict:
     """Return what thresholds for melanoma do to a thousand lesions."""
     rows = recorded_entries()[best["run"]].answers("test", by_lesion=True)
     labels, probabilities, _ = evaluation.arrays(rows)
-    found = {"thousand_melanomas": 1000 * (labels == CODES.index("mel")).mean()}
+    melanomas = round(1000 * (labels == CODES.index("mel")).mean())
+    found = {"thousand_melanomas": melanomas}
     names = (FOUND_90, FOUND_90.replace("90", "95"))
     shares = evaluation.intervals(rows, names=names)
     for name, end in zip(names, ("", "_95"), strict=True):
         found[f"lesion_share{end}"] = Interval.of(shares.loc[name])
     for end, row in zip(("", "_95"), evaluation.screening(labels, probabilities).iloc, strict=True):
-        found[f"thousand_found{end}"] = row["melanomas found"]
-        found[f"thousand_missed{end}"] = row["melanomas missed"]
+        found[f"thousand_found{end}"] = round(row["melanomas found"])
+        found[f"thousand_missed{end}"] = melanomas - round(row["melanomas found"])
         found[f"thousand_sent{end}"] = row["others sent on"]
     return found
 

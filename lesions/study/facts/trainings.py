@@ -118,30 +118,35 @@ def notebook_04() -> dict:
     """Return the facts of notebook 04: pretrained networks and the stages, on validation."""
     names = ("cnn", *recipes.NETWORKS[PROFILE])
     rows = {name: answers(recorded_run(recipes.config(name, PROFILE))) for name in names}
-    random = recorded_run(recipes.control(PROFILE))
-    rows["random"] = answers(random)
+    random, treated = map(recorded_run, recipes.controls(PROFILE).values())
+    rows |= {"random": answers(random), "treated": answers(treated)}
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     first, *later = runs = [recorded_run(config) for config in configs]
     stages = list(map(answers, runs))
     before = [rows[recipes.BEST], *stages]
-    melanoma = {name: _recall(one)["mel"] for name, one in rows.items()}
-    random_mel = melanoma.pop("random")
-    from_scratch = [melanoma.pop(name) for name in ("cnn", "resnet18")]
+    scratch = ("cnn", "resnet18", "random", "treated")
+    recalls = pd.DataFrame({name: _recall(one) for name, one in rows.items()})
+    from_scratch, pretrained = recalls[[*scratch]], recalls.drop(columns=[*scratch])
+    own = recorded_run(recipes.config(recipes.BEST, PROFILE))
     facts = {
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
         "stage_size": [config.image_size for config in configs],
-        "epochs": recorded_run(recipes.config(recipes.BEST, PROFILE)).record["epochs_trained"],
+        "epochs": own.record["epochs_trained"],
         "stage_epochs": first.record["epochs_trained"],
+        "more_epochs": first.record["epochs_trained"] - own.record["epochs_trained"],
+        "stage_loss_lowest": first.history["val_loss"].min(),
+        "stage_loss_last": first.history["val_loss"].iloc[-1],
         "later_epochs": [run.record["epochs_trained"] for run in later],
         "later_kept": [run.record["best_epoch"] for run in later],
         "best": best_row()["name"],
         "random_epochs": random.record["epochs_trained"],
-        "random_mel": random_mel,
-        "scratch_mel": min(from_scratch),
-        "pretrained_mel": max(melanoma.values()),
+        "scratch_recall": from_scratch.max(axis=1),
+        "pretrained_recall": pretrained.min(axis=1),
+        "df_images": (rows["cnn"]["dx"] == "df").sum(),
     }
     pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
+    pairs["deeper"] = rows[recipes.DEEPER], rows[recipes.BEST]
     gaps = differences(pairs, ("balanced_accuracy", "macro_auc", "melanoma_auc"))
     facts["gap_melanoma"] = gaps["melanoma_auc"]
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
@@ -149,62 +154,29 @@ def notebook_04() -> dict:
         facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
         facts[f"gain_{short}"] = gains[metric]
-    return facts | _at_twice_the_size(rows, stages[0], first.record["epochs_trained"])
-
-
-def _at_twice_the_size(rows: dict, stage: pd.DataFrame, stage_epochs: int) -> dict:
-    """Return what notebook 04 says of the comparison at 128 px, and of stage 1 beside it."""
-    best_run, cnn_run, deeper_run = (
-        recorded_run(recipes.config(name, PROFILE, **recipes.LARGER))
-        for name in (recipes.BEST, "cnn", recipes.DEEPER)
-    )
-    best, cnn = answers(best_run), answers(cnn_run)
-    pairs = {
-        "pixels": (best, rows[recipes.BEST]),
-        "cnn_pixels": (cnn, rows["cnn"]),
-        "larger_cnn": (best, cnn),
-        "larger_deeper": (answers(deeper_run), best),
-        "epochs": (stage, best),
-    }
-    more = stage_epochs - best_run.record["epochs_trained"]
-    return {"larger_size": recipes.LARGER["image_size"], "more_epochs": more, **_gaps(pairs)}
+    return facts
 
 
 @functools.cache
 def notebook_05() -> dict:
     """Return the facts of notebook 05: the hybrid and its branches, the ensemble, on validation."""
-    hybrid, voted, alone = _against_its_branches()
-    larger, larger_voted, larger_alone = _against_its_branches(**recipes.LARGER)
-    other = recorded_run(recipes.config("densenet121_efficientnetb3", PROFILE))
-    return {
-        "image_size": other.record["config"]["image_size"],
-        "larger_size": recipes.LARGER["image_size"],
-        "epochs": other.record["epochs_trained"],
-        "hybrid_accuracy": score(hybrid, "balanced_accuracy"),
-        "hybrid_auc": score(hybrid, "macro_auc"),
-        "voted_accuracy": score(voted, "balanced_accuracy"),
-        "voted_auc": score(voted, "macro_auc"),
-        **_gaps(
-            {
-                "vote": (hybrid, voted),
-                "branch": (hybrid, alone),
-                "larger_vote": (larger, larger_voted),
-                "larger_branch": (larger, larger_alone),
-                "other": (answers(other), alone),
-            }
-        ),
-        **_ensemble(),
-    }
-
-
-def _against_its_branches(**changes) -> list[pd.DataFrame]:
-    """Return what CNN + DenseNet121, the vote of its branches and DenseNet121 alone answer."""
     hybrid, *branches = (
-        recorded_run(recipes.config(name, PROFILE, **changes))
+        recorded_run(recipes.config(name, PROFILE))
         for name in ("cnn_densenet121", "cnn", "densenet121")
     )
     frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
-    return [answers(hybrid), _mean(frames, hybrid.metrics), answers(branches[1])]
+    voted, alone = _mean(frames, hybrid.metrics), answers(branches[1])
+    joined = answers(hybrid)
+    return {
+        "image_size": hybrid.record["config"]["image_size"],
+        "epochs": hybrid.record["epochs_trained"],
+        "hybrid_accuracy": score(joined, "balanced_accuracy"),
+        "hybrid_auc": score(joined, "macro_auc"),
+        "voted_accuracy": score(voted, "balanced_accuracy"),
+        "voted_auc": score(voted, "macro_auc"),
+        **_gaps({"vote": (joined, voted), "branch": (joined, alone), "voting": (voted, alone)}),
+        **_ensemble(),
+    }
 
 
 def _gaps(pairs) -> dict[str, Interval]:
