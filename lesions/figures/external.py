@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 from sklearn.metrics import auc, roc_curve
@@ -18,7 +17,6 @@ from lesions.figures.style import GREY, MARKERS, SERIES
 
 SIDES = ("home", "there")
 FEWEST = 10  # photographs that a bin needs to be drawn: chance places smaller ones
-ON_ANY_COLOUR = "#8C8C8C"  # a grey that is seen on white and on black, the colour of mel
 NARROW = 0.06  # an axis of shares that ends below it has ticks closer than whole per cents
 
 
@@ -186,17 +184,7 @@ def clinic_bars(
     ax = style.axes_or_new(ax, 8.5, 4.2)
     # Names of two words stand on two lines, so that neighbours do not touch.
     lines = table.rename(index=lambda name: str(name).replace(" ", "\n"))
-    style.grouped_bars(lines, ax, label_format, margins=margins)
-    for bars in ax.containers if colours else ():
-        if isinstance(bars, BarContainer):
-            for bar in bars:
-                bar.set_color(colours[bars.get_label()])
-        else:
-            _, caps, whiskers = bars
-            for cap in caps:
-                cap.set_markeredgecolor(ON_ANY_COLOUR)
-            for whisker in whiskers:
-                whisker.set_color(ON_ANY_COLOUR)
+    style.grouped_bars(lines, ax, label_format, margins=margins, colours=colours)
     ax.axhline(0, color=GREY, linewidth=0.8)
     texts = isinstance(label_format, pd.DataFrame)
     ax.margins(y=0.3 if texts else 0.2)

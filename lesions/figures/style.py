@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import textwrap
@@ -33,6 +34,7 @@ LINE_STYLES = ("-", "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 READABLE = {"auc": "AUC", "roc": "ROC", "f1": "F1", "val": "validation"}
 HEAT_MAP = "mako_r"
+ON_ANY_COLOUR = "#8C8C8C"  # a grey that is seen on white and on black, the colour of mel
 GREY = "#666666"
 TITLE = 52  # characters in a line of a title
 
@@ -158,8 +160,9 @@ def grouped_bars(
     label_format: str | pd.DataFrame | None = None,
     base: float = 0,
     margins: Mapping[str, np.ndarray] | None = None,
+    colours: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw bars side by side: a group per row, a colour of SERIES per column.
+    """Draw bars side by side: a group per row, a colour per column.
 
     Args:
         table: Numbers, (groups, series).
@@ -168,8 +171,11 @@ def grouped_bars(
             table like the numbers'; None for none.
         base: Value at which every bar starts.
         margins: Series name to float (2, groups): how far the interval reaches down and up.
+        colours: Series name to its colour; None for those of SERIES.
     """
     series = list(table.columns)
+    whiskers = ON_ANY_COLOUR if colours else "black"
+    colours = colours or dict(zip(series, itertools.cycle(SERIES), strict=False))
     width = 0.84 / len(series)
     for number, name in enumerate(series):
         values = table[name].to_numpy(float)
@@ -178,11 +184,11 @@ def grouped_bars(
             values - base,
             width * 0.94,
             bottom=base,
-            color=SERIES[number % len(SERIES)],
+            color=colours[name],
             linewidth=0,
             label=str(name),
             yerr=None if margins is None else margins[name],
-            error_kw={"ecolor": "black", "elinewidth": 1.2, "capsize": 4},
+            error_kw={"ecolor": whiskers, "elinewidth": 1.2, "capsize": 4},
         )
         if label_format is not None:
             labels = label_format[name] if isinstance(label_format, pd.DataFrame) else values
