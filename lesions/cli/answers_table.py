@@ -193,16 +193,12 @@ def _opened_alone(path: Path):
     """Open a file for appending, unless another process has done so and the system tells."""
     file = open(path, "a+b")
     try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(file)
     except BlockingIOError as error:
         file.close()
         raise ValueError(
             f"Another command is writing {path}; wait for it, or name another --output."
         ) from error
-    except (ImportError, OSError):  # Windows, and drives without locks
-        pass
     return file
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesions.system.files import write_csv
+from lesions.system.files import read_csv, write_csv
 from lesions.system.folders import MODELS
 
 SPLITS = ("train", "validation", "test")
@@ -163,9 +163,7 @@ def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFra
 def _read_recorded(path) -> pd.DataFrame:
     try:
         # As text: ids may be numbers with zeros in front, or look like a missing value.
-        recorded = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
-        if not isinstance(recorded.index, pd.RangeIndex):  # row 2 has a cell too many
-            raise pd.errors.ParserError("The first row has more cells than the header.")
+        recorded = read_csv(path, dtype=str, keep_default_na=False).fillna("")
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a table of splits; restore it.") from error
     for column in ("image_id", "split", "fold"):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes
-from lesions.system.files import write_csv
+from lesions.system.files import read_csv, write_csv
 
 CODES = list(classes.CODES)
 COLUMNS = ["image_id", "lesion_id", "split", "dx", *CODES]
@@ -39,11 +39,8 @@ def read_predictions(path) -> pd.DataFrame:
     text = ("image_id", "lesion_id", "split", "dx")
     try:
         # Ids are text, even where they are numbers with zeros in front.
-        frame = pd.read_csv(
-            path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""]
-        )
-        if not isinstance(frame.index, pd.RangeIndex):  # row 2 has a cell too many
-            raise pd.errors.ParserError("The first row has more cells than the header.")
+        types = dict.fromkeys(text, str)
+        frame = read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a complete table of predictions; {RESTORE}.") from error
     missing = [column for column in COLUMNS if column not in frame.columns]

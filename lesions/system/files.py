@@ -13,6 +13,8 @@ from uuid import uuid4
 
 # What reading an .npz file raises where it is missing, damaged or another file.
 DAMAGED_NPZ = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
+# What a mounted folder that knows no locks answers; there, nobody else is expected.
+WITHOUT_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK)
 
 
 def refuse_special(path) -> None:
@@ -27,6 +29,41 @@ def refuse_special(path) -> None:
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ValueError(f"{path} is a device or a pipe, not a file; name another --output.")
+
+
+def lock(file) -> None:
+    """Lock an open file against other processes until it is closed, where the system has locks.
+
+    The system lets go of the lock even of a killed process.
+
+    Raises:
+        BlockingIOError: If another process holds the lock.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows
+        return
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+
+
+def read_csv(path, **options):
+    """Read a CSV as `pandas.read_csv`, also refusing a first row that is longer than the header.
+
+    Of such a row pandas makes an index, and moves every cell one column to the left.
+
+    Raises:
+        pandas.errors.ParserError: If a row is longer than the header.
+    """
+    import pandas as pd  # many commands do without it
+
+    table = pd.read_csv(path, **options)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise pd.errors.ParserError("The first row has more cells than the header.")
+    return table
 
 
 def write_csv(table, path, digits: int = 6) -> Path:

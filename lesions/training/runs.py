@@ -1,7 +1,6 @@
 """Run folders: how a run is named, found, trained and written."""
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import json
@@ -18,7 +17,7 @@ from lesions import classes, data, evaluation
 from lesions.data import images
 from lesions.evaluation import comparison, predictions
 from lesions.networks import models, views
-from lesions.system import hardware
+from lesions.system import files, hardware
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS
 from lesions.training import checkpoint, earlier, photographs, torch_layers
@@ -27,8 +26,6 @@ from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_l
 
 LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta")
 LOCK = "lock"
-# What a mounted folder that knows no locks answers; there, nobody else is expected.
-WITHOUT_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK)
 PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
 
@@ -264,26 +261,19 @@ class Busy(ValueError):
 @contextlib.contextmanager
 def _claim(lock: Path):
     """Hold a lock inside a `with` block, so that no two processes write one run, or be `Busy`."""
-    if os.name != "posix":
+    if os.name != "posix":  # an open file could not be renamed with its folder
         yield
         return
-    import fcntl
-
     name = lock.parent.name.removesuffix(PARTIAL)
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open(lock, "w"))
-            # The system lets go of the lock even of a killed process.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.lock(file)
             moved = not os.path.samestat(os.fstat(file.fileno()), os.stat(lock))
         except BlockingIOError as error:
             raise Busy(f"Another process trains {name}; wait for it or stop it.") from error
         except FileNotFoundError:  # whoever held the lock has just renamed the folder
             moved = True
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                raise
-            moved = False
         if moved:
             raise Busy(f"Another process has just finished {name}; run the command again.")
         yield
