@@ -56,7 +56,7 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
     _check_request(format, path, precision)
     if format == "onnx":
         model = onnx_file.with_activation_maps(model)
-    replacing_description = files.replacing(_described(path))
+    replacing_description = files.replacing(description.beside(path))
     with files.replacing(path) as temporary, replacing_description as temporary_description:
         checked = _write(model, format, temporary, precision)
         details = {**details, "precision": precision}
@@ -87,12 +87,8 @@ def _check_place(format: str, path: Path) -> None:
         raise ValueError(f"{path} is a folder already; name another --output.")
     if path.is_file() and format == "savedmodel":
         raise ValueError(f"{path} is a file, and a savedmodel is a folder; name another --output.")
-    if _described(path).is_dir():
-        raise ValueError(f"{_described(path)} is a folder already; name another --output.")
-
-
-def _described(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+    if description.beside(path).is_dir():
+        raise ValueError(f"{description.beside(path)} is a folder already; name another --output.")
 
 
 def _write(model, format: str, path: Path, precision: str) -> str:

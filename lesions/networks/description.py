@@ -93,6 +93,11 @@ def parse(text: str, path) -> dict:
     return details
 
 
+def beside(path) -> Path:
+    """Name the file that describes an exported file."""
+    return Path(f"{path}.json")
+
+
 def read_beside(path) -> dict:
     """Read `<path>.json`, see `parse`, which describes an exported file, and check the file.
 
@@ -100,7 +105,7 @@ def read_beside(path) -> dict:
         ValueError: If a file is missing or damaged, or they do not belong together.
     """
     path = Path(path)
-    described = path.with_name(path.name + ".json")
+    described = beside(path)
     try:
         details = parse(described.read_text(encoding="utf-8"), described)
         found = file_digest(path)
