@@ -59,12 +59,14 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     runs, folders = build / "runs" / profile, []
     places = [runs, MODELS]
     configs = QUEUES[which](profile, metadata)
-    starts = set()  # names of the runs from which trainings of this queue go on
+    found, starts = {}, set()  # starts: names of the runs from which trainings of this queue go on
     for config in reversed(configs):  # every run comes before those that go on from it
-        if _find(config, metadata, places, starts) is None:
+        found[config] = _find(config, metadata, places, starts)
+        if found[config] is None:
             starts.add(config.start)
     for number, config in enumerate(configs, start=1):
-        folder = _find(config, metadata, places, starts)
+        # Another process may have finished it while the ones before it were trained.
+        folder = found[config] or _find(config, metadata, places, starts)
         if folder is None:
             print(f"[{number}/{len(configs)}]", end=" ", flush=True)
             store = training.open_store(config, metadata, build)

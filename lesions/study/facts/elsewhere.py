@@ -25,13 +25,13 @@ def notebook_10() -> dict:
             figures = {figure: Interval.of(row, column) for figure, row in report.iterrows()}
             facts[f"{side}_{name}"] = figures
     warned = elsewhere.warned()
-    facts["warned_all"] = dict(zip(("home", *external.SETS), warned["of all"], strict=True))
+    facts["warned_all"] = _by_set(warned["of all"])
     counted = elsewhere.counted_warnings(warned)
     for short, column in (("right", "of right answers"), ("wrong", "of errors")):
-        facts[f"warned_{short}"] = dict(zip(("home", *external.SETS), counted[column], strict=True))
+        facts[f"warned_{short}"] = _by_set(counted[column])
     missed = elsewhere.missed()
-    facts["missed"] = dict(zip(("home", *external.SETS), missed["missed"], strict=True))
-    facts["missed_share"] = dict(zip(("home", *external.SETS), missed["missed_share"], strict=True))
+    facts["missed"] = _by_set(missed["missed"])
+    facts["missed_share"] = _by_set(missed["missed_share"])
     facts["framed"] = {name: (one["dark_corners"] > 0).sum() for name, one in frames.items()}
     facts["images"] = {name: len(one) for name, one in frames.items()}
     facts["correlation"] = {name: one["home_correlation"].max() for name, one in frames.items()}
@@ -49,6 +49,11 @@ def notebook_10() -> dict:
         | _changes()
         | _tones(frames, details)
     )
+
+
+def _by_set(values) -> dict:
+    """Map home and the keys of `external.SETS` to values in that order."""
+    return dict(zip(("home", *external.SETS), values, strict=True))
 
 
 def _views() -> Interval:
