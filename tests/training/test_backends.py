@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tiny
 
 from lesions import classes, training
 from lesions.networks import models, views
@@ -51,11 +52,7 @@ def test_another_backend_trains_what_tensorflow_reads(
 def begin(config, few, demo_store, work, precision):
     """Train one of three epochs, and leave a checkpoint."""
     with hardware.precision(precision):
-        trainer = training.Trainer(config, few, demo_store, work)
-        trainer.start_phase("all", 3)
-        trainer.train_epoch(0, 3)
-        trainer.write_checkpoint()
-    return trainer
+        return tiny.begin(config, few, demo_store, work)
 
 
 @pytest.mark.parametrize(("first", "then"), [("float16", "float32"), ("float32", "float16")])

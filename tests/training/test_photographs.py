@@ -6,6 +6,7 @@ import shutil
 
 import cv2
 import pytest
+import tiny
 
 from lesions import training
 from lesions.data import images
@@ -65,11 +66,7 @@ def test_a_run_is_found_for_its_own_patients(few, demo_store, one_step, tmp_path
     older = few.assign(age=few["age"] + 5)
     with_patient = dataclasses.replace(one_step, epochs=2, patient=True)
     work = tmp_path / (training.run_name(with_patient, few) + training.PARTIAL)
-    work.mkdir()
-    trainer = training.Trainer(with_patient, few, demo_store, work)
-    trainer.start_phase("all", 2)
-    trainer.train_epoch(0, 2)
-    trainer.write_checkpoint()
+    tiny.begin(with_patient, few, demo_store, work)
     with pytest.raises(ValueError) as error:
         training.train(with_patient, older, demo_store, tmp_path)
     one_sentence(error, work, "other ages, sexes or sites")
@@ -90,11 +87,7 @@ def test_going_on_with_other_photographs_is_refused(
 ):
     config = dataclasses.replace(config, batch_size=4)
     work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
-    work.mkdir()
-    trainer = training.Trainer(config, few, demo_store, work)
-    trainer.start_phase("all", 3)
-    trainer.train_epoch(0, 3)
-    trainer.write_checkpoint()
+    tiny.begin(config, few, demo_store, work)
     small = moved(few, tmp_path / "small", thumbnail)
     store = images.ImageStore(small, 64, tmp_path / "stores", progress=False)
     with pytest.raises(ValueError) as error:

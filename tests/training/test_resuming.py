@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 
 from lesions import classes, training
 from lesions.networks import models
@@ -96,10 +97,7 @@ def test_weights_fit_a_network_that_is_built_later_in_the_same_process(tmp_path)
 def test_the_best_network_is_that_of_the_checkpoint(few, demo_store, config, tmp_path):
     """Killed between the files of an epoch, it goes on with those of the epoch before, or of it."""
     config = dataclasses.replace(config, batch_size=4, keep="last")
-    trainer = training.Trainer(config, few, demo_store, tmp_path)
-    trainer.start_phase("all", 3)
-    trainer.train_epoch(0, 3)
-    trainer.write_checkpoint()
+    trainer = tiny.begin(config, few, demo_store, tmp_path)
     first = checkpoint.read(tmp_path / training.BEST)[0]
     trainer.train_epoch(1, 3)
     for kept in (training.BEST, NEXT_BEST):
@@ -132,11 +130,7 @@ def test_what_went_on_from_a_run_that_was_trained_again_starts_over(
     first = training.train(one_step, few, demo_store, tmp_path)
     config = dataclasses.replace(one_step, epochs=2, start=first.name)
     work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
-    work.mkdir()
-    trainer = training.Trainer(config, few, demo_store, work)
-    trainer.start_phase("all", 2)
-    trainer.train_epoch(0, 2)
-    trainer.write_checkpoint()
+    tiny.begin(config, few, demo_store, work)
     assert len(training.Trainer(config, few, demo_store, work).history) == 1
     record = json.loads((first / "config.json").read_text())
     again = json.dumps(record | {"initial_weights": "imagenet"})

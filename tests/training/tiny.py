@@ -5,6 +5,7 @@ Importing this module adds it to the architectures, in this process alone.
 
 from keras import layers
 
+from lesions import training
 from lesions.networks import architectures
 
 NAME = "tiny"
@@ -19,3 +20,13 @@ def _tiny(image):
 
 architectures.BRANCHES[NAME] = (NAME,)
 architectures.BUILDERS[NAME] = _tiny
+
+
+def begin(config, rows, store, work):
+    """Train the first epoch of a config, leave a checkpoint in a folder, and return the trainer."""
+    work.mkdir(exist_ok=True)
+    trainer = training.Trainer(config, rows, store, work)
+    trainer.start_phase("all", config.epochs)
+    trainer.train_epoch(0, config.epochs)
+    trainer.write_checkpoint()
+    return trainer
