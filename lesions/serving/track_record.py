@@ -51,6 +51,7 @@ class TrackRecord:
 
     def when_as_sure(self, probability: float) -> str:
         """Describe how often it was right where it was about as sure; "" for too few."""
+        probability = round(probability, 2)  # so that the range is the one that is printed
         near = self.rows[(self.rows["probability"] - probability).abs() <= BAND]
         if len(near) < ENOUGH:
             return ""

@@ -249,6 +249,13 @@ def abroad():
     return track_record.TrackRecord("tiny", rows, "", {"Elsewhere": rows})
 
 
+def test_photographs_are_counted_in_the_range_that_is_printed():
+    rows = pd.DataFrame({"dx": "nv", "predicted": "nv", "probability": [0.902, 0.85] * 20})
+    found = track_record.TrackRecord("tiny", rows, "")
+    assert "of 70% to 90%, it was right in 100% (20 of 20" in found.when_as_sure(0.8)
+    assert found.when_as_sure(0.804) == found.when_as_sure(0.796) == found.when_as_sure(0.8)
+
+
 def test_record_tells_what_was_right_and_wrong_in_other_clinics(abroad):
     named, found, told_apart = abroad.elsewhere("mel")
     assert named == (
