@@ -65,13 +65,14 @@ def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
     name = "".join(one if one.isprintable() else "?" for one in assessment.name[:70])
     answer = (
         f"probability {assessment.probability:.0%} · malignant {assessment.malignant:.0%}, "
-        f"benign {1 - assessment.malignant:.0%} · {basis(assessment.patient)}"
+        f"benign {1 - assessment.malignant:.0%}"
     )
-    page.text(0.08, 0.955, TEXTS["title"], size=17, weight="bold")
-    page.text(0.08, 0.935, f"{name} · {model}", size=9, color="dimgrey", parse_math=False)
-    page.text(0.08, 0.898, f"{lesion_class.name} ({lesion_class.code})", size=15)
-    page.text(0.08, 0.875, answer, size=11)
-    page.text(0.08, 0.864, _wrapped([lesion_class.description]), size=9, va="top")
+    page.text(0.08, 0.961, TEXTS["title"], size=17, weight="bold")
+    page.text(0.08, 0.941, f"{name} · {model}", size=9, color="dimgrey", parse_math=False)
+    page.text(0.08, 0.909, f"{lesion_class.name} ({lesion_class.code})", size=15)
+    page.text(0.08, 0.888, answer, size=11)
+    below = _wrapped([basis(assessment.patient), lesion_class.description])
+    page.text(0.08, 0.880, below, size=9, va="top")
 
 
 def _wrapped(sentences: list[str]) -> str:

@@ -200,8 +200,9 @@ def test_report_is_one_page_with_the_picture_in_it(assessor, paths):
     picture = dataclasses.replace(assessment.picture, patient=patient)
     given = dataclasses.replace(assessment, picture=picture)
     page = report.one_page(given, heat_map, "mel", [], "cnn")
-    rows = (np.asarray(Image.open(io.BytesIO(page)).convert("RGB")) != pages[0]).any(axis=(1, 2))
-    assert rows[150:190].any() and not rows[200:].any()  # the line below the class
+    changed = (np.asarray(Image.open(io.BytesIO(page)).convert("RGB")) != pages[0]).any(axis=2)
+    assert changed[150:190].any() and not changed[200:].any()  # the line below the class
+    assert not changed[:, 950:].any()  # which ends on the page
     red, blue = assessment.picture.shown.reshape(-1, 3).mean(axis=0)[[0, 2]]
     left = pages[0][450:560, 130:420].reshape(-1, 3).mean(axis=0)
     assert abs(left[0] - red) < 60 and abs(left[2] - blue) < 60
