@@ -49,10 +49,14 @@ class RequestLimits:
             if refusal is not None:
                 return await refusal(scope, receive, send)
             state.waiting += 1
+            # Kept by `replay` alone, until it is read.
+            replay, size = _replay(bytes(body), receive), len(body)
+            body.clear()
             try:
-                await self.app(scope, _replay(bytes(body), receive), send)
+                await self.app(scope, replay, send)
             finally:
                 state.waiting -= 1
+                self.held -= size
         finally:
             self.held -= len(body)
 

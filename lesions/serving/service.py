@@ -177,16 +177,23 @@ async def _assess(assessor, file: UploadFile, patient: Patient, decoders, networ
             assessor.classifier.require_patients()
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
-    content, name = await file.read(), file.filename or "the picture"
-    loop = asyncio.get_running_loop()
+    picture = await _read(assessor, file, patient, decoders)
+    return await asyncio.get_running_loop().run_in_executor(network, assessor.predict, picture)
+
+
+async def _read(assessor, file: UploadFile, patient: Patient, decoders):
+    """Decode a picture; its file is let go, because many may wait for the network."""
+    content = await file.read()
+    await file.close()
+    name = file.filename or "the picture"
+    decode = asyncio.get_running_loop().run_in_executor
     try:
-        picture = await loop.run_in_executor(decoders, assessor.read, content, name, patient)
+        return await decode(decoders, assessor.read, content, name, patient)
     except ValueError as error:
         status = 413 if len(content) > MAXIMUM_BYTES else 415
         raise HTTPException(status, str(error)) from error
     except ChildProcessError as error:
         raise HTTPException(503, str(error), {"Retry-After": "60"}) from error
-    return await loop.run_in_executor(network, assessor.predict, picture)
 
 
 def _overlay(assessor: Assessor, assessment: Assessment, target, opacity: float) -> bytes:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -192,8 +193,7 @@ def test_a_body_of_unknown_length_is_cut_off(app):
 
 
 def test_pictures_are_never_written(app, content, monkeypatch, tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
-    large = cv2.imencode(".png", noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    large = noise(1200)
     assert len(large) > 4_000_000
     post(app, "/predict", content)  # starts the process that decodes
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
@@ -223,6 +223,41 @@ def test_beyond_the_queue_is_503_and_the_others_are_answered(assessor, content, 
     full = next(reply for reply in replies if reply.status_code == 503)
     assert "send this one again" in full.json()["detail"] and full.headers["retry-after"]
     assert get(app, "/health").json()["waiting"] == 0
+
+
+def noise(side):
+    """A PNG file of random colours, which takes as many bytes as its pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+
+
+def test_files_are_let_go_while_their_pictures_wait(assessor, monkeypatch):
+    app, files = service.make_service(assessor), 6
+    go, predict, decoded = threading.Event(), assessor.predict, []
+    read = assessor.read
+    monkeypatch.setattr(assessor, "predict", lambda picture: (go.wait(60), predict(picture))[1])
+    monkeypatch.setattr(assessor, "read", lambda *given: decoded.append(1) or read(*given))
+    large = noise(1000)
+
+    async def send():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            asked = [
+                asyncio.create_task(client.post("/predict", files={"file": ("a.png", large)}))
+                for _ in range(files)
+            ]
+            while len(decoded) < files:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
+            held = tracemalloc.get_traced_memory()[0]
+            go.set()
+            return held, await asyncio.gather(*asked)
+
+    tracemalloc.start()
+    held, replies = asyncio.run(asyncio.wait_for(send(), 60))
+    tracemalloc.stop()
+    assert [reply.status_code for reply in replies] == [200] * files
+    assert held < 0.7 * files * len(large)
 
 
 @pytest.fixture(scope="module")
