@@ -185,7 +185,8 @@ async def _read(assessor, file: UploadFile, patient: Patient, decoders):
     """Decode a picture; its file is let go, because many may wait for the network."""
     content = await file.read()
     await file.close()
-    name = file.filename or "the picture"
+    # A client chooses the charset of the name, and may write what UTF-8 has no bytes for.
+    name = (file.filename or "the picture").encode(errors="replace").decode()
     decode = asyncio.get_running_loop().run_in_executor
     try:
         return await decode(decoders, assessor.read, content, name, patient)

@@ -145,6 +145,21 @@ def test_a_network_that_takes_no_patients_and_wrong_fields_are_a_422(app, conten
         one_sentence(reply.json()["detail"], "file", word)
 
 
+def test_a_name_without_utf_8_is_answered(app, content):
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="+2AA-.jpg"\r\n\r\n'
+
+    async def send(content):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            kind = {"content-type": "multipart/form-data; boundary=x; charset=utf-7"}
+            body = head + content + b"\r\n--x--\r\n"
+            return await client.post("/predict", content=body, headers=kind)
+
+    reply, refusal = asyncio.run(send(content)), asyncio.run(send(b"text"))
+    assert (reply.status_code, reply.json()["image"]) == (200, "?.jpg")
+    assert refusal.status_code == 415 and refusal.json()["detail"].startswith("?.jpg is not")
+
+
 def test_health_names_the_network(app, assessor):
     found = get(app, "/health").json()
     assert (found["status"], found["run"], found["waiting"]) == ("ok", "tiny", 0)
