@@ -76,6 +76,7 @@ Target = Annotated[
 ]
 Opacity = Annotated[float, Query(ge=0, le=1)]
 FIELDS = ("file", "age", "sex", "site")
+PARAMETERS = ("target", "opacity")
 
 
 async def given_patient(
@@ -86,19 +87,21 @@ async def given_patient(
 ) -> Patient:
     """Read the optional fields of a form; what makes no sense is a 422."""
     try:
-        _check_fields([name for name, _ in (await request.form()).multi_items()])
+        _check_names("field", await request.form(), FIELDS)
+        _check_names("query parameter", request.query_params, PARAMETERS)
         return Patient.read(age, sex, site)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
 
 
-def _check_fields(names: list[str]) -> None:
-    """Raise ValueError where a field is unknown or there twice: none is passed over in silence."""
+def _check_names(kind: str, sent, known: tuple[str, ...]) -> None:
+    """Raise ValueError where a name is unknown or there twice: none is passed over in silence."""
+    names = [name for name, _ in sent.multi_items()]
     for name in names:
-        if name not in FIELDS:
-            raise ValueError(f"The field {name[:40]!r} is unknown; send {', '.join(FIELDS)}.")
+        if name not in known:
+            raise ValueError(f"The {kind} {name[:40]!r} is unknown; send {', '.join(known)}.")
         if names.count(name) > 1:
-            raise ValueError(f"The field {name} is there {names.count(name)} times; send it once.")
+            raise ValueError(f"The {kind} {name} is there {names.count(name)} times; send it once.")
 
 
 Given = Annotated[Patient, fastapi.Depends(given_patient)]

@@ -127,6 +127,15 @@ def test_patients_that_make_no_sense_are_a_422(of_patients, content, form, words
         one_sentence(reply.json()["detail"], *words)
 
 
+@pytest.mark.parametrize(
+    ("query", "words"), [("age=50", ["'age'", "target"]), ("target=mel&target=nv", ["2 times"])]
+)
+def test_no_query_parameter_is_passed_over(app, content, query, words, one_sentence):
+    reply = post(app, f"/explain?{query}", content)
+    assert reply.status_code == 422
+    one_sentence(reply.json()["detail"], "query parameter", *words)
+
+
 def test_a_network_that_takes_no_patients_and_wrong_fields_are_a_422(app, content, one_sentence):
     reply = post(app, "/predict", content, data={"age": "50"})
     assert reply.status_code == 422
