@@ -108,7 +108,8 @@ def given_patient() -> Patient:
 
 def assessed(files: list, patient: Patient) -> list[Assessment]:
     """Assess what is new; what was removed from the page is forgotten."""
-    known = st.session_state.get("assessments", {})
+    # Kept from the first one on, so that a run that is cut short is not repeated from the start.
+    known = st.session_state.setdefault("assessments", {})
     kept = {}
     for file in files:
         key = (file.file_id, patient)
@@ -228,9 +229,11 @@ def main() -> None:
         st.error(str(error))
         st.stop()
     files = uploads()
-    found = assessed(files, given_patient()) if files else []
+    found = assessed(files, given_patient() if files else UNKNOWN_PATIENT)
     if found:
         show(choose(found) if len(found) > 1 else found[0])
+    else:
+        st.session_state.pop("maps", None)
 
 
 main()

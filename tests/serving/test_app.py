@@ -89,6 +89,14 @@ def test_the_heat_map_is_that_of_the_class_that_is_chosen(page, photographs):
     assert not page.exception
 
 
+def test_a_removed_picture_is_forgotten(page, photographs):
+    upload(page, photo=photographs[0])
+    assert len(page.session_state["assessments"]) == 1 and "maps" in page.session_state
+    page.file_uploader[0].clear().run()
+    assert not page.exception and not page.main.image
+    assert page.session_state["assessments"] == {} and "maps" not in page.session_state
+
+
 def test_several_pictures_give_a_table_and_a_broken_one_a_sentence(page, photographs):
     china = cv2.imencode(".png", familiarity.everyday_pictures()["china"][..., ::-1])[1].tobytes()
     upload(page, photo=photographs[0], text=b"not an image", cup=china)
