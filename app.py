@@ -194,6 +194,7 @@ def show(assessment: Assessment) -> None:
             classes.CODES,
             classes.CODES.index(assessment.predicted),
             format_func=lambda code: f"{classes.NAMES[code]} ({code})",
+            key=f"class {id(assessment)}",  # each picture starts with its own class
         )
         opacity = st.slider("Opacity of the heat map", 0, 100, 45, format="%d%%") / 100
         shown = heat_map(assessment, code)

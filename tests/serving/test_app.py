@@ -89,6 +89,17 @@ def test_the_heat_map_is_that_of_the_class_that_is_chosen(page, photographs):
     assert not page.exception
 
 
+def test_each_picture_starts_with_the_map_of_its_own_class(page, photographs):
+    upload(page, one=photographs[0], same=photographs[0])
+    named = page.main.selectbox[1].value
+    other = next(code for code in classes.CODES if code != named)
+    page.main.selectbox[1].select_index(classes.CODES.index(other)).run()
+    assert TEXTS["heat_map"].format(code=other) in page.main.image[0].captions[0]
+    page.main.selectbox[0].select_index(1).run()
+    assert page.main.selectbox[1].value == named
+    assert TEXTS["heat_map"].format(code=named) in page.main.image[0].captions[0]
+
+
 def test_a_removed_picture_is_forgotten(page, photographs):
     upload(page, photo=photographs[0])
     assert len(page.session_state["assessments"]) == 1 and "maps" in page.session_state
