@@ -5,6 +5,7 @@ The screen only; what it shows comes from `lesions.serving`. $LESIONS_MODEL name
 
 import io
 import os
+import re
 
 import altair
 import pandas as pd
@@ -114,7 +115,7 @@ def assessed(files: list, patient: Patient) -> list[Assessment]:
     for file in files:
         key = (file.file_id, patient)
         if key not in known:
-            with st.spinner(f"Assessing {file.name} …"):
+            with st.spinner(f"Assessing {plain(file.name)} …"):
                 try:
                     known[key] = assessor().assess(file.getvalue(), file.name, patient)
                 except (ValueError, ChildProcessError) as error:
@@ -122,8 +123,13 @@ def assessed(files: list, patient: Patient) -> list[Assessment]:
         kept[key] = known[key]
     st.session_state["assessments"] = kept
     for problem in (one for one in kept.values() if isinstance(one, str)):
-        st.error(problem)
+        st.error(plain(problem))
     return [one for one in kept.values() if not isinstance(one, str)]
+
+
+def plain(text: str) -> str:
+    """Escape what Streamlit would take for Markdown, such as stars in a file's name."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def choose(found: list[Assessment]) -> Assessment:
@@ -200,7 +206,8 @@ def show(assessment: Assessment) -> None:
         shown = heat_map(assessment, code)
         st.image(
             explanation.overlay(assessment.picture.shown, shown, opacity),
-            caption=f"{assessment.name}, centre square; {TEXTS['heat_map'].format(code=code)}",
+            caption=f"{plain(assessment.name)}, centre square; "
+            f"{TEXTS['heat_map'].format(code=code)}",
             width="stretch",
         )
     record = assessor().record

@@ -100,6 +100,12 @@ def test_each_picture_starts_with_the_map_of_its_own_class(page, photographs):
     assert TEXTS["heat_map"].format(code=named) in page.main.image[0].captions[0]
 
 
+def test_a_name_is_no_markdown(page, photographs):
+    upload(page, **{"mole *1* of $2": photographs[0], "no *1* of $2": b"text"})
+    assert page.main.image[0].captions[0].startswith(r"mole \*1\* of \$2\.jpg, centre")
+    assert page.error[0].value.startswith(r"no \*1\* of \$2\.jpg is not an image")
+
+
 def test_a_removed_picture_is_forgotten(page, photographs):
     upload(page, photo=photographs[0])
     assert len(page.session_state["assessments"]) == 1 and "maps" in page.session_state
@@ -111,7 +117,7 @@ def test_a_removed_picture_is_forgotten(page, photographs):
 def test_several_pictures_give_a_table_and_a_broken_one_a_sentence(page, photographs):
     china = cv2.imencode(".png", familiarity.everyday_pictures()["china"][..., ::-1])[1].tobytes()
     upload(page, photo=photographs[0], text=b"not an image", cup=china)
-    assert [error.value for error in page.error] == [
+    assert [error.value.replace("\\", "") for error in page.error] == [
         "text.jpg is not an image or is damaged; use an intact .jpg or .png file."
     ]
     rows = page.dataframe[0].value
