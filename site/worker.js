@@ -106,7 +106,7 @@ async function answer({ id, key, file, square, views }) {
     maps: maps && { values: maps.data, shape: maps.dims.slice(1) },
     features: features?.data,
     sharpness: sharpness(sharp, focus),
-    side: Math.min(width, height),
+    side: cut.side,
     square: cut,
     width,
     height,

@@ -420,6 +420,11 @@ def test_tiny_and_blurred_pictures_are_warned_of(page, written, photograph):
     page.choose(written(cv2.resize(photograph, (120, 90), interpolation=cv2.INTER_AREA)))
     page.says("This picture is tiny: 90 pixels")
     page.clear()
+    page.choose(written(photograph))
+    zoom = page.find("#zoom")
+    page.run("arguments[0].value = 20; arguments[0].dispatchEvent(new Event('input'))", zoom)
+    page.says("This picture is tiny: 90 pixels")
+    page.clear()
     page.choose(written(cv2.GaussianBlur(photograph, (0, 0), 12)))
     page.says(familiarity.WARNINGS["blurred"])
 
