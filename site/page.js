@@ -223,6 +223,7 @@ function listenForChoices() {
   });
   element("clear").addEventListener("click", () => {
     pictures.clear();
+    for (const field of element("patient").elements) field.value = ""; // the next may be of another
     current = null;
     element("result").hidden = true;
     showStrip();

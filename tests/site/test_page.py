@@ -387,10 +387,9 @@ def test_age_sex_and_site_are_taken_into_account(page, written, photograph, clas
     np.testing.assert_allclose(page.answer()["probabilities"], expected, atol=1e-6)
     assert np.abs(expected - before).max() > 1e-3
     page.says(track_record.read(classifier).when_given(True))
-    page.run(
-        "document.getElementById('patient').querySelectorAll('input, select')"
-        ".forEach((field) => { field.value = ''; })"
-    )
+    page.clear()
+    page.choose(written(photograph))
+    assert page.answer()["patient"] == ""
 
 
 def test_several_pictures_give_a_strip_a_table_and_a_sentence_for_what_is_broken(
