@@ -3,9 +3,10 @@
 // As tables of predictions hold it: a probability below this counts as this.
 const FLOOR = 1e-7;
 
-// Years of an age band, and where the last one begins.
+// Years of an age band, where the last one begins, and the highest age that counts.
 const BAND = 10;
 const OLDEST_BAND = 80;
+const OLDEST = 120;
 
 function softmax(scores) {
   const highest = Math.max(...scores);
@@ -126,7 +127,7 @@ export function record(label, probability, patient, data) {
 /** Name the categories of a patient as the stored tables do; what is missing is "unknown". */
 function categories({ age, sex, localization }) {
   const years = Number(age);
-  const isKnown = age !== "" && age !== null && years >= 0;
+  const isKnown = age !== "" && age !== null && years >= 0 && years <= OLDEST;
   const band = isKnown ? String(Math.min(Math.floor(years / BAND) * BAND, OLDEST_BAND)) : "unknown";
   return { age: band, sex: sex || "unknown", localization: localization || "unknown" };
 }

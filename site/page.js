@@ -245,6 +245,7 @@ function offerPatient() {
       if (value !== "unknown") element(id).append(new Option(value, value));
     }
   }
+  element("age").addEventListener("change", ({ target }) => target.reportValidity());
   element("patient").addEventListener("input", () => {
     for (const picture of pictures.values()) {
       if (picture.found) picture.answer = answerOf(picture.found, data, known, patient());

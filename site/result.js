@@ -88,9 +88,12 @@ export function showAnswer(answer, views, data) {
   element("malignant-bar").style.width = percent(answer.malignant, 1);
   element("rule").textContent = data.texts.decision_rule;
   element("rule").hidden = probability >= Math.max(...answer.probabilities);
-  element("views").textContent = views > 1
+  const { alone, given } = data.texts;
+  const basis = answer.patient ? filled(given, answer) : alone;
+  const average = views > 1
     ? "The mean over eight flips and quarter turns of the picture."
     : "One view of the picture; the command line and the app average over its eight flips and quarter turns.";
+  element("views").textContent = `${basis} ${average}`;
   list(element("warnings"), answer.warnings, "p");
   const { home, elsewhere } = answer.record;
   list(element("record"), home.length ? home : [data.texts.no_record], "li");

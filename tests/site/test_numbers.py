@@ -193,11 +193,12 @@ def test_a_moved_square_is_asked_about_whatever_answer_comes_meanwhile(javascrip
 
 
 def test_patient_is_described_as_in_the_app(javascript):
-    cases = [("62.5", "female", "lower extremity"), ("0", "", ""), ("", "", ""), ("-3", "male", "")]
+    cases = [("62.5", "female", "lower extremity"), ("0", "", ""), ("120", "", ""), ("", "", "")]
+    cases += [("-3", "male", ""), ("121", "male", "")]  # which the app does not take
     given = [dict(zip(("age", "sex", "localization"), case, strict=True)) for case in cases]
     found = javascript(f"console.log(JSON.stringify({json.dumps(given)}.map(answer.described)))")
-    expected = [Patient.read(*case).describe() for case in cases[:3]]
-    assert found == [*expected, "male"]
+    expected = [Patient.read(*case).describe() for case in cases[:4]]
+    assert found == [*expected, "male", "male"]
 
 
 def test_age_sex_and_site_count_as_they_do_in_the_evaluation(javascript):

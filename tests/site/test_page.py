@@ -386,10 +386,11 @@ def test_age_sex_and_site_are_taken_into_account(page, written, photograph, clas
     expected = fusion.apply(np.array([before]), [72.0], ["male"], ["face"])[0]
     np.testing.assert_allclose(page.answer()["probabilities"], expected, atol=1e-6)
     assert np.abs(expected - before).max() > 1e-3
-    page.says(track_record.read(classifier).when_given(True))
+    page.says(track_record.read(classifier).when_given(True), "given age 72, male, face.")
     page.clear()
     page.choose(written(photograph))
     assert page.answer()["patient"] == ""
+    page.says(texts.TEXTS["alone"])
 
 
 def test_several_pictures_give_a_strip_a_table_and_a_sentence_for_what_is_broken(
