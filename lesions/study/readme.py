@@ -257,10 +257,11 @@ def _findings(table: pd.DataFrame) -> list[str]:
     ]
     counts = table.groupby("part")["images"].max()
     return [
-        f"Run {table['run'].iloc[0]}, {counts['agreement']:,} test photographs for the table, "
-        f"{counts['perturbations']} at most for what follows (one a lesion, the classes in turn); "
-        "95% intervals by bootstrap over lesions. *Mean outside / inside*: how warm the map is on "
-        "the skin, divided by how warm it is on the lesion. Of the maps with the last layer "
+        f"Run {table['run'].iloc[0]}, {counts['agreement']:,} test photographs for the table and "
+        f"the first point below it, {counts['perturbations']} at most for each of the others (one "
+        "a lesion, the classes in turn); every answer is that of one view, while `predict` takes "
+        "eight. 95% intervals by bootstrap over lesions. *Mean outside / inside*: how warm the map "
+        "is on the skin, divided by how warm it is on the lesion. Of the maps with the last layer "
         f"shuffled, {share('agreement', 'randomised top', 'empty_map')} are empty; they count as "
         "no overlap, and in no other column.",
         "",
@@ -271,10 +272,11 @@ def _findings(table: pd.DataFrame) -> list[str]:
         f"{counts['faithfulness']} photographs) is {'; '.join(gaps)}; a map without information "
         "has 0.",
         "- **Does it rest on the lesion?** With the lesion painted over, "
-        f"{share('lesion', 'lesion inpainted', 'flipped')} of the answers change; with all but "
-        f"the lesion taken away, {share('lesion', 'lesion only', 'flipped')}; with skin painted "
-        "over instead, away from the lesion, "
-        f"{share('lesion', 'as much skin inpainted', 'flipped')}. {_room(table)}",
+        f"{share('lesion', 'lesion inpainted', 'flipped')} of the answers change; with skin "
+        "painted over instead, away from the lesion, "
+        f"{share('lesion', 'as much skin inpainted', 'flipped')}. {_room(table)} With the lesion "
+        "alone on a plain ground, of which no control was measured, "
+        f"{share('lesion', 'lesion only', 'flipped')} change.",
         f"- **Does the map depend on what was learned?** {_dependence(table)}",
         f"- **What else flips an answer?** {'; '.join(flips)}. {_most_flipped(table)} The "
         f"share of the lesion's pixels that a change touches, on average: {', '.join(touched)}.",

@@ -206,6 +206,15 @@ def test_recorded_explanations_are_of_the_best_model_and_in_the_readme(best):
     assert shown("explanations") == readme.explanations_block()
 
 
+def test_the_page_on_heat_maps_names_the_photographs_of_each_point():
+    counts = pd.read_csv(measurements.TABLE).groupby("part")["images"].max()
+    whole, most = counts["agreement"], counts.drop(["agreement", measurements.PAIRED]).max()
+    assert counts[measurements.PAIRED] == whole > most
+    text = shown("explanations")
+    assert f"{whole:,} test photographs for the table and the first point below it, {most}" in text
+    assert "that of one view" in text and "no control was measured" in text
+
+
 def test_recorded_predictions_are_of_the_recorded_split():
     splits = pd.read_csv(MODELS / "splits.csv").set_index("image_id")
     for folder in RECORDED:
