@@ -12,7 +12,9 @@ TABLE = MODELS / "explanations.csv"
 COLUMNS = "run part method class group metric step value low high images seconds_per_image".split()
 PAIRED = "agreement, paired"  # the part with differences photograph by photograph
 AGAINST_GAUSSIAN = "grad_cam minus centred Gaussian"
-# Mean Grad-CAM activation outside the lesion over inside (Tschandl et al. 2020, Nature Medicine).
+# Grad-CAM's activation outside the lesion over inside (Tschandl et al. 2020, Nature Medicine,
+# extended data figure 1): the mean of single photographs' quotients, by predicted class, over all
+# of HAM10000, while the table has the quotient of the means, by diagnosis, over the test split.
 PUBLISHED = {"akiec": 0.48, "not akiec": 0.32}
 # How sentences name the shares of `sanity.SHARES`.
 SHUFFLED = {
