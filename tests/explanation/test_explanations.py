@@ -6,10 +6,11 @@ import pytest
 
 from lesions import figures, inference
 from lesions.classes import CODES
-from lesions.cli import command_line
+from lesions.cli import command_line, explain
 from lesions.data.images import read_mask
 from lesions.explanation import METHODS, agreement, benchmark, faithfulness, measurements, sanity
 from lesions.networks import models, views
+from lesions.serving.texts import TEXTS
 from lesions.system import files
 
 NUMBER = 7
@@ -240,3 +241,20 @@ def test_classes_are_sorted_by_the_interval_of_their_paired_difference():
     found = measurements.compared_classes(pd.DataFrame(rows, columns=measurements.COLUMNS))
     assert found["better"] == ["nv"] and found["worse"] == ["bcc"]
     assert found["unclear"] == [code for code in CODES if code not in bounds]
+
+
+def test_the_blob_in_the_middle_is_not_called_worse_than_it_was_measured():
+    recorded = pd.read_csv(measurements.TABLE)
+    cam, blob = (
+        pd.Series(
+            {
+                score: measurements.look_up(recorded, "agreement", method, score)["value"]
+                for score in agreement.SCORES
+            }
+        )
+        for method in ("grad_cam", "centred Gaussian")
+    )
+    better = (blob > cam) != (blob.index == "outside_over_inside")
+    assert better.sum() == 3
+    for text in (explain.EPILOG, TEXTS["heat_map"]):
+        assert "blob" in text and "almost" not in text
