@@ -24,8 +24,8 @@ OUTPUTS = {
     "probabilities": "float32, (n, 7), in the order of classes; corrected by "
     "softmax(power * log(p) + offset * log(class_frequencies)); the class named is the largest "
     "of corrected / class_frequencies ** decision_strength",
-    "activation_maps": "float32, (n, height, width, 7), what each place adds to the logit of each "
-    "class; their positive part is Grad-CAM up to a factor",
+    "activation_maps": "float32, (n, height, width, 7), whose mean over the places, plus a bias of "
+    "the class, is its logit; their positive part is Grad-CAM up to a factor",
 }
 
 

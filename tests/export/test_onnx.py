@@ -55,6 +55,7 @@ def test_probabilities_and_maps(network, images, tmp_path, precision, share, tol
     assert np.abs(odds / odds.sum(axis=1, keepdims=True) - found["probabilities"]).max() < 2e-2
     described = json.loads((tmp_path / "a.onnx.json").read_text())
     assert list(described["outputs"]) == list(found) and described["precision"] == precision
+    assert "mean over the places" in described["outputs"]["activation_maps"]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.onnx", "a.onnx.json"]
 
 
