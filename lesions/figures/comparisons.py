@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -57,9 +56,8 @@ def per_class_heat_map(
     values = _by_class(tables, "recall").T
     images = next(iter(tables.values()))["images"].reindex(CODES)
     ax = style.axes_or_new(ax, 9, 1.3 + 0.42 * len(values))
-    options = {"annot": True, "fmt": ".2f", "cmap": style.HEAT_MAP, "vmin": 0, "vmax": 1}
-    bar = {"label": "Recall"}
-    sns.heatmap(values, linewidths=1, cbar_kws=bar, annot_kws={"fontsize": 10}, ax=ax, **options)
+    options = {"fmt": ".2f", "cbar_kws": {"label": "Recall"}, "annot_kws": {"fontsize": 10}}
+    style.heat_map(values, ax, 1, **options)
     labels = [f"{code}\n{count:,.0f}" for code, count in images.items()]
     ax.set_xticks(np.arange(len(CODES)) + 0.5, labels, rotation=0)
     ax.tick_params(axis="y", rotation=0)

@@ -90,9 +90,7 @@ def _stacked_shares(shares: pd.DataFrame, legend_title: str, ax: Axes | None) ->
         bars = ax.bar(shares.index, values, 0.75, bottom=bottom, color=colour, label=name)
         # A slice below five per cent is thinner than the number that would stand in it.
         labels = [f"{value:.0f}%" if value >= 5 else "" for value in values]
-        dark = sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) < 400
-        ink = "white" if dark else "black"
-        ax.bar_label(bars, labels, label_type="center", color=ink, fontsize=9)
+        ax.bar_label(bars, labels, label_type="center", color=style.ink(colour), fontsize=9)
         bottom += values
     ax.set_ylim(0, 100)
     ax.grid(axis="x", visible=False)
@@ -132,8 +130,8 @@ def localization_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axe
     """
     shares = _shares(metadata, "localization").T
     ax = style.axes_or_new(ax, 8, 5.5)
-    options = {"annot": True, "fmt": ".0f", "cmap": style.HEAT_MAP, "vmin": 0, "linewidths": 0.5}
-    sns.heatmap(shares, cbar_kws={"label": "Share of the diagnosis (%)"}, ax=ax, **options)
+    bar = {"label": "Share of the diagnosis (%)"}
+    style.heat_map(shares, ax, None, fmt=".0f", linewidths=0.5, cbar_kws=bar)
     ax.tick_params(axis="both", rotation=0)
     site, code = shares.stack().idxmax()
     title = f"Most concentrated: {shares.loc[site, code]:.0f}% of {code} on the {site}"

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -216,9 +215,9 @@ def flip_rates(
     counts = rows[rows["method"] == changes[0]].set_index("class")["images"]
     counts = counts.reindex(order, fill_value=0)
     ax = style.axes_or_new(ax, 8.5, 1.6 + 0.45 * len(changes))
-    options = {"annot": True, "fmt": ".0f", "cmap": style.HEAT_MAP, "vmin": 0, "vmax": 100}
-    options |= {"linewidths": 1, "annot_kws": {"fontsize": 10}}
-    sns.heatmap(100 * shares, cbar_kws={"label": "Answers that change (%)"}, ax=ax, **options)
+    bar = {"label": "Answers that change (%)"}
+    options = {"fmt": ".0f", "cbar_kws": bar, "annot_kws": {"fontsize": 10}}
+    style.heat_map(100 * shares, ax, 100, **options)
     labels = [f"{code}\nn = {count:.0f}" for code, count in counts.items()]
     ax.set_xticks(np.arange(len(order)) + 0.5, labels)
     ax.set_yticks(np.arange(len(changes)) + 0.5, list(map(_named, changes)), rotation=0)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
@@ -46,20 +45,18 @@ def confusion_matrix(
     ]
     whole = ax is None
     ax = style.axes_or_new(ax, 7.5, 6)
-    sns.heatmap(
+    style.heat_map(
         shares,
+        ax,
+        1,
         annot=np.array(labels),
         fmt="",
         annot_kws={"fontsize": 9 if whole else 8},
-        cmap=style.HEAT_MAP,
-        vmin=0,
-        vmax=1,
         linewidths=0.5,
         xticklabels=CODES,
         yticklabels=[f"{code} ({total:,})" for code, total in zip(CODES, totals, strict=True)],
         cbar=whole,
         cbar_kws={"label": "Share of the true class"},
-        ax=ax,
     )
     ax.tick_params(axis="both", rotation=0)
     return style.finish(ax, title, "Predicted diagnosis", "True diagnosis (photographs)")

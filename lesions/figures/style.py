@@ -201,6 +201,25 @@ def grouped_bars(
     ax.grid(axis="x" if label_format is None else "both", visible=False)
 
 
+def ink(colour) -> str:
+    """Return black or white, whichever has the higher contrast (WCAG 2) on a colour."""
+    return "black" if sns.utils.relative_luminance(colour) > 0.179 else "white"
+
+
+def heat_map(values: pd.DataFrame | np.ndarray, ax: Axes, highest: float | None, **options) -> None:
+    """Draw a table as a heat map from 0 to `highest`, with its numbers in the cells.
+
+    Other arguments are those of `seaborn.heatmap`, whose white numbers are hard to read on the
+    middle of the colour map.
+    """
+    options = {"annot": True, "vmin": 0, "vmax": highest, "linewidths": 1, **options}
+    sns.heatmap(values, cmap=HEAT_MAP, ax=ax, **options)
+    colours = ax.collections[0].get_facecolors().reshape(*values.shape, 4)
+    for text in ax.texts:
+        column, row = map(int, text.get_position())
+        text.set_color(ink(colours[row, column]))
+
+
 def readable(metric: str) -> str:
     """Write a metric's name as people read it: "macro_auc" becomes "Macro AUC"."""
     words = " ".join(READABLE.get(word, word) for word in metric.split("_"))

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from matplotlib.colors import to_hex
 
 from lesions import figures
@@ -409,6 +410,24 @@ def test_shares_add_up_to_a_hundred(ax):
     for bars in ax.containers:
         tops += [bar.get_height() for bar in bars]
     np.testing.assert_allclose(tops, 100)
+
+
+def contrast(text, ground):
+    """The ratio of WCAG 2, 1 to 21, of a text's colour to the one behind it."""
+    dark, light = sorted(map(sns.utils.relative_luminance, (text.get_color(), ground)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_numbers_in_cells_and_slices_can_be_read(ax):
+    counts = np.arange(49).reshape(7, 7) ** 2
+    figures.confusion_matrix(counts, ax=ax)
+    cells = ax.collections[0].get_facecolors()
+    assert min(map(contrast, ax.texts, cells)) > 4.5
+    ax.clear()
+    figures.dx_type_by_class(METADATA, ax=ax)
+    slices = [to_hex(bar.get_facecolor()) for bars in ax.containers for bar in bars]
+    assert len(slices) == len(ax.texts) == 28
+    assert min(map(contrast, ax.texts, slices)) > 4.5
 
 
 def test_confusion_matrix_writes_recall_and_counts_and_marks_an_absent_class(ax):
