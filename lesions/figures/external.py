@@ -153,8 +153,9 @@ def reliability_by_clinic(
     """
     colours = ["black", *SERIES[::2]]
     lines = [
-        (f"{name}\n(ECE {{:.2f}})", table, FEWEST, {"color": colours[number]})
-        for number, (name, table) in enumerate(tables.items())
+        # Markers, too, because the second colour is nearly as dark as the first.
+        (f"{name}\n(ECE {{:.2f}})", table, FEWEST, {"color": colour, "marker": marker})
+        for (name, table), colour, marker in zip(tables.items(), colours, MARKERS, strict=False)
     ]
     return reliability_lines(lines, (15, 400, 0.4), title, ax)
 

@@ -325,6 +325,12 @@ def test_small_bins_count_in_the_error_and_are_not_drawn(ax):
     assert "(ECE 0.21)" in ax.lines[1].get_label()
 
 
+def test_clinics_differ_in_more_than_colour(ax):
+    figures.reliability_by_clinic({"home": RELIABILITY, "there": RELIABILITY}, "Two", ax=ax)
+    _, *lines = ax.lines
+    assert len({line.get_marker() for line in lines} - {"None"}) == len(lines) == 2
+
+
 def test_bars_have_a_true_minus_or_the_texts_of_a_table(ax):
     table = pd.DataFrame({"a": [0.1, -0.001, -0.2]}, ["ink", "patch", "ruler"])
     figures.clinic_bars(table, "Changes", "Change", "{:+z.2f}", ax=ax)
