@@ -1,9 +1,7 @@
 """python -m lesions familiarity: what photographs like those of the training look like."""
 
-import argparse
-
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, importing_keras, positive
+from lesions.cli.arguments import add_command, add_model, importing_keras
 from lesions.cli.outputs import named_in_errors, refuse_unwritable
 
 SUMMARY = "Learn what photographs like those of the training look like to a network."
@@ -21,9 +19,9 @@ of pictures unlike those of the training.
 def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "familiarity", run, SUMMARY, EPILOG)
-    add = command.add_argument
-    add("--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places")
-    add("--per-class", type=positive, default=150, metavar="N", help=argparse.SUPPRESS)
+    command.add_argument(
+        "--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places"
+    )
     add_model(command)
 
 
@@ -39,7 +37,7 @@ def run(arguments) -> int:
     dataset = data.find_photographs(arguments.data)
     print(f"Data: {dataset.source}.")
     metadata = data.with_split(data.read_metadata(dataset))
-    fitted = familiarity.fit(classifier, metadata, arguments.per_class)
+    fitted = familiarity.fit(classifier, metadata)
     with named_in_errors(path, WAY_OUT):
         fitted.save(path)
     found = fitted.measured

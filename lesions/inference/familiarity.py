@@ -38,6 +38,7 @@ FOCUS_SIDE = 256
 # Share of validation photographs that are called unfamiliar, and that are called blurred.
 ALLOWED = 0.01
 SAMPLE, SEED = 700, 42  # photographs at most that a threshold is set on, and of their choice
+PER_CLASS = 150  # training photographs of a class at most, so that moles are not all there is
 WARNINGS = {
     "tiny": "This picture is tiny: {side} pixels on its shorter side, and the network reads "
     "{size}.",
@@ -244,20 +245,19 @@ def batch_warnings(
     return found
 
 
-def fit(classifier, metadata: pd.DataFrame, per_class: int = 60) -> Familiarity:
+def fit(classifier, metadata: pd.DataFrame) -> Familiarity:
     """Fit on training photographs and set both thresholds on validation photographs.
 
     Args:
         classifier: From `inference.Classifier`.
         metadata: Rows with image_path, dx and split, from `data.with_split`.
-        per_class: Training photographs of a class at most, so that moles are not all there is.
 
     Returns:
         What was fitted, measured on test photographs.
     """
     train = metadata[metadata["split"] == "train"]
     train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=SEED)
-    train = train.groupby("dx").head(per_class)
+    train = train.groupby("dx").head(PER_CLASS)
     features, _ = _read(classifier, train["image_path"])
     centre, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.maximum(spread, 0.05 * np.median(spread) + 1e-6)  # for channels that are dead
