@@ -26,6 +26,7 @@ from lesions.system.folders import named_by
 SECOND_LANE = ("01", "02", "07", "09")
 WAITS_FOR_BEST_MODEL = "09"
 NEED_TENSORFLOW = ("08", "09")  # Grad-CAM and the export
+START = 600  # seconds that a kernel may take to start: on a busy machine Jupyter's 60 are too few
 CLEAR_LINE = "\x1b[2K"  # what a terminal, also that of Windows 10 and later, reads as that
 
 
@@ -108,10 +109,10 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
         start: Arguments of `subprocess.Popen` for the kernel.
 
     Raises:
-        ValueError: If a cell fails or the kernel dies.
+        ValueError: If a cell fails, or the kernel dies or does not start.
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
 
     notebook = nbformat.read(path, 4)
@@ -125,6 +126,7 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
             notebook,
             kernel_name="python3",
             timeout=None,
+            startup_timeout=START,
             record_timing=False,
             resources={"metadata": {"path": str(path.parent)}},
             on_cell_execute=progress.start_cell,
@@ -132,8 +134,8 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
         )
         try:
             await client.async_execute(env=environment_of(path), **start)
-        except (CellExecutionError, DeadKernelError) as error:
-            reason = "the kernel died, perhaps for lack of memory"
+        except (CellExecutionError, RuntimeError) as error:
+            reason = "the kernel died or did not start, perhaps for lack of memory"
             if isinstance(error, CellExecutionError):
                 reason = f"{error.ename}: {error.evalue}"
             raise ValueError(

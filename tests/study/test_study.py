@@ -360,6 +360,16 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_kernel_that_does_not_start_is_named(tmp_path, monkeypatch, one_sentence):
+    monkeypatch.setattr(execution, "START", 0)
+    cells = [nbformat.v4.new_markdown_cell("# Slow"), nbformat.v4.new_code_cell("print(1)")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "00_slow.ipynb")
+    with pytest.raises(ValueError) as error:
+        execution.run(tmp_path, [tmp_path / "00_slow.ipynb"])
+    one_sentence(str(error.value).replace("00_slow.ipynb failed", ""), "did not start")
+
+
+@pytest.mark.slow
 def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")  # as on a server
     code = (
