@@ -338,6 +338,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         print(f"The photographs could not be downloaded ({reason}).")
         found = recipes.open_data(profile, quick, **options)
     dataset, profile, metadata = found
+    build.mkdir(parents=True, exist_ok=True)  # a notebook may write there before it trains
     figures.use_style()
     console.quiet_tensorflow()
     allocator.keep_memory()

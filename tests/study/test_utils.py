@@ -141,6 +141,17 @@ def test_kaggle_keeps_runs_and_not_stores(monkeypatch, tmp_path):
     assert tmp_path not in utils.scratch_folder().parents
 
 
+def test_there_is_a_folder_to_write_to_where_nothing_was_made(
+    table, kaggle_folder, tmp_path, monkeypatch
+):
+    """Notebook 09 alone, with photographs and the recorded model, writes without training."""
+    monkeypatch.setenv("HAM10000_DIR", str(kaggle_folder(table)))
+    monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "new" / "build"))
+    study = utils.open_study("cpu")
+    assert not study.dataset.is_demo and study.build == tmp_path / "new" / "build"
+    assert study.build.is_dir()
+
+
 def test_only_a_download_that_failed_is_called_so(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "file" / "build"))
