@@ -395,5 +395,5 @@ def _show_demo_box() -> None:
 
 def _short(source: str) -> str:
     """Leave the path of this machine out of what a published notebook prints."""
-    folder, _, reason = source.partition(" (")
+    folder, _, reason = source.rpartition(" (")
     return f"{Path(folder).name} ({reason}"

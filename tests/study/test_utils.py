@@ -152,6 +152,12 @@ def test_there_is_a_folder_to_write_to_where_nothing_was_made(
     assert study.build.is_dir()
 
 
+def test_a_published_notebook_names_the_folder_of_the_data_without_its_path():
+    for folder in ("ham10000", "archive (1)/ham10000", "ham10000 (1)"):
+        shown = utils._short(f"/data/{folder} (named by HAM10000_DIR)")
+        assert shown == f"{folder.split('/')[-1]} (named by HAM10000_DIR)"
+
+
 def test_only_a_download_that_failed_is_called_so(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path / "file" / "build"))
