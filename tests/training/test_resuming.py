@@ -56,19 +56,24 @@ def check_same_run(found, expected):
     assert np.abs(found.predictions[CODES] - expected.predictions[CODES]).to_numpy().max() < 1e-3
 
 
+class Killed(BaseException):
+    """Nothing catches it: the training ends where it is raised."""
+
+
 def test_killed_while_writing_the_run(
-    run, demo_metadata, demo_store, tmp_path, code, python, capsys, config, all_cores
+    run, demo_metadata, demo_store, tmp_path, monkeypatch, capsys, config, all_cores
 ):
     """Killed with everything written, but for the rename that makes the run visible."""
-    kill = (
-        "replace = os.replace\n"
-        "def last(source, target):\n"
-        "    if os.path.isdir(source):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    replace(source, target)\n"
-        "os.replace = last\n"
-    )
-    python(code + kill + TRAIN, tmp_path, succeeds=False)
+    replace = os.replace
+
+    def last(source, target):
+        if os.path.isdir(source):
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(os, "replace", last)
+        training.train(config, demo_metadata, demo_store, tmp_path)
     work = tmp_path / f"{run.folder.name}.partial"
     assert set(RESULTS) < {path.name for path in work.iterdir()}
     assert training.find_run(config, demo_metadata, [tmp_path]) is None
