@@ -78,6 +78,16 @@ def patient_model(tiny_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def lite_file(tiny_model, tmp_path_factory):
+    """The same network as a TensorFlow Lite file; converting it takes seconds."""
+    from lesions import export
+    from lesions.networks import models
+
+    path = tmp_path_factory.mktemp("lite") / "model.tflite"
+    return export.export(*models.load(tiny_model), "tflite", path)[0]
+
+
+@pytest.fixture(scope="session")
 def best_classifier():
     """The published network, one view a photograph; reading it takes seconds."""
     from lesions import inference

@@ -60,14 +60,6 @@ def test_a_lite_file_that_holds_no_layers_is_refused(fails, lite_file, tmp_path,
     fails([*arguments, *output, "--model", lite_file], lite_file.name, ".h5 file")
 
 
-@pytest.fixture(scope="module")
-def lite_file(tiny_model, tmp_path_factory):
-    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
-    model, details = models.load(tiny_model)
-    path = tmp_path_factory.mktemp("lite") / "model.tflite"
-    return export.export(model, details, "tflite", path)[0]
-
-
 @pytest.mark.parametrize(
     ("error", "word"),
     [

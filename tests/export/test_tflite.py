@@ -6,8 +6,6 @@ import pytest
 from lesions import classes, export, inference
 from lesions.networks import models
 
-pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
-
 
 @pytest.mark.parametrize(("precision", "share"), [("float16", 0.55), ("int8", 0.35)])
 def test_smaller_weights_answer_alike(tmp_path, precision, share):

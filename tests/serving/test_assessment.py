@@ -87,7 +87,6 @@ def test_the_service_predicts_it(assessor, paths, expected):
     ("precision", "tolerance"), [("float32", 1e-4), ("float16", 1e-2), ("int8", 2e-2)]
 )
 def test_tensorflow_lite_predicts_it(lite_files, paths, expected, precision, tolerance):
-    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     rows = list(inference.Classifier(lite_files[precision]).classify(paths))
     found = np.array([[row[code] for code in CODES] for row in rows])
     assert np.abs(found - expected).max() < tolerance
@@ -119,7 +118,6 @@ def test_smaller_precision_is_a_smaller_file(lite_files):
 
 
 def test_table_of_exports(tiny_model, lite_files, demo_metadata):
-    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
     rows = demo_metadata.iloc[:20]
     classifier = inference.Classifier(tiny_model)
     prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
