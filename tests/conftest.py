@@ -35,7 +35,9 @@ DEMO_IMAGES = 210
 
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory):
-    return demo.make_demo(tmp_path_factory.mktemp("shared") / "demo", images=DEMO_IMAGES)
+    """The demo set, drawn by the first worker that needs it."""
+    folder = tmp_path_factory.getbasetemp()
+    return demo.make_demo((folder.parent if worker else folder) / "demo", images=DEMO_IMAGES)
 
 
 @pytest.fixture(scope="session")
