@@ -218,7 +218,6 @@ def test_draws_on_the_given_axes_and_names_everything(name, ax):
     # Where a name stands at every tick, the axis needs no other.
     assert ax.get_ylabel() or re.search("[a-z]", ax.get_yticklabels()[0].get_text())
     assert ax.patches or ax.lines or ax.collections
-    ax.figure.canvas.draw()
 
 
 @pytest.mark.parametrize("name", PLOTS)
