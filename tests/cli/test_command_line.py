@@ -76,10 +76,10 @@ def test_what_the_system_refuses_names_the_file_and_the_way_out(error, word):
 
 @pytest.mark.slow
 def test_train_leaves_the_run_that_its_options_describe(demo_folder, tmp_path, capsys):
-    options = "--profile demo --seed 3 --epochs 1 --image-size 64 --set tta=no".split()
+    options = "--profile demo --seed 3 --epochs 1 --image-size 40 --set tta=no".split()
     arguments = ["train", "cnn", *options, "--data", demo_folder, "--runs", tmp_path / "runs"]
     assert command_line.main([str(argument) for argument in arguments]) == 0
-    (run,) = (tmp_path / "runs").glob("cnn-64px-seed3-*/config.json")
+    (run,) = (tmp_path / "runs").glob("cnn-40px-seed3-*/config.json")
     config = json.loads(run.read_text())["config"]
     assert (config["architecture"], config["seed"], config["epochs"]) == ("cnn", 3, 1)
     assert config["tta"] is False
