@@ -126,7 +126,7 @@ def screening(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFram
     Returns:
         One row a specificity of `weighted.SPECIFICITIES`, the share of other lesions that stay
         below the threshold: sensitivity and precision (0 to 1), and of 1,000 lesions like these
-        melanomas found, melanomas missed and others sent on.
+        melanomas found, melanomas missed and others sent on, whole lesions each.
     """
     melanomas = 1000 * (true_labels == MELANOMA).mean()
     rows = {}
@@ -136,8 +136,8 @@ def screening(true_labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFram
         rows[specificity] = {
             "sensitivity": sensitivity,
             "precision": found / (found + others),
-            "melanomas found": found,
-            "melanomas missed": melanomas - found,
-            "others sent on": others,
+            "melanomas found": round(found),
+            "melanomas missed": round(melanomas) - round(found),
+            "others sent on": round(others),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("specificity")

@@ -427,4 +427,12 @@ def test_a_thousand_lesions_are_counted_as_the_threshold_leaves_them():
     row = next(table.itertuples(index=False))
     assert row.sensitivity == pytest.approx(0.7)
     assert row.precision == pytest.approx(70 / 160)
-    assert list(row[2:]) == pytest.approx([70, 30, 90])
+    assert list(row[2:]) == [70, 30, 90]
+
+
+def test_melanomas_found_and_missed_add_up_in_whole_lesions():
+    labels = np.repeat([MEL, 0], [61, 639])  # 87.14 of 1,000
+    scores = np.full((700, 7), 0.1)
+    scores[:33, MEL] = 0.9  # 47.14 of them
+    table = evaluation.screening(labels, scores / scores.sum(axis=1, keepdims=True))
+    assert table.loc[0.9, ["melanomas found", "melanomas missed"]].tolist() == [47, 40]

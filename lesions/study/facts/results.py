@@ -114,17 +114,18 @@ def _screening(best: pd.Series) -> dict:
     """Return what thresholds for melanoma do to a thousand lesions."""
     rows = recorded_entries()[best["run"]].answers("test", by_lesion=True)
     labels, probabilities, _ = evaluation.arrays(rows)
-    melanomas = round(1000 * (labels == CODES.index("mel")).mean())
-    found = {"thousand_melanomas": melanomas}
+    found = {}
     names = (FOUND_90, FOUND_90.replace("90", "95"))
     shares = evaluation.intervals(rows, names=names)
     for name, end in zip(names, ("", "_95"), strict=True):
         found[f"lesion_share{end}"] = Interval.of(shares.loc[name])
     for end, row in zip(("", "_95"), evaluation.screening(labels, probabilities).iloc, strict=True):
-        found[f"thousand_found{end}"] = round(row["melanomas found"])
-        found[f"thousand_missed{end}"] = melanomas - round(row["melanomas found"])
-        found[f"thousand_sent{end}"] = row["others sent on"]
-    return found
+        found |= {
+            f"thousand_found{end}": row["melanomas found"],
+            f"thousand_missed{end}": row["melanomas missed"],
+            f"thousand_sent{end}": row["others sent on"],
+        }
+    return found | {"thousand_melanomas": row[["melanomas found", "melanomas missed"]].sum()}
 
 
 def _calibration(best: pd.Series, test: pd.DataFrame) -> dict:
