@@ -55,8 +55,9 @@ def steps_block(table: pd.DataFrame) -> str:
         f"{tables.markdown(header, rows)}\n\n"
         f"{best['test_images']:,} test photographs of {best['test_lesions']:,} lesions that no "
         "training has seen, at 128 px where a row names no other size, eight views, one seed a "
-        "network. Probabilities are at the frequencies of the diagnoses in training; a [decision "
-        "rule](docs/results.md) names the class. In brackets: 95% intervals over test lesions.\n\n"
+        "network ([two have three](docs/results.md)). Probabilities are at the frequencies of the "
+        "diagnoses in training; a [decision rule](docs/results.md) names the class. In brackets: "
+        "95% intervals over test lesions.\n\n"
         f"{_about_the_best(best, pd.DataFrame(shown), table)}"
     )
 
@@ -203,13 +204,16 @@ def _seed_lines(table: pd.DataFrame) -> list[str]:
     recipe = ["architecture", "image_size", "patient", "class_balance", "epochs"]
     for (architecture, size, *_), runs in table[table["networks"] == 1].groupby(recipe):
         if runs["seed"].nunique() > 1:
-            scores = runs["test_balanced_accuracy"]
+            accuracy, auc = (
+                f"{scores.min():.3f} to {scores.max():.3f}"
+                for scores in (runs["test_balanced_accuracy"], runs["test_macro_auc"])
+            )
             seeds = ", ".join(f"{seed:.0f}" for seed in sorted(runs["seed"]))
             lines += [
                 "",
                 f"{architecture} at {size:.0f} px with seeds {seeds}: balanced accuracy "
-                f"{scores.min():.3f} to {scores.max():.3f}. A difference of that size between "
-                "rows may be chance.",
+                f"{accuracy}, macro AUC {auc}. A difference of that size between rows may be "
+                "chance.",
             ]
     return lines
 

@@ -286,6 +286,15 @@ def controls(profile: str) -> dict[str, Config]:
     return {"DenseNet121, random weights": random, "CNN, treated as the others": treated}
 
 
+def repeats(profile: str) -> list[Config]:
+    """Return the recipes that are trained with every seed, each with the first seed first.
+
+    Args:
+        profile: "cpu" or "gpu".
+    """
+    return [config(name, profile, seed=seed) for name in (BEST, "cnn") for seed in SEEDS]
+
+
 def pilot() -> list[Config]:
     """Return the recipes by which an augmentation is chosen out of fold, on the first fold.
 
@@ -353,9 +362,8 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True)]
-    best, cnn = ([config(name, profile, seed=seed) for seed in SEEDS] for name in (BEST, "cnn"))
-    others = controls(profile).values()
-    listed = [*stages(profile, metadata), *networks, *others, *patient, *best, *cnn]
+    others = [*controls(profile).values(), *patient, *repeats(profile)]
+    listed = [*stages(profile, metadata), *networks, *others]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 
 

@@ -154,7 +154,21 @@ def notebook_04() -> dict:
         facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
         facts[f"gain_{short}"] = gains[metric]
+        facts |= _seeds(short, metric)
     return facts
+
+
+def _seeds(short: str, metric: str) -> dict:
+    """Return how far apart the seeds of a recipe are, and the two recipes at the least."""
+    scores = {}
+    for config in recipes.repeats(PROFILE):
+        value = score(answers(recorded_run(config)), metric, resamples=0).value
+        scores.setdefault(config.architecture, []).append(value)
+    return {
+        "seeds": len(recipes.SEEDS),
+        f"seed_{short}": {name: max(values) - min(values) for name, values in scores.items()},
+        f"seed_gap_{short}": min(scores[recipes.BEST]) - max(scores["cnn"]),
+    }
 
 
 @functools.cache
