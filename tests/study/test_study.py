@@ -361,7 +361,9 @@ def test_a_failing_cell_is_named(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_kernel_that_does_not_start_is_named(tmp_path, monkeypatch, one_sentence):
-    monkeypatch.setattr(execution, "START", 0)
+    monkeypatch.setattr(execution, "START", 1)
+    (tmp_path / "ipykernel_launcher.py").write_text("import time; time.sleep(30)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     cells = [nbformat.v4.new_markdown_cell("# Slow"), nbformat.v4.new_code_cell("print(1)")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "00_slow.ipynb")
     with pytest.raises(ValueError) as error:
