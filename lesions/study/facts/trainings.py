@@ -150,20 +150,20 @@ def notebook_04() -> dict:
     gaps = differences(pairs, ("balanced_accuracy", "macro_auc", "melanoma_auc"))
     facts["gap_melanoma"] = gaps["melanoma_auc"]
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
+    seeds = [(one.architecture, answers(recorded_run(one))) for one in recipes.repeats(PROFILE)]
     for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
         facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = [score(one, metric) for one in stages]
         facts[f"gain_{short}"] = gains[metric]
-        facts |= _seeds(short, metric, rows[recipes.DEEPER])
+        facts |= _seeds(short, metric, seeds, rows[recipes.DEEPER])
     return facts
 
 
-def _seeds(short: str, metric: str, deeper: pd.DataFrame) -> dict:
+def _seeds(short: str, metric: str, seeds: list, deeper: pd.DataFrame) -> dict:
     """Return how far apart the seeds of a recipe are, and the recipes from each other."""
     scores = {}
-    for config in recipes.repeats(PROFILE):
-        value = score(answers(recorded_run(config)), metric, resamples=0).value
-        scores.setdefault(config.architecture, []).append(value)
+    for name, rows in seeds:
+        scores.setdefault(name, []).append(score(rows, metric, resamples=0).value)
     best, above = scores[recipes.BEST], score(deeper, metric, resamples=0).value
     return {
         "seeds": len(recipes.SEEDS),
