@@ -11,6 +11,7 @@ from PIL import Image
 from lesions import export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line, explain
+from lesions.networks import description
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def place(lite_file, path):
     """Put an exported file and its description at a path."""
     path.parent.mkdir(exist_ok=True)
     shutil.copy(lite_file, path)
-    shutil.copy(f"{lite_file}.json", path.with_name(f"{path.name}.json"))
+    shutil.copy(description.beside(lite_file), description.beside(path))
 
 
 def test_a_lite_file_in_a_folder_whose_name_is_no_text_predicts(lite_file, photograph, tmp_path):
