@@ -153,7 +153,7 @@ class Study:
         metadata: One row a photograph, with `split` and `label`; see `data.read_metadata`.
         profile: "demo", "cpu" or "gpu".
         quick: Whether only a sample of lesions is used, for two epochs.
-        retrain: Whether recorded runs are left aside.
+        retrain: Whether runs are left aside that this study has not trained itself.
         build: Folder for runs and results.
         scratch: Folder for image stores, which can be made again.
     """
@@ -243,7 +243,9 @@ class Study:
             ValueError: If no run is recorded for real photographs and nobody asked for training.
         """
         rows = self.metadata if metadata is None else metadata
-        found = None if self.retrain else training.find_run(config, rows, self.run_folders)
+        # What this study has trained itself is kept: a cell or a study that was interrupted goes on.
+        places = [self.runs] if self.retrain else self.run_folders
+        found = training.find_run(config, rows, places)
         if found is None and not self.trains:
             raise ValueError(
                 f"No run of {config.architecture} at {config.image_size} px with these settings is "
@@ -251,9 +253,11 @@ class Study:
                 f"{durations.describe([config], rows)}, or QUICK = True to see everything work."
             )
         if found:
+            if self.retrain:
+                print(f"Trained here before; to train it again, remove {found}.")
             return training.load_run(found, rows, epoch_log)
         store = training.open_store(config, self.metadata, self.scratch)
-        return training.read_run(training.train(config, rows, store, self.runs, self.retrain))
+        return training.read_run(training.train(config, rows, store, self.runs, retrain=False))
 
     @property
     def trains(self) -> bool:
@@ -313,7 +317,8 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         profile: "auto", "demo", "cpu" or "gpu"; "auto" heeds $PROFILE, else takes the recorded
             profile, or, where something is to be trained, what the hardware allows.
         quick: Whether a sample of lesions is enough; $QUICK=1 sets it too.
-        retrain: Whether to train where a recorded run is at hand; $RETRAIN=1 sets it too.
+        retrain: Whether to train where a recorded run is at hand that this study has not trained
+            itself; $RETRAIN=1 sets it too.
 
     Returns:
         The study.

@@ -61,6 +61,18 @@ def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monk
     assert len(again.all_runs()) == 2  # folds are drawn from the same photographs
 
 
+def test_an_interrupted_retraining_goes_on(study, capsys, monkeypatch):
+    tiny = {"epochs": 1, "head_epochs": 0, "warmup_steps": 1, "batch_size": 64}
+    attached = study.train(study.config("cnn", **tiny)).folder.parent
+    monkeypatch.setattr(utils, "attached_runs", lambda name: [attached])
+    again = dataclasses.replace(study, retrain=True, build=study.build / "again")
+    first = again.run("cnn", **tiny)
+    assert first.folder.parent == again.runs  # not the attached one
+    capsys.readouterr()
+    assert again.run("cnn", **tiny).folder == first.folder
+    assert f"remove {first.folder}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("recorded", ["cpu", "gpu"])
 @pytest.mark.parametrize("gpus", [[], ["Tesla T4", "Tesla T4"]])
 def test_what_is_recorded_is_shown_on_any_hardware(
