@@ -511,7 +511,7 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
     configs = recipes.queue("cpu", demo_metadata)
     names = [training.run_name(config, demo_metadata) for config in configs]
     assert len(set(names)) == len(names)
-    left_out = {"efficientnetb3", "densenet121_efficientnetb3"}  # to save time
+    left_out = {"efficientnetb3"}  # a branch of a hybrid only, to save time
     assert {config.architecture for config in configs} == set(models.ARCHITECTURES) - left_out
     for name in ("cnn", "densenet121"):
         seeds = {config.seed for config in configs if config.architecture == name}

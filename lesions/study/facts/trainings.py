@@ -118,13 +118,13 @@ def notebook_04() -> dict:
     """Return the facts of notebook 04: pretrained networks and the stages, on validation."""
     names = ("cnn", *recipes.NETWORKS[PROFILE])
     rows = {name: answers(recorded_run(recipes.config(name, PROFILE))) for name in names}
-    random, treated = map(recorded_run, recipes.controls(PROFILE).values())
-    rows |= {"random": answers(random), "treated": answers(treated)}
+    random, treated, longer = map(recorded_run, recipes.controls(PROFILE).values())
+    rows |= {"random": answers(random), "treated": answers(treated), "longer": answers(longer)}
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     first, *later = runs = [recorded_run(config) for config in configs]
     stages = list(map(answers, runs))
     before = [rows[recipes.BEST], *stages]
-    scratch = ("cnn", "resnet18", "random", "treated")
+    scratch = ("cnn", "resnet18", "random", "treated", "longer")
     recalls = pd.DataFrame({name: _recall(one) for name, one in rows.items()})
     from_scratch, pretrained = recalls[[*scratch]], recalls.drop(columns=[*scratch])
     own = recorded_run(recipes.config(recipes.BEST, PROFILE))
@@ -140,6 +140,8 @@ def notebook_04() -> dict:
         "later_kept": [run.record["best_epoch"] for run in later],
         "best": best_row()["name"],
         "random_epochs": random.record["epochs_trained"],
+        "longer_epochs": longer.record["epochs_trained"],
+        "longer_kept": longer.record["best_epoch"],
         "scratch_recall": from_scratch.max(axis=1),
         "pretrained_recall": pretrained.min(axis=1),
         "df_images": (rows["cnn"]["dx"] == "df").sum(),
@@ -147,6 +149,8 @@ def notebook_04() -> dict:
     pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
     pairs["deeper"] = rows[recipes.DEEPER], rows[recipes.BEST]
+    pairs["thrice"] = rows["longer"], rows["resnet18"]
+    pairs["short"] = rows[recipes.BEST], rows["longer"]
     gaps = differences(pairs, ("balanced_accuracy", "macro_auc", "melanoma_auc"))
     facts["gap_melanoma"] = gaps["melanoma_auc"]
     gains = differences(dict(enumerate(zip(stages, before, strict=False))))
@@ -175,14 +179,21 @@ def _seeds(short: str, metric: str, seeds: list, deeper: pd.DataFrame) -> dict:
 
 @functools.cache
 def notebook_05() -> dict:
-    """Return the facts of notebook 05: the hybrid and its branches, the ensemble, on validation."""
-    hybrid, *branches = (
+    """Return the facts of notebook 05: hybrids and their branches, the ensemble, on validation."""
+    hybrid, second, *branches = (
         recorded_run(recipes.config(name, PROFILE))
-        for name in ("cnn_densenet121", "cnn", "densenet121")
+        for name in (*recipes.HYBRIDS[PROFILE], "cnn", "densenet121")
     )
     frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
     voted, alone = _mean(frames, hybrid.metrics), answers(branches[1])
-    joined = answers(hybrid)
+    joined, with_b3 = answers(hybrid), answers(second)
+    gaps = {
+        "vote": (joined, voted),
+        "branch": (joined, alone),
+        "voting": (voted, alone),
+        "with_b3": (with_b3, alone),
+        "hybrids": (with_b3, joined),
+    }
     return {
         "image_size": hybrid.record["config"]["image_size"],
         "epochs": hybrid.record["epochs_trained"],
@@ -190,7 +201,9 @@ def notebook_05() -> dict:
         "hybrid_auc": score(joined, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
         "voted_auc": score(voted, "macro_auc"),
-        **_gaps({"vote": (joined, voted), "branch": (joined, alone), "voting": (voted, alone)}),
+        "b3_accuracy": score(with_b3, "balanced_accuracy"),
+        "b3_auc": score(with_b3, "macro_auc"),
+        **_gaps(gaps),
         **_ensemble(),
     }
 
