@@ -243,7 +243,7 @@ class Study:
             ValueError: If no run is recorded for real photographs and nobody asked for training.
         """
         rows = self.metadata if metadata is None else metadata
-        # What this study has trained itself is kept: a cell or a study that was interrupted goes on.
+        # What this study has trained itself is kept, so that an interrupted cell or study goes on.
         places = [self.runs] if self.retrain else self.run_folders
         found = training.find_run(config, rows, places)
         if found is None and not self.trains:

@@ -14,6 +14,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from pages import same_numbers, shown
 
 from lesions import classes, data, evaluation, training
@@ -540,7 +541,7 @@ def as_photographs(demo_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PROFILE", "cpu")
 
 
-SMALL = training.Config("cnn", image_size=32, epochs=1, augmentation="none", tta=False)
+SMALL = training.Config(tiny.NAME, image_size=32, epochs=1, augmentation="none", tta=False)
 
 
 def test_a_queue_that_is_interrupted_says_so_without_a_traceback(

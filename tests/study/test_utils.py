@@ -7,6 +7,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import tiny
 
 import utils
 from lesions import data, training
@@ -43,9 +44,14 @@ def test_photographs_are_not_trained_on_unasked(of_photographs, one_sentence):
     assert not (of_photographs.scratch / "stores").exists()
 
 
+def one_epoch(study):
+    """Return a config that a study trains within a second."""
+    changes = {"epochs": 1, "head_epochs": 0, "warmup_steps": 1, "batch_size": 64}
+    return dataclasses.replace(study.config("cnn", **changes), architecture=tiny.NAME)
+
+
 def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monkeypatch):
-    tiny = {"epochs": 1, "head_epochs": 0, "warmup_steps": 1, "batch_size": 64}
-    config = study.config("cnn", **tiny)
+    config = one_epoch(study)
     earlier = study.scratch / "earlier"
     store = training.open_store(config, study.metadata, study.scratch)
     training.train(config, study.metadata, store, earlier)
@@ -62,14 +68,14 @@ def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monk
 
 
 def test_an_interrupted_retraining_goes_on(study, capsys, monkeypatch):
-    tiny = {"epochs": 1, "head_epochs": 0, "warmup_steps": 1, "batch_size": 64}
-    attached = study.train(study.config("cnn", **tiny)).folder.parent
+    config = one_epoch(study)
+    attached = study.train(config).folder.parent
     monkeypatch.setattr(utils, "attached_runs", lambda name: [attached])
     again = dataclasses.replace(study, retrain=True, build=study.build / "again")
-    first = again.run("cnn", **tiny)
+    first = again.train(config)
     assert first.folder.parent == again.runs  # not the attached one
     capsys.readouterr()
-    assert again.run("cnn", **tiny).folder == first.folder
+    assert again.train(config).folder == first.folder
     assert f"remove {first.folder}" in capsys.readouterr().out
 
 

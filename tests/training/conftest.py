@@ -56,7 +56,7 @@ def code(config, demo_metadata, demo_store, tmp_path_factory):
     demo_metadata.to_pickle(table)
     return (
         "import dataclasses, os, signal, sys\n"
-        "sys.path.insert(0, 'tests/training')\n"
+        "sys.path.insert(0, 'tests')\n"
         "import numpy as np, pandas as pd, tiny, keras\n"
         "from lesions import training\n"
         "from lesions.data import images\n"
