@@ -5,6 +5,7 @@ same cores; a few others decode what waits. Pictures are held in memory only.
 """
 
 import asyncio
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ import cv2
 import fastapi
 from fastapi import Form, HTTPException, Query, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartParser
 
@@ -126,15 +127,14 @@ def make_service(assessor: Assessor, queue_length: int = 64) -> fastapi.FastAPI:
         for pool in (decoders, network):
             pool.shutdown(cancel_futures=True)
 
-    async def assess(file: UploadFile, patient: Patient) -> Assessment:
-        return await _assess(assessor, file, patient, decoders, network)
-
+    assess = functools.partial(_assess, assessor, decoders=decoders, network=network)
     # Starlette writes a larger upload to a temporary file; here none is larger.
     MultiPartParser.spool_max_size = BODY_BYTES
     service = fastapi.FastAPI(title="Skin lesions", description=classes.NOTICE, lifespan=lifespan)
     service.state.waiting = 0
     service.add_middleware(RequestLimits, places=queue_length)
     service.add_exception_handler(RequestValidationError, _refuse_fields)
+    service.add_route("/", lambda _: RedirectResponse("docs"))
 
     @service.get("/health")
     async def health() -> Health:

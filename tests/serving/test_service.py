@@ -169,6 +169,12 @@ def test_a_name_without_utf_8_is_answered(app, content):
     assert refusal.status_code == 415 and refusal.json()["detail"].startswith("?.jpg is not")
 
 
+def test_the_bare_address_shows_the_description(app):
+    found = get(app, "/")
+    assert (found.status_code, found.headers["location"]) == (307, "docs")
+    assert "swagger" in get(app, "/docs").text.lower()
+
+
 def test_health_names_the_network(app, assessor):
     found = get(app, "/health").json()
     assert (found["status"], found["run"], found["waiting"]) == ("ok", "tiny", 0)
