@@ -243,9 +243,7 @@ class Study:
             ValueError: If no run is recorded for real photographs and nobody asked for training.
         """
         rows = self.metadata if metadata is None else metadata
-        # What this study has trained itself is kept, so that an interrupted cell or study goes on.
-        places = [self.runs] if self.retrain else self.run_folders
-        found = training.find_run(config, rows, places)
+        found = None if self.retrain else training.find_run(config, rows, self.run_folders)
         if found is None and not self.trains:
             raise ValueError(
                 f"No run of {config.architecture} at {config.image_size} px with these settings is "
@@ -253,10 +251,9 @@ class Study:
                 f"{durations.describe([config], rows)}, or QUICK = True to see everything work."
             )
         if found:
-            if self.retrain:
-                print(f"Trained here before; to train it again, remove {found}.")
             return training.load_run(found, rows, epoch_log)
         store = training.open_store(config, self.metadata, self.scratch)
+        # One that this study has trained is kept, so that an interrupted cell or study goes on.
         return training.read_run(training.train(config, rows, store, self.runs, retrain=False))
 
     @property
@@ -317,8 +314,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         profile: "auto", "demo", "cpu" or "gpu"; "auto" heeds $PROFILE, else takes the recorded
             profile, or, where something is to be trained, what the hardware allows.
         quick: Whether a sample of lesions is enough; $QUICK=1 sets it too.
-        retrain: Whether to train where a recorded run is at hand that this study has not trained
-            itself; $RETRAIN=1 sets it too.
+        retrain: Whether to train all that was not trained here; $RETRAIN=1 sets it too.
 
     Returns:
         The study.

@@ -214,8 +214,7 @@ def train(config: Config, metadata, store, runs_folder, retrain: bool = True) ->
         store: The `images.ImageStore` of the table.
         runs_folder: Where the run folder goes; while it is trained, under the same name with
             `.partial`.
-        retrain: Whether a finished run is replaced. If not, one with its weights, which another
-            process has finished meanwhile, is returned.
+        retrain: Whether a finished run is replaced. If not, one with its weights is returned.
 
     Returns:
         The run folder: config.json, history.csv, predictions.csv, metrics.json, model.h5.
@@ -239,6 +238,7 @@ def train(config: Config, metadata, store, runs_folder, retrain: bool = True) ->
             (work / LOCK).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it holds what an earlier training left
                 work.rmdir()
+            print(f"Trained already; to train it again, remove {found}.", flush=True)
             return found
         print(f"Training {final.name} on {hardware.describe()}.", flush=True)
         with hardware.distribution(), hardware.precision(config.precision):

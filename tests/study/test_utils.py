@@ -77,6 +77,8 @@ def test_an_interrupted_retraining_goes_on(study, capsys, monkeypatch):
     capsys.readouterr()
     assert again.train(config).folder == first.folder
     assert f"remove {first.folder}" in capsys.readouterr().out
+    (first.folder / "model.h5").unlink()  # a later stage could not start from it
+    assert (again.train(config).folder / "model.h5").exists()
 
 
 @pytest.mark.parametrize("recorded", ["cpu", "gpu"])
