@@ -229,7 +229,7 @@ class Study:
     ):
         """Load the recorded run of a config, or train it.
 
-        Pictures are decoded only where something is trained.
+        Pictures are decoded only where something is trained, or with `retrain`.
 
         Args:
             config: What to train.

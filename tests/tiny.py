@@ -20,6 +20,8 @@ def _tiny(image):
 
 architectures.BRANCHES[NAME] = (NAME,)
 architectures.BUILDERS[NAME] = _tiny
+# Where a test needs any run: a second of training.
+SMALL = training.Config(NAME, image_size=32, epochs=1, augmentation="none", tta=False)
 
 
 def begin(config, rows, store, work):

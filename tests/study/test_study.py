@@ -541,9 +541,6 @@ def as_photographs(demo_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PROFILE", "cpu")
 
 
-SMALL = training.Config(tiny.NAME, image_size=32, epochs=1, augmentation="none", tta=False)
-
-
 def test_a_queue_that_is_interrupted_says_so_without_a_traceback(
     as_photographs, monkeypatch, capsys
 ):
@@ -556,7 +553,7 @@ def test_a_queue_that_is_interrupted_says_so_without_a_traceback(
 def test_a_new_best_model_is_there_before_it_is_asked_about_other_clinics(
     as_photographs, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(recipes, "queue", lambda profile, metadata: [SMALL])
+    monkeypatch.setattr(recipes, "queue", lambda profile, metadata: [tiny.SMALL])
     (run,) = running.train_queue(tmp_path)
     for module in (publishing, pilot, other_clinics):
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
@@ -571,7 +568,7 @@ def test_a_run_without_its_weights_is_trained_again_for_the_stage_that_needs_the
     as_photographs, tmp_path, monkeypatch
 ):
     def three_stages(profile, metadata):
-        stages = [SMALL]
+        stages = [tiny.SMALL]
         for size in (48, 64):
             start = training.run_name(stages[-1], metadata)
             stages.append(dataclasses.replace(stages[0], image_size=size, start=start))

@@ -44,14 +44,8 @@ def test_photographs_are_not_trained_on_unasked(of_photographs, one_sentence):
     assert not (of_photographs.scratch / "stores").exists()
 
 
-def one_epoch(study):
-    """Return a config that a study trains within a second."""
-    changes = {"epochs": 1, "head_epochs": 0, "warmup_steps": 1, "batch_size": 64}
-    return dataclasses.replace(study.config("cnn", **changes), architecture=tiny.NAME)
-
-
 def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monkeypatch):
-    config = one_epoch(study)
+    config = tiny.SMALL
     earlier = study.scratch / "earlier"
     store = training.open_store(config, study.metadata, study.scratch)
     training.train(config, study.metadata, store, earlier)
@@ -68,7 +62,7 @@ def test_a_recorded_run_is_loaded_without_decoding_a_picture(study, capsys, monk
 
 
 def test_an_interrupted_retraining_goes_on(study, capsys, monkeypatch):
-    config = one_epoch(study)
+    config = tiny.SMALL
     attached = study.train(config).folder.parent
     monkeypatch.setattr(utils, "attached_runs", lambda name: [attached])
     again = dataclasses.replace(study, retrain=True, build=study.build / "again")

@@ -182,7 +182,7 @@ def notebook_05() -> dict:
     """Return the facts of notebook 05: hybrids and their branches, the ensemble, on validation."""
     hybrid, second, *branches = (
         recorded_run(recipes.config(name, PROFILE))
-        for name in (*recipes.HYBRIDS[PROFILE], "cnn", "densenet121")
+        for name in ("cnn_densenet121", "densenet121_efficientnetb3", "cnn", "densenet121")
     )
     frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
     voted, alone = _mean(frames, hybrid.metrics), answers(branches[1])
