@@ -343,12 +343,13 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
 
 
 def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of a deeper student, which goes on from the DenseNet169 of `queue`.
+    """Return the recipes of a deeper student, after the network that it goes on from.
 
-    The first is trained on the training split, and tells on the validation split, whose labels it
-    meets in its teachers alone, what the second is worth; arguments and all else as in `students`.
+    Only the depth differs from `students`: the network of the first fold is a DenseNet169, trained
+    like the DenseNet121 there. So twin and twin are compared on the whole fold.
     """
-    return _students(config(DEEPER, "cpu"), metadata, augmentation)
+    start = replace(folds(augmentation)[0], architecture=DEEPER, tag="")
+    return [start, *_students(start, metadata, augmentation)]
 
 
 def _students(start: Config, metadata: pd.DataFrame, augmentation: str) -> list[Config]:

@@ -28,10 +28,7 @@ QUEUES = {
         recipes.folds(pilot.chosen())[0],
         *recipes.students(metadata, pilot.chosen()),
     ],
-    "deeper": lambda profile, metadata: [
-        recipes.config(recipes.DEEPER, "cpu"),
-        *recipes.deeper_students(metadata, pilot.chosen()),
-    ],
+    "deeper": lambda profile, metadata: recipes.deeper_students(metadata, pilot.chosen()),
 }
 
 

@@ -130,15 +130,17 @@ def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
     assert dataclasses.replace(first, fold=None, answers_from=whole.answers_from) == whole
 
 
-def test_the_deeper_student_holds_out_the_validation_split_first(demo_metadata):
-    queue = recipes.queue("cpu", demo_metadata)
-    deeper = [one for one in queue if one.architecture == recipes.DEEPER]
-    first, whole = recipes.deeper_students(demo_metadata, "scale")
-    assert [first.start] == [training.run_name(one, demo_metadata) for one in deeper]
-    assert first.teacher == recipes.students(demo_metadata, "scale")[0].teacher
-    assert (first.fold, first.answers_from) == (None, "")
-    answers_from = training.run_name(first, demo_metadata)
-    assert dataclasses.replace(first, answers_from=answers_from) == whole
+def test_the_deeper_student_differs_from_the_student_in_depth_alone(demo_metadata):
+    start, *deeper = recipes.deeper_students(demo_metadata, "scale")
+    shallower = recipes.folds("scale")[0]
+    assert dataclasses.replace(shallower, architecture=recipes.DEEPER, tag="") == start
+    first, whole = deeper
+    assert first.start == whole.start == training.run_name(start, demo_metadata)
+    assert whole.answers_from == training.run_name(first, demo_metadata)
+    other = {"architecture": "densenet121", "start": "", "answers_from": ""}
+    students = recipes.students(demo_metadata, "scale")
+    for one, student in zip(deeper, students, strict=True):
+        assert dataclasses.replace(one, **other) == dataclasses.replace(student, **other)
 
 
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
