@@ -29,8 +29,9 @@ def best_single(found: dict) -> str | None:
 
     Of the networks that predict the validation split, the one with the lowest log loss on it. A
     network of all rows, which a twin answers for on one fold, takes its place if its log loss is
-    not above that of the best so far, nor of the networks of folds, each over the rows that
-    neither was trained on.
+    not above that network's, nor that of the networks of folds, each over the rows that neither
+    was trained on. Of several such networks, the one with the lowest log loss over the rows that
+    all their twins answer for.
 
     Args:
         found: Name to entry, from `comparison.entries`.
@@ -39,13 +40,22 @@ def best_single(found: dict) -> str | None:
         A name; None where there is no single network. The ensemble is no candidate.
     """
     best = best_of_the_split(found)
-    for name, entry in found.items():
-        if entry.record.get("answers_from"):
-            rivals = [one for one in found.values() if one.members and one.name != "ensemble"]
-            rivals += [found[best]] if best else []
-            if all(_not_worse(entry, rival) for rival in rivals):
-                best = name
-    return best
+    rivals = [one for one in found.values() if one.members and one.name != "ensemble"]
+    rivals += [found[best]] if best else []
+    taught = {
+        name: entry
+        for name, entry in found.items()
+        if entry.record.get("answers_from") and all(_not_worse(entry, one) for one in rivals)
+    }
+    if not taught:
+        return best
+    shared = set.intersection(*map(_held_out, taught.values()))
+    losses = {name: _log_loss(entry, shared or None) for name, entry in taught.items()}
+    return min(losses, key=losses.get)
+
+
+def _held_out(entry) -> set[str]:
+    return set(rows_of(entry.predictions, "validation")["image_id"])
 
 
 def _log_loss(entry, image_ids=None) -> float:
@@ -56,6 +66,5 @@ def _log_loss(entry, image_ids=None) -> float:
 
 
 def _not_worse(entry, rival) -> bool:
-    shared = set(rows_of(entry.predictions, "validation")["image_id"])
-    shared &= set(rows_of(rival.predictions, "validation")["image_id"])
+    shared = _held_out(entry) & _held_out(rival)
     return bool(shared) and _log_loss(entry, shared) <= _log_loss(rival, shared)

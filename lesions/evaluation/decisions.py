@@ -34,7 +34,7 @@ def fit_strength(
     A missed rare class costs balanced accuracy more than a missed common one, so the class to
     name is not always the most probable. Of 0, 0.1, ... 1, the middle of the values that come
     within half a percentage point of the best is taken, because single images of a rare class
-    would otherwise decide; where these are no single stretch, the one nearest to their middle.
+    would otherwise decide; where the middle does not, the one of them nearest to it.
 
     Args:
         true_labels: int, (n,), 0 to 6, of rows that the network was not trained on.
@@ -50,8 +50,9 @@ def fit_strength(
         return recall_score(true_labels, named, labels=np.unique(true_labels), average="macro")
 
     scores = np.array([balanced_accuracy(strength) for strength in STRENGTHS])
-    good = STRENGTHS[scores >= scores.max() - 0.005]
+    least = scores.max() - 0.005
+    good = STRENGTHS[scores >= least]
     middle = np.median(good)
-    if np.diff(good).max(initial=0) > 0.15:  # not one stretch
+    if balanced_accuracy(middle) < least:  # between two good ones, or between two stretches
         middle = good[np.abs(good - middle).argmin()]
     return float(middle)

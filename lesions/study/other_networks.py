@@ -10,7 +10,7 @@ from lesions.data import images
 from lesions.evaluation import comparison, external
 from lesions.evaluation.predictions import read_predictions, table, write_predictions
 from lesions.networks import models, views
-from lesions.study import other_clinics
+from lesions.study import other_clinics, recipes
 from lesions.system.folders import MODELS
 
 BEST, MEAN = "best model", "mean of the five folds"
@@ -78,6 +78,23 @@ def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
     return evaluation.answer(read_predictions(path), entry.details)
 
 
+def keep_recorded(folder=MODELS) -> list[Path]:
+    """Copy what `models/external` holds into the run folder of the network that it is of.
+
+    Before another network is asked in its place, so that both can be compared.
+
+    Returns:
+        The paths written; none where the folder does not hold that run.
+    """
+    network = external.recorded_network()
+    runs = [run for run in comparison.finished_folders(folder) if network.startswith(run.name)]
+    return [
+        write_predictions(external.read_recorded(name), run / f"{name}.csv")
+        for run in runs
+        for name in external.SETS
+    ]
+
+
 def asked(folder=MODELS) -> dict[str, Asked]:
     """Read what the networks of a folder of run folders predict of the external sets.
 
@@ -101,7 +118,10 @@ def asked(folder=MODELS) -> dict[str, Asked]:
             for name in entry.members:
                 found[f"fold {entries[name].record['fold']}"] = alone.pop(name)
     names = comparison.read_comparison(MODELS / "comparison.csv").set_index("run")["name"]
-    return found | {_name(entries[name], names): one for name, one in alone.items()}
+    for run, one in alone.items():
+        name = _name(entries[run], names)
+        found[run if name in found else name] = one
+    return found
 
 
 def _mean(together: comparison.Entry, members: list[Asked]) -> Asked:
@@ -144,11 +164,13 @@ def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
 def _name(entry: comparison.Entry, names: pd.Series) -> str:
     """Name what was tried without a fold, or a network of the comparison as it is named there."""
     record = entry.record
-    if record.get("fold") is not None:
-        tried = record.get("tag", "").removeprefix("pilot-").replace("-", " ")
-        tried = tried or ("the student's twin" if record.get("teacher") else "")
-        return f"fold {record['fold']}, {tried}".removesuffix(", ")
-    return names.get(entry.name, entry.name)
+    if record.get("fold") is None:
+        return names.get(entry.name, entry.name)
+    architecture = record["architecture"]
+    network = "" if architecture == recipes.BEST else comparison.NETWORKS[architecture]
+    tried = record.get("tag", "").removeprefix("pilot-").replace("-", " ")
+    tried = tried or ("the student's twin" if record.get("teacher") else "")
+    return ", ".join(part for part in (f"fold {record['fold']}", network, tried) if part)
 
 
 def _there(folder: Path) -> dict[str, pd.DataFrame]:

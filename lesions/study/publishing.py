@@ -14,7 +14,7 @@ from PIL import Image
 
 from lesions import data, evaluation, inference
 from lesions.data import leaky_splits
-from lesions.evaluation import comparison
+from lesions.evaluation import comparison, external
 from lesions.study import (
     at_prediction,
     best_model,
@@ -23,6 +23,7 @@ from lesions.study import (
     leakage,
     numbers,
     other_clinics,
+    other_networks,
     pilot,
     readme,
     recipes,
@@ -212,8 +213,14 @@ def _metrics(path: Path, metadata: pd.DataFrame) -> dict:
 
 
 def publish_external() -> list[Path]:
-    """Ask the recorded best model for its answers to other clinics' photographs anew."""
-    return other_clinics.publish(inference.Classifier(tta=False), _ham10000())
+    """Ask the recorded best model for its answers to other clinics' photographs anew.
+
+    Those of an earlier best model go into its run folder, see `other_networks.keep_recorded`.
+    """
+    classifier, metadata = inference.Classifier(tta=False), _ham10000()
+    same = external.recorded_network().startswith(classifier.details["run"])
+    kept = [] if same else other_networks.keep_recorded()
+    return kept + other_clinics.publish(classifier, metadata)
 
 
 def _smaller(png: str) -> str:

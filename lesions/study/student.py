@@ -11,6 +11,7 @@ from lesions.study import other_networks, tables
 from lesions.system.folders import MODELS
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − last stage", "student − last stage"
+DEEPER_TWIN, DEEPER = "deeper twin − twin", "deeper student − student"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
 # The share of melanomas that the decision rule names is the accuracy among melanomas.
 NAMED = "accuracy"
@@ -30,35 +31,41 @@ ASKED = {
     (STUDENT, "test"): ("log_loss", "macro_auc", "balanced_accuracy", NAMED),
     (STUDENT, "isic2017"): ("melanoma_auc", NAMED),
     (STUDENT, "ph2"): ("melanoma_auc", NAMED),
+    (DEEPER_TWIN, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
+    (DEEPER_TWIN, "test"): ("log_loss", "macro_auc", "balanced_accuracy"),
+    (DEEPER_TWIN, "isic2017"): ("melanoma_auc",),
+    (DEEPER_TWIN, "ph2"): ("melanoma_auc",),
+    (DEEPER, "test"): ("log_loss", "macro_auc", "balanced_accuracy", NAMED),
+    (DEEPER, "isic2017"): ("melanoma_auc", NAMED),
+    (DEEPER, "ph2"): ("melanoma_auc", NAMED),
 }
 
 
 @functools.cache
 def compare(folder=MODELS) -> pd.DataFrame | None:
-    """Compare the student and its twin with the networks before them.
+    """Compare the students and their twins with the networks before them.
 
-    The twin answers for the student on a fold, and goes on from a network of that fold; the last
-    stage is the best network of the validation split.
+    A twin answers for its student on a fold, and goes on from a network of that fold; the last
+    stage is the best network of the validation split. A deeper twin or student has more
+    parameters than the other one.
 
     Returns:
-        A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`: images, first and
-        second (the two networks' values; one view in other clinics, else eight), value, low and
-        high (first less second, 95%, paired over lesions). None where no student is recorded.
+        A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`, of the pairs that
+        are recorded: images, first and second (the two networks' values; one view in other
+        clinics, else eight), value, low and high (first less second, 95%, paired over lesions).
+        None where no student is recorded.
 
     Raises:
         ValueError: If a run or its predictions of other clinics are not recorded.
     """
     found = {one.name: comparison.read_entry(one) for one in comparison.run_folders(folder)}
-    student = next((one for one in found.values() if one.record.get("answers_from")), None)
-    if student is None:
+    pairs = _pairs(found, folder)
+    if not pairs:
         return None
-    twin = _of(found, folder / student.record["answers_from"])
-    start = _of(found, folder / twin.record["start"])
-    alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
-    last = found[choice.best_of_the_split(alone)]
-    pairs = {TWIN: (twin, start), SHARED: (twin, last), STUDENT: (student, last)}
     rows = {}
     for (pair, place), metrics in ASKED.items():
+        if pair not in pairs:
+            continue
         first, second = (
             other_networks.answers(one, place, folder)
             if place in external.SETS
@@ -71,6 +78,27 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
             rows[pair, place, metric] = _difference(first, second, metric)
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.rename_axis(["pair", "place", "metric"])
+
+
+def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]:
+    """Map the name of a pair to its two entries, of what is recorded; nothing without a student."""
+    taught = [one for one in found.values() if one.record.get("teacher")]
+    taught.sort(key=lambda one: one.record["parameters"])
+    students = [one for one in taught if one.record.get("answers_from")]
+    if not students:
+        return {}
+    student, *deeper_students = students
+    twin = _of(found, folder / student.record["answers_from"])
+    twins = [one for one in taught if not one.record.get("answers_from")]
+    start = _of(found, folder / twin.record["start"])
+    alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
+    last = found[choice.best_of_the_split(alone)]
+    pairs = {TWIN: (twin, start), SHARED: (twin, last), STUDENT: (student, last)}
+    if len(twins) > 1:
+        pairs[DEEPER_TWIN] = twins[-1], twin
+    if deeper_students:
+        pairs[DEEPER] = deeper_students[-1], student
+    return pairs
 
 
 def _of(found: dict[str, comparison.Entry], run: Path) -> comparison.Entry:

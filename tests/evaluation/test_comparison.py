@@ -8,7 +8,7 @@ import pytest
 from drawn import CODES, FREQUENCIES, both_splits
 
 from lesions import evaluation
-from lesions.evaluation import comparison
+from lesions.evaluation import choice, comparison
 
 
 def write_run(folder, predictions, images=None, **config):
@@ -154,6 +154,29 @@ def test_a_network_of_all_rows_is_best_if_it_is_not_worse_on_what_it_held_out(
     table = comparison.compare(comparison.entries(runs))
     assert comparison.best_row(table)["run"] == best
     assert comparison.best_row(comparison.compare(comparison.entries(runs[:3])))["run"] == "split"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_networks_of_all_rows_each_must_be_as_good_as_the_best_of_the_split(order, tmp_path):
+    """The second is better than the first on the few rows that both held out, and no better."""
+    whole = {strength: both_splits(images=280, strength=strength) for strength in (1.5, 2, 2.5, 4)}
+    validation = np.flatnonzero(whole[2]["split"] == "validation")
+    first, few, others = (whole[2].index.isin(validation[one]) for one in HELD_OUT)
+    test = whole[2]["split"].eq("test")
+    answers = {
+        "first": whole[2.5][test | first],
+        "second": pd.concat([whole[1.5][test | others], whole[4][few]]),
+    }
+    write_run(tmp_path / "split", whole[2])
+    for name, answered in answers.items():
+        write_run(tmp_path / name, answered, answers_from=f"twin of {name}")
+    names = ["split", *list(answers)[::order]]
+    found = comparison.entries(tmp_path / name for name in names)
+    assert choice.best_single(found) == "first"
+    assert choice.best_single({name: found[name] for name in ("split", "second")}) == "split"
+
+
+HELD_OUT = slice(0, None, 2), slice(0, 24, 2), slice(1, None, 2)
 
 
 def test_of_runs_with_a_tag_those_of_folds_take_part(tmp_path):

@@ -9,7 +9,8 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 
 from lesions import classes, evaluation
-from lesions.evaluation import decisions
+from lesions.evaluation import comparison, decisions
+from lesions.system.folders import MODELS
 
 CODES = list(classes.CODES)
 PRIOR = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])
@@ -136,6 +137,17 @@ def test_the_fitted_strength_is_one_of_the_good_ones(number):
 
     best = max(score(strength) for strength in decisions.STRENGTHS)
     assert score(decisions.fit_strength(labels, probabilities, PRIOR)) >= best - 0.0051
+
+
+def test_the_strength_of_a_recorded_run_is_one_of_the_good_ones():
+    """Halfway between two good strengths, fewer photographs may be right than at either."""
+    runs = [next(MODELS.glob(name)) for name in ("cnn-128px-seed44-*", "*_efficientnetb3-128px-*")]
+    for entry in map(comparison.read_entry, runs):
+        labels, probabilities, named = evaluation.arrays(entry.answers("validation"))
+        frequencies = np.array(entry.details["correction"]["class_frequencies"])
+        rules = [evaluation.decide(probabilities, frequencies, one) for one in decisions.STRENGTHS]
+        best = max(recall_score(labels, rule, average="macro") for rule in rules)
+        assert recall_score(labels, named, average="macro") >= best - 0.0051, entry.name
 
 
 def test_the_strength_is_small_where_the_network_knows_no_frequencies():

@@ -3,12 +3,13 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from lesions import evaluation, inference
 from lesions.data import images
-from lesions.evaluation import comparison
+from lesions.evaluation import comparison, external
 from lesions.networks import models
 from lesions.study import other_networks
 from lesions.system.folders import MODELS
@@ -70,6 +71,33 @@ def test_the_best_model_the_folds_and_a_network_of_the_comparison_are_asked(aske
             "isic2017": 1253,
             "ph2": 200,
         }
+
+
+def test_every_network_that_was_asked_has_a_name_of_its_own(asked, tmp_path):
+    runs = [run for run in comparison.finished_folders(MODELS) if (run / "ph2.csv").exists()]
+    assert len(asked) == len(runs) + 2  # the best model, and the mean
+    for run in runs:
+        shutil.copytree(run, tmp_path / run.name)
+        if "-fold0-" in run.name:  # the same trainings of a deeper network
+            config = run / "config.json"
+            text = config.read_text(encoding="utf-8").replace('"pilot-standard"', '""')
+            again = shutil.copytree(run, tmp_path / run.name.replace("121", "169"))
+            (again / "config.json").write_text(text.replace("densenet121", "densenet169"))
+    assert len(other_networks.asked(tmp_path)) == len(list(tmp_path.iterdir())) + 2
+
+
+def test_answers_of_an_earlier_best_model_go_into_its_run_folder(tmp_path):
+    network = external.recorded_network().split()[0]
+    (tmp_path / "another").mkdir()
+    shutil.copytree(MODELS / network, tmp_path / network)
+    written = other_networks.keep_recorded(tmp_path)
+    assert written == [tmp_path / network / f"{name}.csv" for name in external.SETS]
+    entry = comparison.read_entry(tmp_path / network)
+    for name in external.SETS:
+        answered = other_networks.answers(entry, name, tmp_path)
+        before = other_networks.answers(entry, name)
+        pd.testing.assert_frame_equal(answered, before[answered.columns], atol=1e-5)
+    assert other_networks.keep_recorded(tmp_path / "another") == []
 
 
 def test_the_mean_of_the_folds_is_that_of_their_answers(asked):
