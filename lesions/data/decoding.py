@@ -131,7 +131,9 @@ def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
         if any(0 in table for table in picture.quantization.values()):
             raise ValueError("steps of 0, which make everything grey")
         pixels = jpeg.decode(data, "CMYK" if picture.mode == "CMYK" else "RGB")
-        profile = picture.info.get("icc_profile")
+        profile = picture.info.get("icc_profile", b"")
+        if profile is None:
+            _warn_of_profile(name, "its parts are not all there")
         if picture.mode == "CMYK" or profile:
             if picture.mode == "RGB":
                 picture = Image.fromarray(pixels)
@@ -231,9 +233,13 @@ def _to_srgb(picture: Image.Image, profile: bytes | None, name) -> np.ndarray:
             target = ImageCms.createProfile("sRGB")
             picture = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
         except Exception as error:
-            warnings.warn(
-                f"{name} has a colour profile that cannot be applied ({error}), so its colours "
-                "are taken as sRGB.",
-                stacklevel=2,
-            )
+            _warn_of_profile(name, error)
     return np.asarray(picture.convert("RGB"))
+
+
+def _warn_of_profile(name, reason) -> None:
+    warnings.warn(
+        f"{name} has a colour profile that cannot be applied ({reason}), so its colours are "
+        "taken as sRGB.",
+        stacklevel=3,
+    )

@@ -10,6 +10,7 @@ import numpy as np
 MAXIMUM_SCANNED_PIXELS = 2_000_000_000
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_PROFILE = b"ICC_PROFILE\x00"
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 
@@ -32,20 +33,51 @@ def decode(data: bytes, colours: str = "RGB") -> np.ndarray:
         return _decode_leniently(data)
     try:
         return simplejpeg.decode_jpeg(data, colours)
+    except ValueError:
+        data = _with_right_headers(data)
+    try:
+        return simplejpeg.decode_jpeg(data, colours)
     except ValueError as error:
-        if not _is_harmless(str(error), data):
+        if not _is_filled_up(str(error), data):
             raise
         return simplejpeg.decode_jpeg(data, colours, strict=False)
 
 
-def _is_harmless(message: str, data: bytes) -> bool:
-    """Return whether a decoder's complaint leaves the picture as it was taken."""
+def _with_right_headers(data: bytes) -> bytes:
+    """Correct fields that no pixel depends on, which some phones and programs write wrongly.
+
+    Of what is wrong, libjpeg names the first thing alone: real damage could hide behind these.
+    """
+    corrected, place, sequential = bytearray(data), 2, False
+    while marker := _MARKER.search(data, place):
+        code, start = data[marker.start() + 1], marker.end()
+        if code in (0x01, 0xD8):
+            place = start
+            continue
+        place = start + int.from_bytes(data[start : start + 2], "big")
+        if code == 0xD9 or place > len(data):
+            break
+        if code in (0xC0, 0xC1):
+            sequential = True
+        elif code == 0xDA and sequential:  # the range of frequencies, which is always whole
+            corrected[place - 3 : place] = b"\x00\x3f\x00"
+        elif code == 0xE0 and data.startswith(b"JFIF\x00", start + 2):  # its revision
+            corrected[start + 7] = 1
+        elif code == 0xE2 and data.startswith(_PROFILE, start + 2):  # Pillow reads the profile
+            corrected[start + 2] = 0
+    return bytes(corrected)
+
+
+def _is_filled_up(message: str, data: bytes) -> bool:
+    """Return whether a decoder complains about one byte, repeated, before the end.
+
+    Some cameras fill up the end of the picture's data; real data there are a shift.
+    """
     extraneous = _EXTRANEOUS.search(message)
-    if extraneous:
-        # Some cameras fill up the end of the picture's data; real data there are a shift.
-        end = markers_until_end(data, limit=10_000)[1]
-        return len(set(data[max(0, end - int(extraneous[1])) : end])) == 1
-    return "JFIF revision" in message or "Adobe color transform" in message
+    if not extraneous:
+        return False
+    end = markers_until_end(data, limit=10_000)[1]
+    return len(set(data[max(0, end - int(extraneous[1])) : end])) == 1
 
 
 def _decode_leniently(data: bytes) -> np.ndarray:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from lesions import data
-from lesions.data import bounded, images, jpeg
+from lesions.data import bounded, decoding, images, jpeg
 from lesions.system.folders import REPOSITORY
 
 SIDE = 64
@@ -209,6 +209,18 @@ DECODED = {
     "animated WebP": (lambda: animated("WEBP", lossless=True), picture, 0),
     "bytes after the end": (lambda: sharp_jpeg() + os.urandom(5000), picture, 1.5),
     "bytes after the end of a PNG": (lambda: encode(picture()) + bytes(10_000), picture, 0),
+    "a scan header of some phones": (lambda: phone_jpeg(sharp_jpeg()), picture, 1.5),
+    "that, and cells before the end": (
+        lambda: phone_jpeg(sharp_jpeg())[:-2] + bytes(40) + b"\xff\xd9",
+        picture,
+        1.5,
+    ),
+    "an unknown revision of JFIF": (lambda: odd_revision(sharp_jpeg()), picture, 1.5),
+    "a colour profile's part without a number": (
+        lambda: sharp_jpeg(icc_profile=swapped_profile()).replace(b"FILE\x00\x01", b"FILE\x00\x00"),
+        lambda: picture()[..., ::-1],
+        1.5,
+    ),
     "cells before the end that a camera fills": (
         lambda: sharp_jpeg()[:-2] + bytes(40) + b"\xff\xd9",
         picture,
@@ -254,6 +266,15 @@ def test_profile_that_cannot_be_applied_is_said(profile):
     assert np.array_equal(image, picture())
 
 
+def test_a_profile_of_which_a_part_is_missing_is_said():
+    content = sharp_jpeg(icc_profile=swapped_profile()).replace(
+        b"FILE\x00\x01\x01", b"FILE\x00\x01\x02"
+    )
+    with pytest.warns(UserWarning, match="mole.jpg has a colour profile that cannot be applied"):
+        image = images.decode_image(content, "mole.jpg")
+    assert np.abs(image.astype(float) - picture()).mean() <= 1.5
+
+
 def damaged(content, share, number=20):
     """Overwrite some bytes in the picture's data."""
     place = int(len(content) * share)
@@ -283,6 +304,15 @@ def repeated_scans(times):
     return content[:last] + content[last:-2] * times + content[-2:]
 
 
+def phone_jpeg(content):
+    """A JPEG whose scan header names no range of frequencies, as some phones write it."""
+    return content.replace(b"\x00\x3f\x00", bytes(3), 1)
+
+
+def odd_revision(content):
+    return content.replace(b"JFIF\x00\x01", b"JFIF\x00\x03", 1)
+
+
 # Name: (content, words that the sentence must hold)
 REFUSED = {
     "nothing": (lambda: b"", ["0 bytes"]),
@@ -300,6 +330,12 @@ REFUSED = {
         for share in (0.3, 0.6, 0.97)
     },
     "hole in a JPEG": (lambda: without(sharp_jpeg(noise()), 0.5), ["damaged"]),
+    "hole in a phone's": (lambda: without(phone_jpeg(sharp_jpeg(noise())), 0.5), ["damaged"]),
+    "hole behind a revision": (
+        lambda: without(odd_revision(sharp_jpeg(noise())), 0.5),
+        ["damaged"],
+    ),
+    "phone's cut short": (lambda: cut(phone_jpeg(sharp_jpeg(noise())), 0.6), ["damaged"]),
     "hole in a progressive JPEG": (
         lambda: without(sharp_jpeg(noise(), progressive=True), 0.5),
         ["damaged"],
@@ -420,7 +456,7 @@ def test_file_of_zeros_is_not_read_whole(tmp_path, monkeypatch, one_sentence):
     path = tmp_path / "zeros.jpg"
     path.touch()
     os.truncate(path, 400_000_000)
-    monkeypatch.setattr(images, "decode_image", pytest.fail)
+    monkeypatch.setattr(decoding, "decode_image", pytest.fail)
     with pytest.raises(ValueError) as error:
         images.read_image(path)
     one_sentence(error, path, "not an image")
