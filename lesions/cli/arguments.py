@@ -7,8 +7,9 @@ import sys
 
 from lesions.system import environment
 from lesions.system.console import quiet_stderr
+from lesions.system.folders import MODELS
 
-DEFAULT_MODEL = "models/best_model.h5 of this repository"
+DEFAULT_MODEL = str(MODELS / "best_model.h5")
 
 
 def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse.ArgumentParser:
@@ -32,15 +33,17 @@ def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse
 def add_model(command) -> None:
     """Add `--model`."""
     command.add_argument(
-        "--model", metavar="FILE.h5", help=f"or a run folder; default: {DEFAULT_MODEL}"
+        "--model",
+        type=filled,
+        default=DEFAULT_MODEL,
+        metavar="FILE.h5",
+        help="or a run folder; default: models/best_model.h5 of this repository",
     )
 
 
 def add_output(command, metavar: str, help_text: str, required: bool = False) -> None:
     """Add `--output`; "~", which a shell leaves in --output=~/a, is the home folder."""
-    command.add_argument(
-        "--output", required=required, type=os.path.expanduser, metavar=metavar, help=help_text
-    )
+    command.add_argument("--output", required=required, type=home, metavar=metavar, help=help_text)
 
 
 def add_paths(command, nargs: str = "+") -> None:
@@ -52,6 +55,18 @@ def add_paths(command, nargs: str = "+") -> None:
         help="a photograph, or a folder that is searched with all folders below it for .jpg, "
         ".jpeg and .png files",
     )
+
+
+def filled(text: str) -> str:
+    """Refuse an empty name, as of a shell's variable that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty name was given; name a file or folder")
+    return text
+
+
+def home(text: str) -> str:
+    """Read the name of a file or folder with "~" for the home folder."""
+    return os.path.expanduser(filled(text))
 
 
 def positive(text: str) -> int:
@@ -78,5 +93,10 @@ def shows_progress() -> bool:
 def report_unreadable(unreadable: int, total: int, where: str) -> int:
     """Print how many images could not be read, and return the exit code."""
     if unreadable:
-        print(f"{unreadable} of {total} images could not be read; {where}.", file=sys.stderr)
+        print(f"{unreadable} of {counted(total)} could not be read; {where}.", file=sys.stderr)
     return int(unreadable > 0)
+
+
+def counted(images: int) -> str:
+    """Say how many images."""
+    return "1 image" if images == 1 else f"{images} images"

@@ -81,8 +81,8 @@ def _sentence(error: Exception) -> str:
         return f"{named} is not text in UTF-8, which is needed here; rename the file or folder."
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return (
-            f"{error.filename} cannot be written ({error.strerror}); choose another place by "
-            "--output, --runs or LESIONS_BUILD."
+            f"{error.filename} cannot be read or written ({error.strerror}); allow it, or choose "
+            "another place by --output, --runs or LESIONS_BUILD."
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} cannot be used ({error.strerror})."

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lesions import classes
 from lesions.cli.arguments import (
+    DEFAULT_MODEL,
     add_command,
     add_model,
     add_output,
+    filled,
     importing_keras,
     shows_progress,
 )
 from lesions.cli.outputs import model_files, refuse_overwriting, refuse_unwritable
 from lesions.system.console import printable
-from lesions.system.folders import MODELS
+from lesions.system.folders import MODELS, SPLITS_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lesions.data import Dataset
 
 SUMMARY = "Compare trained networks and write the table as comparison.csv in their folder."
 EPILOG = f"""examples:
@@ -39,9 +43,18 @@ of the seven classes. --output keeps its predictions, before any correction, as 
 def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "evaluate", run, SUMMARY, EPILOG)
-    command.add_argument("folder", nargs="?", metavar="FOLDER", help="default: models")
     command.add_argument(
-        "--data", metavar="PHOTOS", help="labelled photographs to score one network on instead"
+        "folder",
+        nargs="?",
+        metavar="FOLDER",
+        type=filled,
+        help="default: models of this repository",
+    )
+    command.add_argument(
+        "--data",
+        type=filled,
+        metavar="PHOTOS",
+        help="labelled photographs to score one network on instead",
     )
     add_output(command, "FILE.csv", "with --data, also write the predictions")
     command.add_argument(
@@ -56,15 +69,24 @@ def run(arguments) -> int:
     """Run the command; returns the exit code."""
     if arguments.data:
         return _run_score(arguments)
-    for option in ("--output", "--no-tta", "--model"):
-        if getattr(arguments, option.strip("-").replace("-", "_")):
-            raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
+    given = {
+        "--output": arguments.output,
+        "--no-tta": arguments.no_tta,
+        "--model": arguments.model != DEFAULT_MODEL,
+    }
+    for option in filter(given.get, given):
+        raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
 
     from lesions.evaluation import comparison
 
-    folder = Path(arguments.folder or "models")
+    folder = Path(arguments.folder or MODELS)
     output = folder / "comparison.csv"
     runs = comparison.run_folders(folder)
+    if not runs:
+        raise ValueError(
+            f"{folder} holds no folder of a run (with config.json, metrics.json and "
+            "predictions.csv); name the folder above the runs."
+        )
     refuse_overwriting([output], [Path(one) / "predictions.csv" for one in runs])
     refuse_unwritable(output, "copy the runs to a folder of yours and name that")
     table = comparison.compare(comparison.entries(runs))
@@ -93,13 +115,15 @@ def _run_score(arguments) -> int:
             "leave one of them out."
         )
     with importing_keras():
-        from lesions import data, inference
-    model = arguments.model or inference.BEST_MODEL
+        from lesions import data
+    dataset = data.open_dataset(arguments.data, "the folder that was named")
     if arguments.output:
-        dataset = data.open_dataset(arguments.data, "the folder that was named")
-        refuse_overwriting([arguments.output], [*data.files_read(dataset), *model_files(model)])
+        read = [SPLITS_FILE, *data.files_read(dataset), *model_files(arguments.model)]
+        refuse_overwriting([arguments.output], read)
         refuse_unwritable(arguments.output)
-    found = score(model, arguments.data, not arguments.no_tta)
+    found = score(arguments.model, dataset, not arguments.no_tta)
+    table = printable(str(dataset.metadata_file))
+    print(f"Photographs: {len(found.predictions):,}, of {table}.")
     print(found.table.round(3).to_string())
     if found.lacking:
         print(
@@ -143,28 +167,27 @@ class Score(NamedTuple):
     predictions: pd.DataFrame
 
 
-def score(model, folder, tta: bool = True) -> Score:
-    """Score a network on the labelled photographs of a folder, such as the official test set.
+def score(model, dataset: Dataset, tta: bool = True) -> Score:
+    """Score a network on labelled photographs, such as the official test set.
 
     Args:
         model: As for `inference.Classifier`.
-        folder: A folder in any layout of `data.open_dataset`, with any of the seven classes.
+        dataset: From `data.open_dataset`, with any of the seven classes.
         tta: Whether the mean over eight views is taken.
 
     Raises:
-        ValueError: If the folder, a photograph or the model cannot be used.
+        ValueError: If the table, a photograph or the model cannot be used.
     """
     import pandas as pd
 
     from lesions import data, evaluation, inference
     from lesions.evaluation import predictions
 
-    rows = data.read_metadata(data.open_dataset(folder, "the folder that was named"))
-    rows = rows.assign(split="test")
+    rows = data.read_metadata(dataset).assign(split="test")
     classifier = inference.Classifier(model, tta)
     frame = predictions.table(rows, _predict(classifier, rows))
     answers = evaluation.answer(frame, classifier.details)
-    splits = pd.read_csv(MODELS / "splits.csv", dtype=str)
+    splits = pd.read_csv(SPLITS_FILE, dtype=str)
     known = splits.loc[splits["split"] != "test", "image_id"]
     present = [code for code in classes.CODES if (rows["dx"] == code).any()]
     among = evaluation.answer_among(frame, classifier.details, present)

@@ -11,6 +11,7 @@ from lesions.cli.arguments import (
     add_model,
     add_output,
     add_paths,
+    filled,
     importing_keras,
     positive,
     report_unreadable,
@@ -27,6 +28,7 @@ from lesions.cli.outputs import (
 )
 from lesions.system.console import printable
 from lesions.system.files import write_csv
+from lesions.system.folders import SPLITS_FILE
 
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
@@ -71,7 +73,7 @@ def add_parser(commands) -> None:
     )
     add("--measure", action="store_true", help="measure the maps on the test split instead")
     add("--images", type=positive, metavar="N", help="with --measure: at most N test photographs")
-    add("--data", metavar="FOLDER", help="with --measure: HAM10000; default: the usual places")
+    add("--data", type=filled, metavar="FOLDER", help="with --measure: where HAM10000 lies")
 
 
 def run(arguments) -> int:
@@ -89,10 +91,9 @@ def run(arguments) -> int:
 
     paths = without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
     pictures = picture_paths(paths, arguments.output)
-    model = arguments.model or inference.BEST_MODEL
-    refuse_overwriting(pictures, [*paths, *model_files(model)])
+    refuse_overwriting(pictures, [*paths, *model_files(arguments.model)])
     refuse_unwritable(pictures[0])
-    classifier = inference.Classifier(model)
+    classifier = inference.Classifier(arguments.model)
     classifier.require_keras("Heat maps")
     unreadable = 0
     found = _write_heat_maps(classifier, paths, pictures, arguments.method, arguments.target)
@@ -174,14 +175,13 @@ def _run_measure(arguments) -> int:
     with importing_keras():
         from lesions import data, inference
         from lesions.explanation import benchmark, measurements
-    model = arguments.model or inference.BEST_MODEL
     output = arguments.output or measurements.TABLE
-    refuse_overwriting([output], model_files(model))
+    refuse_overwriting([output], model_files(arguments.model))
     dataset = data.find_photographs(arguments.data)
     metadata = data.with_split(data.read_metadata(dataset))
-    refuse_overwriting([output], data.files_read(dataset))
+    refuse_overwriting([output], [SPLITS_FILE, *data.files_read(dataset)])
     refuse_unwritable(output)
-    classifier = inference.Classifier(model, tta=False)
+    classifier = inference.Classifier(arguments.model, tta=False)
     classifier.require_keras("Heat maps")
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
     table = benchmark.measure(classifier, metadata, arguments.images, shows_progress())

@@ -2,8 +2,8 @@
 
 from lesions import classes
 from lesions.cli.arguments import add_command, add_model, add_output, importing_keras
-from lesions.cli.outputs import model_files, refuse_overwriting
-from lesions.system.console import quiet_stderr
+from lesions.cli.outputs import model_files, refuse_overwriting, refuse_unwritable
+from lesions.system.console import printable, quiet_stderr
 
 # The module that owns these lists imports Keras, which takes seconds; a test compares them.
 PRECISIONS = ("float32", "float16", "int8")
@@ -39,12 +39,15 @@ def run(arguments) -> int:
     """Run the command; returns the exit code."""
     with importing_keras():
         from lesions import export, inference
-    model, output = arguments.model or inference.BEST_MODEL, arguments.output
-    refuse_overwriting([output, f"{output}.json"], model_files(model))
-    classifier = inference.Classifier(model)
+    output, beside = arguments.output, f"{arguments.output}.json"
+    refuse_overwriting([output, beside], model_files(arguments.model))
+    for path in [beside] if arguments.format == "savedmodel" else [output, beside]:
+        refuse_unwritable(path)
+    classifier = inference.Classifier(arguments.model)
     classifier.require_keras("Exports")
     network = classifier.model, classifier.details
     with quiet_stderr():  # the converters write messages too
         path, checked = export.export(*network, arguments.format, output, arguments.precision)
-    print(f"Wrote {path} and {path.name}.json. {checked} {classes.NOTICE}")
+    written = printable(f"{path} and {path.name}.json")
+    print(f"Wrote {written}. {checked} {classes.NOTICE}")
     return 0

@@ -1,8 +1,9 @@
 """python -m lesions familiarity: what photographs like those of the training look like."""
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, importing_keras
+from lesions.cli.arguments import add_command, add_model, filled, importing_keras
 from lesions.cli.outputs import named_in_errors, refuse_unwritable
+from lesions.system.console import printable
 
 SUMMARY = "Learn what photographs like those of the training look like to a network."
 WAY_OUT = "copy the model to a folder of yours and name it by --model"
@@ -20,7 +21,10 @@ def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "familiarity", run, SUMMARY, EPILOG)
     command.add_argument(
-        "--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places"
+        "--data",
+        type=filled,
+        metavar="FOLDER",
+        help="where HAM10000 lies; default: the usual places",
     )
     add_model(command)
 
@@ -30,7 +34,7 @@ def run(arguments) -> int:
     with importing_keras():
         from lesions import data, inference
         from lesions.inference import familiarity
-    classifier = inference.Classifier(arguments.model or inference.BEST_MODEL)
+    classifier = inference.Classifier(arguments.model)
     classifier.require_keras("Familiarity features")
     path = classifier.path.with_name(familiarity.FILE)
     refuse_unwritable(path, WAY_OUT)
@@ -48,5 +52,5 @@ def run(arguments) -> int:
         f"The same test photographs out of focus: AUC {found['blurred_auc']:.3f}, "
         f"{found['blurred_found']:.0%} found, {found['blurred_false']:.1%} false alarms."
     )
-    print(f"Wrote {path}, for {fitted.model}. {classes.NOTICE}")
+    print(f"Wrote {printable(str(path))}, for {fitted.model}. {classes.NOTICE}")
     return 0

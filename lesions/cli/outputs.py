@@ -22,11 +22,12 @@ def without_heat_maps(found: list[str], named: list[str]) -> list[str]:
     Raises:
         ValueError: If nothing else was found.
     """
-    kept = [path for path in found if path in named or not path.endswith(HEAT_MAP_ENDING)]
-    if len(kept) < len(found):
+    kept = [path for path in found if not path.endswith(HEAT_MAP_ENDING) or path in named]
+    skipped = len(found) - len(kept)
+    if skipped:
         print(
-            f"Skipped {len(found) - len(kept)} heat maps that explain wrote (…{HEAT_MAP_ENDING}); "
-            "name one to take it for a photograph."
+            f"Skipped {skipped} heat map{'s' * (skipped > 1)} that explain wrote "
+            f"(…{HEAT_MAP_ENDING}); name one to take it for a photograph."
         )
     if not kept:
         raise ValueError("There are only heat maps that explain wrote; name photographs.")

@@ -9,6 +9,7 @@ from lesions.cli.arguments import (
     add_model,
     add_output,
     add_paths,
+    counted,
     importing_keras,
     positive,
     report_unreadable,
@@ -32,7 +33,8 @@ EPILOG = f"""examples:
 
 Columns of the file: image (a file as you named it; an image in a folder as the folder you
 named and the path inside it), predicted, the probabilities of akiec, bcc, bkl, df, mel, nv
-and vasc, warning (what speaks against believing the answer: a photograph that is tiny, blurred
+and vasc, of which the decision rule may name a rare diagnosis that is not the most probable,
+warning (what speaks against believing the answer: a photograph that is tiny, blurred
 or unlike those of the training), and error. An image that cannot be read keeps its row, with the
 reason in the last column, and the command then ends with exit code 1.
 
@@ -82,13 +84,12 @@ def run(arguments) -> int:
         from lesions.cli import answers_table
 
     paths = without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
-    model = arguments.model or inference.BEST_MODEL
     tables = [] if arguments.patients is None else [arguments.patients]
-    refuse_overwriting([arguments.output], [*paths, *tables, *model_files(model)])
+    refuse_overwriting([arguments.output], [*paths, *tables, *model_files(arguments.model)])
     refuse_image_in(arguments.output, arguments.paths)
     refuse_unwritable(arguments.output)
     known = patients.read(arguments, paths)
-    classifier = inference.Classifier(model, tta=not arguments.no_tta)
+    classifier = inference.Classifier(arguments.model, tta=not arguments.no_tta)
     if known is not None:
         classifier.require_patients()
     if classifier.has_familiarity_file and classifier.familiarity()[1]:
@@ -106,5 +107,5 @@ def run(arguments) -> int:
     except KeyboardInterrupt:
         print("Stopped; the same command with --resume goes on from there.", file=sys.stderr)
         raise
-    print(f"Wrote {printable(arguments.output)}, {written} images. {classes.NOTICE}")
+    print(f"Wrote {printable(arguments.output)}, {counted(written)}. {classes.NOTICE}")
     return report_unreadable(unreadable, written, "see the column error")

@@ -36,7 +36,7 @@ def add_parser(commands) -> None:
 def run(arguments) -> int:
     """Run the command; returns the exit code."""
     with importing_keras():
-        from lesions import inference, serving
+        from lesions import serving
     try:
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
@@ -48,9 +48,10 @@ def run(arguments) -> int:
             "`pip install -r requirements-app.txt`."
         ) from error
     _check_free(arguments.host, arguments.port)
-    assessor = serving.Assessor(arguments.model or inference.BEST_MODEL)
+    assessor = serving.Assessor(arguments.model)
     assessor.warm_up()
-    print(f"Serving on http://{arguments.host}:{arguments.port}/docs. {classes.NOTICE}", flush=True)
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    print(f"Serving on http://{host}:{arguments.port}/docs. {classes.NOTICE}", flush=True)
     service.serve(assessor, arguments.host, arguments.port, arguments.queue)
     return 0
 

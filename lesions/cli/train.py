@@ -1,13 +1,20 @@
 """python -m lesions train: one network by its recipe."""
 
-import os
 import textwrap
 from pathlib import Path
 
 from lesions import classes
-from lesions.cli.arguments import add_command, importing_keras, positive, shows_progress
+from lesions.cli.arguments import (
+    add_command,
+    filled,
+    home,
+    importing_keras,
+    positive,
+    shows_progress,
+)
 from lesions.cli.outputs import refuse_inside
 from lesions.networks.names import ARCHITECTURES
+from lesions.system.console import printable
 
 SUMMARY = "Train one network and leave a run folder: model, history, predictions, metrics."
 EPILOG = f"""examples:
@@ -35,10 +42,10 @@ def add_parser(commands) -> None:
     add("--seed", type=int, metavar="N", help="of initial weights, order and augmentation")
     add("--epochs", type=positive, metavar="N", help="epochs in which all layers learn")
     add("--image-size", type=positive, metavar="N", help="side of the input in pixels")
-    add("--data", metavar="FOLDER", help="where HAM10000 lies; default: the usual places")
+    add("--data", type=filled, metavar="FOLDER", help="HAM10000; default: the usual places")
     add(
         "--runs",
-        type=os.path.expanduser,
+        type=home,
         metavar="FOLDER",
         help="where the run folder goes; default: build/runs/PROFILE",
     )
@@ -77,5 +84,5 @@ def run(arguments) -> int:
     done = training.train_or_load(config, metadata, store, runs, runs, arguments.retrain)
     for split in ("validation", "test"):
         print(f"Balanced accuracy, {split}: {done.metrics[split]['balanced_accuracy']:.3f}")
-    print(f"Model: {done.folder / 'model.h5'}. {classes.NOTICE}")
+    print(f"Model: {printable(str(done.folder / 'model.h5'))}. {classes.NOTICE}")
     return 0

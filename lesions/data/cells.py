@@ -32,8 +32,7 @@ def read_cells(path) -> pd.DataFrame:
     path = Path(path)
     # Its line end stays, so that rows keep their numbers.
     content = SEPARATOR_LINE.sub("", _read_text(path))
-    header = next((line for line in content.splitlines() if line.strip()), "")
-    separator = max(",;\t|", key=header.count)
+    separator = _separator(content)
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     lines, rows = [], []
     try:
@@ -61,6 +60,26 @@ def read_cells(path) -> pd.DataFrame:
         raise ValueError(f"{path.name} has no rows; download it again.")
     table = pd.DataFrame(rows[1:], columns=names, index=lines[1:], dtype=object)
     return table.loc[:, [bool(name) for name in names]]
+
+
+def column_names(content: str) -> list[str]:
+    """Return the names that `read_cells` would find in a table's first row; none where it is cut.
+
+    Args:
+        content: The start of the table.
+    """
+    content = SEPARATOR_LINE.sub("", content)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=_separator(content))
+    try:
+        header = next((row for row in reader if any(cell.strip() for cell in row)), [])
+    except csv.Error:
+        return []
+    return [values.text(name).lower() for name in header]
+
+
+def _separator(content: str) -> str:
+    header = next((line for line in content.splitlines() if line.strip()), "")
+    return max(",;\t|", key=header.count)
 
 
 def encoding_of(start: bytes) -> str:

@@ -124,8 +124,8 @@ def _check_size(width: int, height: int, name) -> None:
 
 
 def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
-    orientation = _orientation(picture)
     if picture.format == "JPEG":
+        orientation = _orientation(picture)
         if jpeg.has_too_many_scans(data, picture.width * picture.height):
             raise _Unsupported("has more scans than any camera writes")
         if any(0 in table for table in picture.quantization.values()):
@@ -144,13 +144,14 @@ def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
             PngImagePlugin.PngImageFile(io.BytesIO(data)).verify()
         deep = _is_deep(picture, data)
         pixels = _decode_deep(picture, data, name) if deep else _flatten(picture, name)
+        orientation = _orientation(picture)  # which may stand behind the picture's data
     return _turn(pixels, orientation)
 
 
 def _orientation(picture: Image.Image) -> int:
     """Return EXIF's orientation, 1 (upright) where there is none that can be read."""
     # A TIFF is turned by Pillow while it is decoded.
-    if picture.format == "TIFF" or "exif" not in picture.info:
+    if picture.format == "TIFF":
         return 1
     try:
         return picture.getexif().get(_ORIENTATION, 1)

@@ -1,10 +1,12 @@
 """Find HAM10000 and its look-alikes, and say what was chosen and why."""
 
+import filecmp
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesions import classes
 from lesions.data import cells, tables, walking
 from lesions.system.folders import REPOSITORY, named_by
 
@@ -117,7 +119,8 @@ def open_dataset(folder, reason: str) -> Dataset:
 
     Read are HAM10000 as Kaggle (two parts, either case, or merged) and Dataverse publish it,
     the ground truths of ISIC 2018 Task 3 and ISIC 2019, a `metadata.csv` with HAM10000's columns
-    of any clinic, and the ISIC Archive's own table. The table nearest to `folder` counts.
+    of any clinic, and the ISIC Archive's own table. The table nearest to `folder` counts, one
+    with a known name before one that only its columns tell.
 
     Args:
         folder: A folder in one of these layouts.
@@ -134,29 +137,31 @@ def open_dataset(folder, reason: str) -> Dataset:
         )
     if not root.is_dir():
         raise ValueError(
-            f"The data folder {root} does not exist; point HAM10000_DIR at the folder that holds "
-            "HAM10000_metadata.csv."
+            f"The data folder {root} does not exist; point HAM10000_DIR or --data at the folder "
+            "that holds HAM10000_metadata.csv."
         )
     files = walking.list_files(root)
     table = _find_table(files)
     if table is None:
+        for path in files:
+            if path.name.lower() == "metadata.csv":
+                tables.read_table(path)  # says which columns it lacks
         raise ValueError(
             f"{root} holds neither HAM10000_metadata.csv nor another table of photographs and "
-            "diagnoses (metadata.csv, an ISIC ground truth); point HAM10000_DIR at the unpacked "
-            "download."
+            "diagnoses (metadata.csv, an ISIC ground truth); point HAM10000_DIR or --data at the "
+            "unpacked download."
         )
     if not any(map(walking.is_photograph, files)):
         raise ValueError(
             f"{root} holds {table.name} but no .jpg or .png image; "
             "unpack HAM10000_images_part_1 and HAM10000_images_part_2 next to it."
         )
-    return Dataset(root, table, f"{root} ({reason})", _is_drawn(root))
+    return Dataset(root, table, f"{root} ({reason})", _is_drawn(table.parent))
 
 
 def _find_table(files: list[Path]) -> Path | None:
     """Choose the table nearest to the root; of those at one depth, HAM10000's own first."""
     ranked = [(rank, path) for path in files if (rank := _rank(path)) is not None]
-    # A table that only its columns tell counts where no table has a known name.
     known = [(rank, path) for rank, path in ranked if rank < 4] or ranked
     if not known:
         return None
@@ -173,28 +178,31 @@ def _rank(path: Path) -> int | None:
     name = path.name.lower()
     if name in tables.HAM_NAMES:
         return 0
-    if path.suffix.lower() not in TABLE_SUFFIXES or kind_of_file(path) is None:
+    columns = _columns(path) if path.suffix.lower() in TABLE_SUFFIXES else []
+    if tables.kind_of(columns) is None:
         return None
     if name == "metadata.csv":
         return 1
     if "groundtruth" in name:
         # The small official test set may lie at the side of the training set, which is meant.
         return 2 if "training" in name else 3
-    return 4
+    # What this project writes has diagnoses, too.
+    is_output = {"dx", "split", *classes.CODES} <= set(columns)
+    return None if is_output else 4
 
 
 def kind_of_file(path: Path) -> str | None:
     """Return what a table's first line says it is; the rest is checked when it is read."""
+    return tables.kind_of(_columns(path))
+
+
+def _columns(path: Path) -> list[str]:
     try:
         with open(path, "rb") as file:
             start = file.read(HEADER_BYTES)
     except OSError:
-        return None
-    text = cells.SEPARATOR_LINE.sub("", start.decode(cells.encoding_of(start), errors="replace"))
-    line = next(iter(text.strip().splitlines()), "")
-    for mark in ";\t|":
-        line = line.replace(mark, ",")
-    return tables.kind_of([cell.strip(' "').lower() for cell in line.split(",")])
+        return []
+    return cells.column_names(start.decode(cells.encoding_of(start), errors="replace"))
 
 
 def _check_alike(paths: list[Path]) -> None:
@@ -227,7 +235,7 @@ def _check_no_contradiction(chosen: Path, other: Path) -> None:
 
 
 def _same_rows(first: Path, second: Path) -> bool:
-    if walking.same_content(first, second):
+    if filecmp.cmp(first, second, shallow=False):
         return True
     rows = [cells.read_cells(path) for path in (first, second)]
     shared = [column for column in rows[0].columns if column in rows[1].columns]

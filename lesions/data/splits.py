@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lesions.system.files import read_csv, write_csv
-from lesions.system.folders import MODELS
+from lesions.system.folders import SPLITS_FILE
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS = {"train": 0.70, "validation": 0.15, "test": 0.15}
@@ -128,7 +128,7 @@ def write_splits(metadata: pd.DataFrame, path) -> Path:
     return write_csv(table, path)
 
 
-def with_split(metadata: pd.DataFrame, path=MODELS / "splits.csv") -> pd.DataFrame:
+def with_split(metadata: pd.DataFrame, path=SPLITS_FILE) -> pd.DataFrame:
     """Add the recorded split where it covers these images, else make one by lesion.
 
     Where it covers some of them only, a warning reports that all are split again.

@@ -22,7 +22,8 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
     """List the regular files of a folder, then those of the folders in it, in a fixed order.
 
     Hidden files and folders are left out, and so are named pipes, sockets and devices. Links
-    are followed; a folder that two ways lead to is listed once, so that loops end.
+    are followed; a folder that two ways lead to is listed once, so that loops end. A photograph's
+    link that leads nowhere is listed, so that whoever reads it says so.
 
     Args:
         folder: Where to start.
@@ -52,14 +53,19 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
             if entry.name.startswith(".") or entry.name.lower() in FOREIGN:
                 continue
             with contextlib.suppress(OSError):  # a link to itself
-                if entry.is_file():
-                    found.append(here / entry.name)
+                path = here / entry.name
+                if entry.is_file() or (is_photograph(path) and _leads_nowhere(path)):
+                    found.append(path)
                 elif (depth is None or level < depth) and entry.is_dir():
                     folders.append(entry)
         # What really lies here comes before what a link shows.
         folders.sort(key=lambda entry: entry.is_symlink())
         waiting += [(here / entry.name, level + 1) for entry in folders]
     return found
+
+
+def _leads_nowhere(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
 
 
 def list_photographs(folder) -> list[Path]:

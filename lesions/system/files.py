@@ -78,8 +78,8 @@ def replacing(path) -> Iterator[Path]:
     """Write a file or folder under a temporary name, and rename it once it is whole.
 
     Args:
-        path: Where the file or folder goes; its parents are made. Where the block fails, what
-            was there stays.
+        path: Where the file or folder goes, or a link to it; its parents are made. Where the
+            block fails, what was there stays.
 
     Yields:
         The temporary path, which the block must create. It lies in the same folder and has the
@@ -91,6 +91,8 @@ def replacing(path) -> Iterator[Path]:
     """
     path = Path(path)
     refuse_special(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Short, because a file name has 255 bytes at most and `path` may use them all.
     temporary = path.with_name(f".{uuid4().hex[:12]}.tmp{path.suffix[:16]}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "models"  # recorded runs, the best model, and what is measured of it
+SPLITS_FILE = MODELS / "splits.csv"  # which photographs train, validate and test
 
 
 def named_by(variable: str) -> str:

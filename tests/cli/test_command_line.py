@@ -45,11 +45,23 @@ def test_failures_are_one_sentence(fails, tiny_model, demo_metadata, tmp_path):
     arguments = ["predict", file, "--no-tta", "--model", tiny_model, "--output"]
     fails([*arguments, tmp_path / "empty"], "is a folder")
     fails([*arguments, tmp_path / "text.h5" / "a.csv"], "cannot be written")
-    fails(["evaluate", tmp_path], "no run folder")
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        fails(["evaluate", folder], str(folder), "above the runs")
+    arguments = ["export", "--format", "tflite", "--model", tiny_model, "--output"]
+    fails([*arguments, tmp_path / "empty"], "empty", "name another --output")
+    fails([*arguments, "/proc/skin.tflite"], "/proc/skin.tflite", "name another --output")
     fails(["train", "nosuch", "--profile", "demo"], "nosuch", *models.ARCHITECTURES)
     fails(["train", "cnn", "--set", "speed=9"], "speed=9", "dropout")
     fails(["train", "cnn", "--data", tmp_path / "empty"], "HAM10000_metadata.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text.h5"]
+
+
+@pytest.mark.parametrize("option", ["--model", "--data", "--output"])
+def test_an_empty_name_is_refused_and_no_other_taken_for_it(option, capsys):
+    with pytest.raises(SystemExit) as error:
+        command_line.main(["evaluate", "--data", "photographs", option, ""])
+    assert error.value.code == 2
+    assert f"{option}: an empty name was given" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -64,7 +76,10 @@ def test_a_lite_file_that_holds_no_layers_is_refused(fails, lite_file, tmp_path,
     ("error", "word"),
     [
         (OSError(errno.EROFS, "Read-only file system", "/repo/build"), "LESIONS_BUILD"),
-        (PermissionError(errno.EACCES, "Permission denied", "/a.csv"), "/a.csv cannot be written"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a.csv"),
+            "/a.csv cannot be read or written",
+        ),
         (FileNotFoundError(errno.ENOENT, "No such file", "/gone"), "/gone cannot be used"),
         (ModuleNotFoundError("No module named 'tqdm'", name="tqdm"), "package tqdm is not"),
     ],
@@ -121,7 +136,8 @@ def test_score_on_other_photographs_is_that_of_their_predictions(
     truth.to_csv(tmp_path / "ISIC2018_Task3_Test_GroundTruth.csv", index=False)
     for path in rows["image_path"]:
         (tmp_path / os.path.basename(path)).hardlink_to(path)
-    found = evaluate.score(tiny_model, tmp_path, tta=False)
+    dataset = data.open_dataset(tmp_path, "for a test")
+    found = evaluate.score(tiny_model, dataset, tta=False)
     answers = inference.Classifier(tiny_model, tta=False).classify(rows["image_path"])
     predicted = np.array([answer["predicted"] for answer in answers])
     true = rows["dx"].to_numpy()

@@ -70,7 +70,7 @@ def test_explain_skips_what_it_wrote_into_the_folder_that_it_reads(
         assert explained(tmp_path, output=tmp_path) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["photo.jpg", "photo_gradcam.jpg"]
-    assert "Skipped 1 heat map" in capsys.readouterr().out
+    assert "Skipped 1 heat map that" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("format", export.FORMATS)
@@ -135,4 +135,4 @@ def test_an_export_is_replaced_with_its_description_or_not_at_all(
     assert not (tmp_path / "other.tflite").exists()
     errors = capsys.readouterr().err.splitlines()
     assert "is a file, and a savedmodel is a folder" in errors[0]
-    assert "other.tflite.json is a folder" in errors[1]
+    assert "other.tflite.json cannot be written (it is a folder)" in errors[1]

@@ -106,6 +106,7 @@ def test_drawn_photographs_will_not_do_for_measuring(
             data.find_photographs()
         one_sentence(error, "--data", "HAM10000_DIR")
     assert data.find_photographs(demo_folder).is_demo  # asked for in so many words
+    assert data.open_dataset(demo_folder.parent, "the folder above").is_demo
 
 
 # Bad input

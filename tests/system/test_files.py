@@ -46,6 +46,15 @@ def test_a_folder_replaces_a_folder(tmp_path):
     assert os.listdir(tmp_path / "model") == ["second"]
 
 
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path):
+    (tmp_path / "answers.csv").write_text("before")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "answers.csv")
+    with files.replacing(tmp_path / "link.csv") as temporary:
+        temporary.write_text("after")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "answers.csv").read_text() == "after"
+
+
 def test_the_longest_name_can_be_written(tmp_path):
     target = tmp_path / ("x" * 251 + ".csv")
     with files.replacing(target) as temporary:

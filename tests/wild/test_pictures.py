@@ -258,6 +258,18 @@ def test_rotation(kind, orientation):
     assert np.abs(image.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
 
 
+def test_rotation_that_stands_behind_the_picture():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encode(picture()[:40])
+    content = content[:-12] + png_chunk(b"eXIf", exif.tobytes()[6:]) + content[-12:]
+    with Image.open(io.BytesIO(content)) as opened:
+        opened.load()
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    image = images.decode_image(content)
+    assert image.shape == (SIDE, 40, 3) and np.array_equal(image, expected)
+
+
 @pytest.mark.parametrize("profile", [b"no profile", of_another_space(), swapped_profile()[:200]])
 def test_profile_that_cannot_be_applied_is_said(profile):
     content = encode(picture(), icc_profile=profile)

@@ -625,7 +625,54 @@ def test_table_without_diagnoses_is_none(tmp_path, one_sentence):
     write(pd.DataFrame({"image_id": ["a"], "age": [5]}), tmp_path, "metadata.csv")
     with pytest.raises(ValueError) as error:
         read(tmp_path)
-    one_sentence(error, tmp_path, "metadata.csv")
+    one_sentence(error, "metadata.csv", "image_id and dx")
+
+
+UNTIDY = {
+    "two byte-order marks": lambda text: "\ufeff\ufeff" + text,
+    "a no-break space": lambda text: text.replace("image_id", "\u00a0image_id"),
+    "separators alone at first": lambda text: ",,,,\n" + text,
+    "quoted names": lambda text: text.replace("image_id,dx", '"image_id","dx"'),
+    "semicolons": lambda text: text.replace(",", ";"),
+}
+
+
+@pytest.mark.parametrize("kind", UNTIDY)
+def test_a_table_is_found_by_the_columns_that_are_read(kind, tmp_path):
+    write_photographs(tmp_path, ["a"])
+    text = "image_id,dx,lesion_id,age,sex\na,nv,l,50,male\n"
+    (tmp_path / "metadata.csv").write_text(UNTIDY[kind](text), encoding="utf-8")
+    assert read(tmp_path)["image_id"].tolist() == ["a"]
+
+
+def test_two_long_tables_that_differ_in_one_lesion_are_not_the_same(challenge, one_sentence):
+    folder, groups = challenge
+    many = pd.concat([groups] * 100, ignore_index=True)
+    write(many, folder, GROUPINGS)
+    many.loc[700, "lesion_id"] = many["lesion_id"][0][:-1] + "9"
+    write(many, folder, f"other_{GROUPINGS}")
+    sizes = {path.stat().st_size for path in folder.glob("*LesionGroupings.csv")}
+    assert len(sizes) == 1 and sizes.pop() > 60_000
+    with pytest.raises(ValueError) as error:
+        read(folder)
+    one_sentence(error, GROUPINGS, f"other_{GROUPINGS}", "differ")
+
+
+def test_predictions_that_this_project_wrote_into_a_folder_are_no_second_table(tmp_path):
+    table = draw_table(lesions=1)
+    write_photographs(tmp_path, table["image_id"])
+    write(table, tmp_path, "labels.csv")
+    found = read(tmp_path)
+    answers = predictions.table(found.assign(split="test"), np.full((len(found), 7), 1 / 7))
+    predictions.write_predictions(answers, tmp_path / "answers.csv")
+    assert data.open_dataset(tmp_path, "test").metadata_file.name == "labels.csv"
+
+
+def test_a_link_that_leads_nowhere_is_a_photograph_that_cannot_be_read(tmp_path):
+    write_photographs(tmp_path, ["a"])
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "nowhere.txt")
+    assert [path.name for path in data.list_photographs(tmp_path)] == ["a.jpg", "b.jpg"]
 
 
 def test_file_instead_of_a_folder(folder, one_sentence, monkeypatch):
