@@ -78,7 +78,7 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     names = pd.Series(comparison.plain_names(table), table.index)
     others = table[(table["networks"] == 1) & ~table["student"]]
     second = names[others["validation_log_loss"].idxmin()]
-    gaps = compared.xs(student.STUDENT).xs("test").drop(student.NAMED)
+    gaps = compared.xs(student.STUDENT).xs("test").drop([student.NAMED, student.ALARMS])
     zeros = {student.METRICS[name]: Interval.of(row).zero for name, row in gaps.iterrows()}
     sure = [name for name, zero in zeros.items() if zero == "excludes zero"]
     return (
@@ -201,7 +201,8 @@ def _network(row, plain: dict[str, str]) -> list[str]:
 def _seed_lines(table: pd.DataFrame) -> list[str]:
     """Describe how far apart the runs of one recipe are that differ in their seed alone."""
     lines = []
-    recipe = ["architecture", "image_size", "patient", "class_balance", "epochs"]
+    recipe = ["architecture", "image_size", "patient", "student", "class_balance", "epochs"]
+    recipe += ["initial_weights"]
     for (architecture, size, *_), runs in table[table["networks"] == 1].groupby(recipe):
         if runs["seed"].nunique() > 1:
             accuracy, auc = (

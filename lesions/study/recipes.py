@@ -38,13 +38,7 @@ REAL = ("cpu", "gpu")  # the profiles of real photographs
 # A network from scratch learns faster and longer than one that starts from ImageNet.
 FROM_SCRATCH = {"learning_rate": 1e-3, "head_epochs": 0}
 SCRATCH = {
-    "demo": {
-        "image_size": 32,
-        "start": "",
-        "epochs": 6,
-        "batch_size": 16,
-        "learning_rate": 2e-3,
-    },
+    "demo": {"image_size": 32, "start": "", "epochs": 6, "batch_size": 16, "learning_rate": 2e-3},
     "cpu": {"epochs": 10},
     "gpu": {"epochs": 60},
 }
@@ -57,7 +51,8 @@ OF_THE_CNN = {"demo": {}, "cpu": OVERSAMPLED | {"augmentation": "none"}, "gpu": 
 QUICK = {"epochs": 2, "warmup_steps": 10, "ema": 0.9, "freeze_batch_norm": True}
 # The best network goes on at larger sizes, each stage from the weights of the one before.
 BEST = "densenet121"
-LATER_STAGE = {"head_epochs": 0, "augmentation": "strong", "mixup": 0.2}
+STRONG = {"augmentation": "strong", "mixup": 0.2}
+LATER_STAGE = STRONG | {"head_epochs": 0}
 STAGES = {
     "cpu": (
         {"epochs": 10},
@@ -70,6 +65,9 @@ STAGES = {
     ),
 }
 SEEDS = (42, 43, 44)
+# Two more for the ensemble, straight from ImageNet: architecture and pixels.
+MEMBERS = {"cpu": ((BEST, 160), ("resnet50", 128)), "gpu": ()}
+MEMBER = STRONG | {"epochs": 9, "seed": SEEDS[1]}
 # The augmentations that are compared before the fold networks are trained, the mildest first.
 PILOT = ("standard", "colour", "scale", "artefacts")
 # Tried on the same fold after the choice, with the standard augmentation: no candidates.
@@ -77,8 +75,7 @@ AFTERWARDS = {
     "mixup": {"mixup": 0.2},
     "shades of grey": {"colour_constancy": "shades_of_grey"},
 }
-# The networks of the five folds start from ImageNet. The last epoch is kept: the rows of a fold
-# decide between recipes, not between epochs.
+# The last epoch is kept: the rows of a fold decide between recipes, not between epochs.
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
 # The network that learns from them goes on from an earlier one, with larger pictures.
 STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
@@ -275,9 +272,8 @@ def leakage_experiments(
 def controls(profile: str) -> dict[str, Config]:
     """Return by name the recipes that change one thing: the start, the treatment, the budget.
 
-    The best architecture starts from random weights, with the epochs and the learning rate of the
-    networks from scratch; the CNN is treated as the others are; ResNet18 is trained three times as
-    long. Else nothing differs.
+    The best architecture starts from random weights, at the pace of the networks from scratch; the
+    CNN is treated as the others are; ResNet18 is trained three times as long. Else nothing differs.
 
     Args:
         profile: "cpu" or "gpu".
@@ -331,9 +327,9 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     """Return the recipes of the network that learns from the fold networks.
 
     The first is trained on four folds, and tells on the fifth what the second, which is trained on
-    all rows but the test split, is worth. Both go on from the network of those four folds. What
-    the first says of its fold is too good: the teachers of the other folds were trained on it, and
-    it learns from them. The test split and other clinics are free of that; see `study.student`.
+    all rows but the test split, is worth. Both go on from the network of those four folds. The
+    first has learnt from teachers that were trained on its fold, which flatters it there, but not
+    on the test split and in other clinics; see `study.student`.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
@@ -369,7 +365,8 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True)]
-    others = [*controls(profile).values(), *patient, *repeats(profile)]
+    members = [config(name, profile, image_size=px, **MEMBER) for name, px in MEMBERS[profile]]
+    others = [*controls(profile).values(), *patient, *repeats(profile), *members]
     listed = [*stages(profile, metadata), *networks, *others]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 

@@ -177,7 +177,12 @@ def _out_of_fold(run: str, runs_folder: Path) -> pd.DataFrame:
     rows = held_out_predictions(run, runs_folder)
     _, probabilities = evaluation.labels_and_probabilities(rows)
     metrics = comparison.read_record(_recorded(run, runs_folder) / "metrics.json")
-    correction = evaluation.Correction.from_details(metrics.get("correction", {}))
+    try:
+        correction = evaluation.Correction.from_details(metrics.get("correction", {}))
+    except ValueError as error:
+        raise ValueError(
+            f"metrics.json of the run {run} holds no correction that can be used; train it again."
+        ) from error
     found = correction.apply(probabilities)
     return pd.DataFrame(found, rows["image_id"].to_numpy(), list(classes.CODES))
 

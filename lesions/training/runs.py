@@ -90,7 +90,7 @@ def copy_records(folder: Path, target: Path) -> Path:
 def run_name(config: Config, metadata: pd.DataFrame) -> str:
     """Name a run by what it is, with eight digits of its config and the rows of its table.
 
-    What it started from and the photographs' files are no part of the name, see `find_run`.
+    Its initial weights and the photographs' files are no part of the name, see `find_run`.
     """
     fields = {"patience": 100, **asdict(config)}  # a setting that is gone, but not from names
     for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields

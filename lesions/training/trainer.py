@@ -257,7 +257,7 @@ class Trainer:
             self._settle_best(state["best_epoch"])
             began, seen = state["initial_weights"], state["photographs"]
         except DAMAGED_NPZ:
-            print(f"{path} is damaged, so this training starts over.", flush=True)
+            print(f"{path} or {BEST} is damaged, so this training starts over.", flush=True)
             return None, None
         if earlier.began_from_less(self.config, began, self.work.parent):
             print(

@@ -238,11 +238,11 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
-    listed = [*recipes.queue("cpu", computed), *recipes.folds(pilot.chosen())]
+    listed = [one for queue in running.QUEUES.values() for one in queue("cpu", computed)]
     configs = {training.run_name(one, computed): one for one in listed}
-    found = {folder.name: folder for folder in RECORDED if folder.name in configs}
-    assert len(found) >= 10
-    for name, folder in found.items():
+    competing = {folder.name: folder for folder in RECORDED}
+    assert set(competing) <= set(configs)  # each can be trained again by a command
+    for name, folder in competing.items():
         assert training.find_run(configs[name], computed, [folder.parent]) == folder
         record = json.loads((folder / "config.json").read_text())
         assert training.from_record(record["config"]) == configs[name]
