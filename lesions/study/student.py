@@ -11,7 +11,8 @@ from lesions.study import other_networks, tables
 from lesions.system.folders import MODELS
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − last stage", "student − last stage"
-DEEPER_TWIN, DEEPER = "deeper twin − twin", "deeper student − student"
+DEEPER_START, DEEPER_TWIN = "deeper fold network − fold network", "deeper twin − twin"
+DEEPER = "deeper student − student"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
 # What the decision rule names melanoma: of melanomas, and of other lesions.
 NAMED, ALARMS = "named", "alarms"
@@ -32,6 +33,7 @@ ASKED = {
     (STUDENT, "test"): ("log_loss", "macro_auc", "balanced_accuracy", NAMED, ALARMS),
     (STUDENT, "isic2017"): ("melanoma_auc", NAMED, ALARMS),
     (STUDENT, "ph2"): ("melanoma_auc", NAMED, ALARMS),
+    (DEEPER_START, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
     (DEEPER_TWIN, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
     (DEEPER_TWIN, "test"): ("log_loss", "macro_auc", "balanced_accuracy"),
     (DEEPER_TWIN, "isic2017"): ("melanoma_auc",),
@@ -96,6 +98,7 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
     last = found[choice.best_of_the_split(alone)]
     pairs = {TWIN: (twin, start), SHARED: (twin, last), STUDENT: (student, last)}
     if len(twins) > 1:
+        pairs[DEEPER_START] = _of(found, folder / twins[-1].record["start"]), start
         pairs[DEEPER_TWIN] = twins[-1], twin
     if deeper_students:
         pairs[DEEPER] = deeper_students[-1], student

@@ -73,17 +73,9 @@ def test_the_best_model_the_folds_and_a_network_of_the_comparison_are_asked(aske
         }
 
 
-def test_every_network_that_was_asked_has_a_name_of_its_own(asked, tmp_path):
+def test_every_network_that_was_asked_has_a_name_of_its_own(asked):
     runs = [run for run in comparison.finished_folders(MODELS) if (run / "ph2.csv").exists()]
     assert len(asked) == len(runs) + 2  # the best model, and the mean
-    for run in runs:
-        shutil.copytree(run, tmp_path / run.name)
-        if "-fold0-" in run.name:  # the same trainings of a deeper network
-            config = run / "config.json"
-            text = config.read_text(encoding="utf-8").replace('"pilot-standard"', '""')
-            again = shutil.copytree(run, tmp_path / run.name.replace("121", "169"))
-            (again / "config.json").write_text(text.replace("densenet121", "densenet169"))
-    assert len(other_networks.asked(tmp_path)) == len(list(tmp_path.iterdir())) + 2
 
 
 def test_answers_of_an_earlier_best_model_go_into_its_run_folder(tmp_path):

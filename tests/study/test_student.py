@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pages import same_numbers, shown
 
-from lesions.evaluation import comparison
-from lesions.study import student
+from lesions.evaluation import Interval, comparison
+from lesions.study import recipes, student
 from lesions.system.folders import MODELS, REPOSITORY
 
 
@@ -27,12 +27,23 @@ def test_twin_and_the_network_it_went_on_from_were_not_trained_on_what_they_are_
     assert twin["fold"] is not None and twin["fold"] == start["fold"]
 
 
+def test_the_page_says_rightly_that_no_difference_of_the_deeper_twin_excludes_zero():
+    compared = student.compare()
+    for pair in (student.DEEPER_START, student.DEEPER_TWIN):
+        assert all(
+            Interval.of(row).zero == "includes zero" for _, row in compared.xs(pair).iterrows()
+        )
+    log_loss = compared.loc[(student.DEEPER_TWIN, "validation", "log_loss")]
+    assert -0.001 < log_loss["value"] <= 0
+
+
 def test_running_says_how_long_the_best_model_takes():
-    """By the pilot, the folds, the twin and the student: all runs of folds, and the student."""
+    """By the pilot, the folds, the twin and the student: all its runs of folds, and itself."""
     seconds = sum(
         one["seconds"]
         for one in records()
-        if one["config"].get("fold") is not None or one["config"].get("answers_from")
+        if (one["config"].get("fold") is not None or one["config"].get("answers_from"))
+        and one["config"]["architecture"] == recipes.BEST
     )
     text = (REPOSITORY / "docs" / "running.md").read_text(encoding="utf-8")
     (hours,) = re.findall(r"about (\d+) hours of a\s+core", text)
