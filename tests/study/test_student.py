@@ -1,5 +1,6 @@
 """What the student gained, as the pages say it."""
 
+import json
 import re
 import shutil
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from pages import same_numbers, shown
 
-from lesions.evaluation import Interval, comparison
+from lesions.evaluation import Interval, comparison, external
 from lesions.study import recipes, student
 from lesions.system.folders import MODELS, REPOSITORY
 
@@ -35,6 +36,21 @@ def test_the_page_says_rightly_that_no_difference_of_the_deeper_twin_excludes_ze
         )
     log_loss = compared.loc[(student.DEEPER_TWIN, "validation", "log_loss")]
     assert -0.001 < log_loss["value"] <= 0
+
+
+def test_a_deeper_student_is_compared_with_the_other(tmp_path):
+    for folder in comparison.run_folders(MODELS):
+        copied = shutil.copytree(folder, tmp_path / folder.name)
+        if comparison.read_record(folder / "config.json")["config"].get("answers_from"):
+            for name in external.SETS:
+                shutil.copy(external.RECORDED / f"{name}.csv", copied)
+            again = shutil.copytree(copied, tmp_path / f"z-{folder.name}")
+            config = (again / "config.json").read_text(encoding="utf-8")
+            record = json.loads(config) | {"parameters": 12_000_000}
+            (again / "config.json").write_text(json.dumps(record))
+    found = student.compare(tmp_path).xs(student.DEEPER)
+    assert set(found.index.get_level_values("place")) == {"test", *external.SETS}
+    assert (found["first"] > 0).all() and (found["value"] == 0).all()  # it is the same network
 
 
 def test_running_says_how_long_the_best_model_takes():
