@@ -7,9 +7,7 @@ import sys
 
 from lesions.system import environment
 from lesions.system.console import quiet_stderr
-from lesions.system.folders import MODELS
-
-DEFAULT_MODEL = str(MODELS / "best_model.h5")
+from lesions.system.folders import BEST_MODEL
 
 
 def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse.ArgumentParser:
@@ -35,7 +33,7 @@ def add_model(command) -> None:
     command.add_argument(
         "--model",
         type=filled,
-        default=DEFAULT_MODEL,
+        default=str(BEST_MODEL),
         metavar="FILE.h5",
         help="or a run folder; default: models/best_model.h5 of this repository",
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lesions import classes
 from lesions.cli.arguments import (
-    DEFAULT_MODEL,
     add_command,
     add_model,
     add_output,
@@ -17,7 +16,7 @@ from lesions.cli.arguments import (
 )
 from lesions.cli.outputs import model_files, refuse_overwriting, refuse_unwritable
 from lesions.system.console import printable
-from lesions.system.folders import MODELS, SPLITS_FILE
+from lesions.system.folders import BEST_MODEL, MODELS, SPLITS_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,10 +71,11 @@ def run(arguments) -> int:
     given = {
         "--output": arguments.output,
         "--no-tta": arguments.no_tta,
-        "--model": arguments.model != DEFAULT_MODEL,
+        "--model": arguments.model != str(BEST_MODEL),
     }
-    for option in filter(given.get, given):
-        raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
+    for option, was_given in given.items():
+        if was_given:
+            raise ValueError(f"{option} belongs to --data; pass the photographs as --data too.")
 
     from lesions.evaluation import comparison
 

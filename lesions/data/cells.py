@@ -63,7 +63,7 @@ def read_cells(path) -> pd.DataFrame:
 
 
 def column_names(content: str) -> list[str]:
-    """Return the names that `read_cells` would find in a table's first row; none where it is cut.
+    """Return the names that `read_cells` would find in a table's first row with content.
 
     Args:
         content: The start of the table.

@@ -1,6 +1,5 @@
 """Find HAM10000 and its look-alikes, and say what was chosen and why."""
 
-import filecmp
 import os
 import re
 from dataclasses import dataclass
@@ -235,7 +234,7 @@ def _check_no_contradiction(chosen: Path, other: Path) -> None:
 
 
 def _same_rows(first: Path, second: Path) -> bool:
-    if filecmp.cmp(first, second, shallow=False):
+    if walking.same_content(first, second):
         return True
     rows = [cells.read_cells(path) for path in (first, second)]
     shared = [column for column in rows[0].columns if column in rows[1].columns]

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -48,19 +49,14 @@ def _with_right_headers(data: bytes) -> bytes:
 
     Of what is wrong, libjpeg names the first thing alone: real damage could hide behind these.
     """
-    corrected, place, sequential = bytearray(data), 2, False
-    while marker := _MARKER.search(data, place):
-        code, start = data[marker.start() + 1], marker.end()
-        if code in (0x01, 0xD8):
-            place = start
-            continue
-        place = start + int.from_bytes(data[start : start + 2], "big")
-        if code == 0xD9 or place > len(data):
+    corrected, sequential = bytearray(data), False
+    for code, start, end in _segments(data):
+        if end > len(data):
             break
         if code in (0xC0, 0xC1):
             sequential = True
         elif code == 0xDA and sequential:  # the range of frequencies, which is always whole
-            corrected[place - 3 : place] = b"\x00\x3f\x00"
+            corrected[end - 3 : end] = b"\x00\x3f\x00"
         elif code == 0xE0 and data.startswith(b"JFIF\x00", start + 2):  # its revision
             corrected[start + 7] = 1
         elif code == 0xE2 and data.startswith(_PROFILE, start + 2):  # Pillow reads the profile
@@ -101,19 +97,27 @@ def markers_until_end(data: bytes, limit: int) -> tuple[int, int]:
     Returns:
         The number of scans, and the position of the end marker, -1 where none was reached.
     """
-    scans, place = 0, 2
-    while scans <= limit:
-        # In a scan's data 0xff is followed by 0 or a restart marker.
-        marker = _MARKER.search(data, place)
-        if marker is None:
-            return scans, -1
-        code, place = data[marker.start() + 1], marker.end()
+    scans = 0
+    for code, start, _ in _segments(data):
         if code == 0xD9:
-            return scans, marker.start()
-        if code not in (0x01, 0xD8):
-            place += int.from_bytes(data[place : place + 2], "big")
+            return scans, start - 2
         scans += code == 0xDA
+        if scans > limit:
+            break
     return scans, -1
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield each marker's code, where its content starts, and where that ends, to the end marker.
+
+    In a scan's data 0xff is followed by 0 or a restart marker.
+    """
+    code, end = 0, 2
+    while code != 0xD9 and (marker := _MARKER.search(data, end)):
+        code, start = data[marker.start() + 1], marker.end()
+        has_content = code not in (0x01, 0xD8, 0xD9)
+        end = start + (int.from_bytes(data[start : start + 2], "big") if has_content else 0)
+        yield code, start, end
 
 
 def has_too_many_scans(data: bytes, pixels: int) -> bool:

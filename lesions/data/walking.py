@@ -14,7 +14,7 @@ FOREIGN = (
     "@eadir __macosx #recycle @recycle $recycle.bin lost+found #snapshot ~snapshot "
     "@recently-snapshot"
 ).split() + ["system volume information"]
-WHOLE = 65_536  # bytes up to which two files are compared whole
+WHOLE = 65_536  # bytes up to which two pictures are compared whole
 BLOCK = 4_096
 
 
@@ -54,7 +54,8 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
                 continue
             with contextlib.suppress(OSError):  # a link to itself
                 path = here / entry.name
-                if entry.is_file() or (is_photograph(path) and _leads_nowhere(path)):
+                leads_nowhere = entry.is_symlink() and not path.exists()
+                if entry.is_file() or (leads_nowhere and is_photograph(path)):
                     found.append(path)
                 elif (depth is None or level < depth) and entry.is_dir():
                     folders.append(entry)
@@ -62,10 +63,6 @@ def list_files(folder, depth: int | None = None) -> list[Path]:
         folders.sort(key=lambda entry: entry.is_symlink())
         waiting += [(here / entry.name, level + 1) for entry in folders]
     return found
-
-
-def _leads_nowhere(path: Path) -> bool:
-    return path.is_symlink() and not path.exists()
 
 
 def list_photographs(folder) -> list[Path]:
@@ -114,7 +111,7 @@ def index_by_name(paths: Iterable[Path], wanted: Iterable[str], ending: str = ""
 def same_content(first: Path, second: Path) -> bool:
     """Return whether two files hold the same, by their size and by what is in them.
 
-    Large files are compared at their start, middle and end: compressed pictures that differ
+    Large pictures are compared at their start, middle and end: compressed ones that differ
     anywhere differ behind that place, too.
 
     Raises:
@@ -134,7 +131,7 @@ def same_content(first: Path, second: Path) -> bool:
 
 def _blocks(path: Path, size: int) -> bytes:
     with open(path, "rb") as file:
-        if size <= WHOLE:
+        if size <= WHOLE or path.suffix.lower() not in IMAGE_SUFFIXES:
             return file.read()
         content = b""
         for place in (0, size // 2, size - BLOCK):

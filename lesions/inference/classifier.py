@@ -16,9 +16,8 @@ from lesions.data import UNKNOWN_PATIENT, Patient, images
 from lesions.inference import familiarity, lite
 from lesions.networks import models, views
 from lesions.system import processor
-from lesions.system.folders import MODELS
+from lesions.system.folders import BEST_MODEL
 
-BEST_MODEL = MODELS / "best_model.h5"
 COLUMNS = ("image", "predicted", *classes.CODES, "warning", "error")
 COLUMNS_WITH_PATIENT = ("image", "predicted", *classes.CODES, "patient", "warning", "error")
 

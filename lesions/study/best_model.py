@@ -7,9 +7,9 @@ import h5py
 
 from lesions import data, evaluation, training
 from lesions.networks import architectures, model_file
-from lesions.system.folders import MODELS
+from lesions.system.folders import BEST_MODEL, MODELS
 
-PATH = MODELS / "best_model.h5"
+PATH = BEST_MODEL
 LIMIT = 60_000_000
 
 

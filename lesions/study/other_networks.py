@@ -86,11 +86,11 @@ def keep_recorded(folder=MODELS) -> list[Path]:
     Returns:
         The paths written; none where the folder does not hold that run.
     """
-    network = external.recorded_network()
-    runs = [run for run in comparison.finished_folders(folder) if network.startswith(run.name)]
+    run = folder / external.recorded_network().split()[0]
+    if not run.is_dir():
+        return []
     return [
         write_predictions(external.read_recorded(name), run / f"{name}.csv")
-        for run in runs
         for name in external.SETS
     ]
 

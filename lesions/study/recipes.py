@@ -324,12 +324,13 @@ def folds(augmentation: str) -> list[Config]:
 
 
 def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of the network that learns from the fold networks.
+    """Return the recipes of the network that learns from the fold networks, the student.
 
-    The first is trained on four folds, and tells on the fifth what the second, which is trained on
-    all rows but the test split, is worth. Both go on from the network of those four folds. The
-    first has learnt from teachers that were trained on its fold, which flatters it there, but not
-    on the test split and in other clinics; see `study.student`.
+    The first is of the network of four folds, from which the others go on. The second, the twin,
+    is trained on these folds, too, and tells on the fifth what the third, which is trained on all
+    rows but the test split, is worth. The twin has learnt from teachers that were trained on its
+    fold, which flatters it there, but not on the test split and in other clinics; see
+    `study.student`.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
@@ -339,20 +340,19 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
 
 
 def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of a deeper student, after the network that it goes on from.
+    """Return the recipes of a deeper student: as `students`, but for a DenseNet169 throughout.
 
-    Only the depth differs from `students`: the network of the first fold is a DenseNet169, trained
-    like the DenseNet121 there. So twin and twin are compared on the whole fold.
+    So twin and twin are compared on the whole fold.
     """
     start = replace(folds(augmentation)[0], architecture=DEEPER, tag="")
-    return [start, *_students(start, metadata, augmentation)]
+    return _students(start, metadata, augmentation)
 
 
 def _students(start: Config, metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     name, *teachers = (run_name(one, metadata) for one in (start, *folds(augmentation)))
     own = {"augmentation": augmentation, "start": name, "teacher": "+".join(teachers)}
     first = config(start.architecture, "cpu", fold=start.fold, **STUDENT | own)
-    return [first, replace(first, fold=None, answers_from=run_name(first, metadata))]
+    return [start, first, replace(first, fold=None, answers_from=run_name(first, metadata))]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -23,11 +23,8 @@ QUEUES = {
     "comparison": lambda profile, metadata: recipes.queue(profile, metadata),
     "pilot": lambda profile, metadata: recipes.pilot(),
     "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
-    # Students go on from a network that another queue trains; it comes first in both.
-    "students": lambda profile, metadata: [
-        recipes.folds(pilot.chosen())[0],
-        *recipes.students(metadata, pilot.chosen()),
-    ],
+    # The students of the folds go on from a network that that queue trains, too.
+    "students": lambda profile, metadata: recipes.students(metadata, pilot.chosen()),
     "deeper": lambda profile, metadata: recipes.deeper_students(metadata, pilot.chosen()),
 }
 

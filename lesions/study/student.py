@@ -24,23 +24,19 @@ METRICS = {
     NAMED: "melanomas named by the rule",
     ALARMS: "others that it names melanoma",
 }
+AT_HOME, BY_THE_RULE = ("log_loss", "macro_auc", "balanced_accuracy"), (NAMED, ALARMS)
+OF_TWINS = {"validation": AT_HOME, "test": AT_HOME}
+OF_TWINS |= dict.fromkeys(external.SETS, ("melanoma_auc",))
+OF_STUDENTS = {"test": (*AT_HOME, *BY_THE_RULE)}
+OF_STUDENTS |= dict.fromkeys(external.SETS, ("melanoma_auc", *BY_THE_RULE))
+# Pair to place to the metrics by which its two networks are compared there.
 ASKED = {
-    (TWIN, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
-    (TWIN, "test"): ("log_loss", "macro_auc", "balanced_accuracy"),
-    (TWIN, "isic2017"): ("melanoma_auc",),
-    (TWIN, "ph2"): ("melanoma_auc",),
-    (SHARED, "validation"): ("log_loss",),
-    (STUDENT, "test"): ("log_loss", "macro_auc", "balanced_accuracy", NAMED, ALARMS),
-    (STUDENT, "isic2017"): ("melanoma_auc", NAMED, ALARMS),
-    (STUDENT, "ph2"): ("melanoma_auc", NAMED, ALARMS),
-    (DEEPER_START, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
-    (DEEPER_TWIN, "validation"): ("log_loss", "macro_auc", "balanced_accuracy"),
-    (DEEPER_TWIN, "test"): ("log_loss", "macro_auc", "balanced_accuracy"),
-    (DEEPER_TWIN, "isic2017"): ("melanoma_auc",),
-    (DEEPER_TWIN, "ph2"): ("melanoma_auc",),
-    (DEEPER, "test"): ("log_loss", "macro_auc", "balanced_accuracy", NAMED, ALARMS),
-    (DEEPER, "isic2017"): ("melanoma_auc", NAMED, ALARMS),
-    (DEEPER, "ph2"): ("melanoma_auc", NAMED, ALARMS),
+    TWIN: OF_TWINS,
+    SHARED: {"validation": ("log_loss",)},
+    STUDENT: OF_STUDENTS,
+    DEEPER_START: {"validation": AT_HOME},
+    DEEPER_TWIN: OF_TWINS,
+    DEEPER: OF_STUDENTS,
 }
 
 
@@ -66,19 +62,11 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
     if not pairs:
         return None
     rows = {}
-    for (pair, place), metrics in ASKED.items():
-        if pair not in pairs:
-            continue
-        first, second = (
-            other_networks.answers(one, place, folder)
-            if place in external.SETS
-            else one.answers(place)
-            for one in pairs[pair]
-        )
-        first = first[first["image_id"].isin(second["image_id"])]
-        second = second[second["image_id"].isin(first["image_id"])]
-        for metric in metrics:
-            rows[pair, place, metric] = _difference(first, second, metric)
+    for pair, networks in pairs.items():
+        for place, metrics in ASKED[pair].items():
+            first, second = _on_shared(networks, place, folder)
+            for metric in metrics:
+                rows[pair, place, metric] = _difference(first, second, metric)
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.rename_axis(["pair", "place", "metric"])
 
@@ -107,6 +95,16 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
 
 def _of(found: dict[str, comparison.Entry], run: Path) -> comparison.Entry:
     return found.get(run.name) or comparison.read_entry(run)  # which names what is missing
+
+
+def _on_shared(networks: tuple, place: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read what two networks answer to the photographs of a place that neither was trained on."""
+    first, second = (
+        other_networks.answers(one, place, folder) if place in external.SETS else one.answers(place)
+        for one in networks
+    )
+    first = first[first["image_id"].isin(second["image_id"])]
+    return first, second[second["image_id"].isin(first["image_id"])]
 
 
 def _difference(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> dict:

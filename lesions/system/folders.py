@@ -5,6 +5,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "models"  # recorded runs, the best model, and what is measured of it
+BEST_MODEL = MODELS / "best_model.h5"  # the network that the repository ships
 SPLITS_FILE = MODELS / "splits.csv"  # which photographs train, validate and test
 
 

@@ -122,7 +122,7 @@ def test_every_fold_has_a_network_of_one_recipe_with_a_seed_of_its_own():
 
 def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
     names = [training.run_name(one, demo_metadata) for one in recipes.folds("scale")]
-    first, whole = recipes.students(demo_metadata, "scale")
+    _, first, whole = recipes.students(demo_metadata, "scale")
     assert first.start == whole.start == names[0]
     assert first.teacher == whole.teacher == "+".join(names)
     assert (first.fold, whole.fold) == (0, None)
@@ -138,7 +138,7 @@ def test_the_deeper_student_differs_from_the_student_in_depth_alone(demo_metadat
     assert first.start == whole.start == training.run_name(start, demo_metadata)
     assert whole.answers_from == training.run_name(first, demo_metadata)
     other = {"architecture": "densenet121", "start": "", "answers_from": ""}
-    students = recipes.students(demo_metadata, "scale")
+    _, *students = recipes.students(demo_metadata, "scale")
     for one, student in zip(deeper, students, strict=True):
         assert dataclasses.replace(one, **other) == dataclasses.replace(student, **other)
 
