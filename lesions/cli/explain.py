@@ -47,8 +47,8 @@ in the middle of the photograph does about as well.
 
 With --measure it writes a table instead, from HAM10000's test photographs and lesion masks: how
 well maps agree with the lesion, whether the answer rests on the pixels they name, whether they
-depend on what was learned, and what else flips an answer. All test photographs take about
-half an hour on two cores; --images limits every part.
+depend on what was learned, and what else flips an answer. All test photographs take
+half an hour on two cores at most; --images limits every part.
 {classes.NOTICE}"""
 
 

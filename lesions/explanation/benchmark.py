@@ -10,7 +10,13 @@ from lesions import classes, data
 from lesions.data import artefacts, images
 from lesions.explanation import agreement, controls, faithfulness, sanity
 from lesions.explanation.explainer import Explainer
-from lesions.explanation.measurements import AGAINST_GAUSSIAN, PAIRED, Recorder, sample
+from lesions.explanation.measurements import (
+    AGAINST_GAUSSIAN,
+    PAIRED,
+    PAIRED_ROAD,
+    Recorder,
+    sample,
+)
 from lesions.explanation.methods import METHODS
 from lesions.explanation.subject import BATCH, Batch, Subject
 from lesions.inference import Classifier
@@ -167,6 +173,7 @@ def _faithfulness(subject, rows, recorder) -> None:
         return pd.DataFrame(_road(subject, batch, maps))
 
     scores, about, _ = _score(subject, rows["test"], "faithfulness", mappers, score)
+    gaps = {}
     for name, curves in scores.items():
         areas = curves.map(faithfulness.area).add_suffix("_area")
         for curve in curves:
@@ -174,8 +181,10 @@ def _faithfulness(subject, rows, recorder) -> None:
             for place, step in enumerate(faithfulness.FRACTIONS):
                 frame = pd.DataFrame({curve: heights[:, place]})
                 recorder.add("faithfulness", name, frame, about, step=step)
-        gap = areas["least_relevant_first_area"] - areas["most_relevant_first_area"]
-        recorder.add("faithfulness", name, areas.assign(road_gap=gap), about)
+        gaps[name] = areas["least_relevant_first_area"] - areas["most_relevant_first_area"]
+        recorder.add("faithfulness", name, areas.assign(road_gap=gaps[name]), about)
+    difference = gaps["grad_cam"] - gaps["centred Gaussian"]
+    recorder.add(PAIRED_ROAD, AGAINST_GAUSSIAN, difference.to_frame("road_gap"), about)
 
 
 def _road(subject, batch, maps) -> list[dict[str, np.ndarray]]:
@@ -298,7 +307,7 @@ def _methods(subject, rows, recorder) -> None:
 # costly parts take about as long as the first one.
 PARTS = {
     "agreement": (None, _agreement),
-    "faithfulness": (35, _faithfulness),
+    "faithfulness": (70, _faithfulness),
     "lesion": (210, _lesion),
     "sanity": (35, _sanity),
     "stability": (35, _stability),

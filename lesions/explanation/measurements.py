@@ -10,7 +10,8 @@ from lesions.system.folders import MODELS
 
 TABLE = MODELS / "explanations.csv"
 COLUMNS = "run part method class group metric step value low high images seconds_per_image".split()
-PAIRED = "agreement, paired"  # the part with differences photograph by photograph
+# The parts with differences photograph by photograph.
+PAIRED, PAIRED_ROAD = "agreement, paired", "faithfulness, paired"
 AGAINST_GAUSSIAN = "grad_cam minus centred Gaussian"
 # Grad-CAM's activation outside the lesion over inside (Tschandl et al. 2020, Nature Medicine,
 # extended data figure 1): the mean of single photographs' quotients, by predicted class, over all
@@ -61,7 +62,7 @@ class Recorder:
         """Add means with intervals.
 
         Args:
-            part: Key of `benchmark.PARTS`.
+            part: Key of `benchmark.PARTS`, or `PAIRED` or `PAIRED_ROAD`.
             method: What the scores are of.
             scores: One row an image, one column a metric.
             about: lesion_id, dx and right (bool) of the same rows.
