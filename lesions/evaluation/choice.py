@@ -3,6 +3,9 @@
 from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import rows_of
 
+# The limit of the page for the browser; how it came into the choice is told in docs/results.md.
+MAXIMUM_NETWORK_BYTES = 15_000_000
+
 
 def of_the_split(found: dict) -> dict:
     """Keep entries (name to `comparison.Entry`) that predict the validation split.
@@ -28,10 +31,10 @@ def best_single(found: dict) -> str | None:
     """Choose the best network by what it says of rows that it was not trained on.
 
     Of the networks that predict the validation split, the one with the lowest log loss on it. A
-    network of all rows, which a twin answers for on one fold, takes its place if its log loss is
-    not above that network's, nor that of the networks of folds, each over the rows that neither
-    was trained on. Of several such networks, the one with the lowest log loss over the rows that
-    all their twins answer for.
+    network of all rows, which a twin answers for on one fold, takes its place if the page for the
+    browser can load it, at 16 bits a weight, and its log loss is not above that network's, nor
+    that of the networks of folds, each over the rows that neither was trained on. Of several such
+    networks, the one with the lowest log loss over the rows that all their twins answer for.
 
     Args:
         found: Name to entry, from `comparison.entries`.
@@ -45,7 +48,9 @@ def best_single(found: dict) -> str | None:
     taught = {
         name: entry
         for name, entry in found.items()
-        if entry.record.get("answers_from") and all(_not_worse(entry, one) for one in rivals)
+        if entry.record.get("answers_from")
+        and 2 * (entry.record.get("parameters") or 0) <= MAXIMUM_NETWORK_BYTES
+        and all(_not_worse(entry, one) for one in rivals)
     }
     if not taught:
         return best

@@ -156,6 +156,17 @@ def test_a_network_of_all_rows_is_best_if_it_is_not_worse_on_what_it_held_out(
     assert comparison.best_row(comparison.compare(comparison.entries(runs[:3])))["run"] == "split"
 
 
+@pytest.mark.parametrize(("parameters", "best"), [(7_500_000, "student"), (7_500_001, "split")])
+def test_a_network_of_all_rows_that_the_page_cannot_load_is_not_best(parameters, best, tmp_path):
+    """The page loads 15 MB at most, two bytes a weight; one of the split is not held to it."""
+    write_run(tmp_path / "split", both_splits(strength=1.0))
+    write_run(tmp_path / "student", both_splits(strength=3.0), answers_from="twin")
+    found = comparison.entries([tmp_path / "split", tmp_path / "student"])
+    found["split"].record["parameters"] = 9_000_000
+    found["student"].record["parameters"] = parameters
+    assert choice.best_single(found) == best
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_networks_of_all_rows_each_must_be_as_good_as_the_best_of_the_split(order, tmp_path):
     """The second is better than the first on the few rows that both held out, and no better."""
