@@ -106,7 +106,7 @@ def test_numbers_are_those_of_the_data_set(ham10000):
 
 @pytest.mark.parametrize(
     ("number", "fact"),
-    [("04", "gap_auc[imagenet]"), ("05", "ensemble_auc")],
+    [("04", "gap_auc[imagenet_longer]"), ("05", "ensemble_auc")],
 )
 def test_figures_are_titled_with_what_the_prose_quotes(number, fact):
     (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]

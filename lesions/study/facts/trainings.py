@@ -118,15 +118,17 @@ def notebook_04() -> dict:
     """Return the facts of notebook 04: pretrained networks and the stages, on validation."""
     names = ("cnn", *recipes.NETWORKS[PROFILE])
     rows = {name: answers(recorded_run(recipes.config(name, PROFILE))) for name in names}
-    random, treated, longer = map(recorded_run, recipes.controls(PROFILE).values())
-    rows |= {"random": answers(random), "treated": answers(treated), "longer": answers(longer)}
+    kinds = "random", "treated", "longer", "random_longer"
+    controls = map(recorded_run, recipes.controls(PROFILE).values())
+    controls = dict(zip(kinds, controls, strict=True))
+    rows |= {name: answers(run) for name, run in controls.items()}
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     first, *later = runs = [recorded_run(config) for config in configs]
     stages = list(map(answers, runs))
     before = [rows[recipes.BEST], *stages]
-    scratch = ("cnn", "resnet18", "random", "treated", "longer")
+    scratch = ["cnn", "resnet18", *controls]
     recalls = pd.DataFrame({name: _recall(one) for name, one in rows.items()})
-    from_scratch, pretrained = recalls[[*scratch]], recalls.drop(columns=[*scratch])
+    from_scratch, pretrained = recalls[scratch], recalls.drop(columns=scratch)
     own = recorded_run(recipes.config(recipes.BEST, PROFILE))
     facts = {
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
@@ -139,15 +141,16 @@ def notebook_04() -> dict:
         "later_epochs": [run.record["epochs_trained"] for run in later],
         "later_kept": [run.record["best_epoch"] for run in later],
         "best": best_row()["name"],
-        "random_epochs": random.record["epochs_trained"],
-        "longer_epochs": longer.record["epochs_trained"],
-        "longer_kept": longer.record["best_epoch"],
+        "trained": {name: run.record["epochs_trained"] for name, run in controls.items()},
+        "kept": {name: run.record["best_epoch"] for name, run in controls.items()},
         "scratch_recall": from_scratch.max(axis=1),
         "pretrained_recall": pretrained.min(axis=1),
         "df_images": (rows["cnn"]["dx"] == "df").sum(),
     }
     pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
+    pairs["imagenet_longer"] = rows[recipes.BEST], rows["random_longer"]
+    pairs["random_thrice"] = rows["random_longer"], rows["random"]
     pairs["deeper"] = rows[recipes.DEEPER], rows[recipes.BEST]
     pairs["thrice"] = rows["longer"], rows["resnet18"]
     pairs["short"] = rows[recipes.BEST], rows["longer"]
