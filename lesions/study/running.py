@@ -15,6 +15,7 @@ from lesions.system.folders import MODELS
 # TensorFlow, which comes along, writes a few lines while it is imported.
 with console.quiet_stderr():
     from lesions import classes, data, training
+    from lesions.evaluation import comparison
     from lesions.study import best_model, execution, pilot, publishing, recipes
     from lesions.study.publishing import latest_runs, notebooks
 
@@ -160,7 +161,13 @@ def _report(build: Path, index: Path) -> None:
 
 def _print_table(name: str, folder: Path) -> None:
     """Print a folder's comparison.csv, lowest log loss on photographs held out first."""
-    columns = ["run", "validation_log_loss", "test_balanced_accuracy", "test_macro_auc"]
-    table = pd.read_csv(folder / "comparison.csv")
+    columns = {
+        "name": "network",
+        "validation_log_loss": "log loss, held out",
+        "test_balanced_accuracy": "balanced accuracy, test",
+        "test_macro_auc": "macro AUC, test",
+    }
+    table = comparison.read_comparison(folder / "comparison.csv")
+    table["name"] += table["best"].map({True: " (the best model)", False: ""})
     print(f"\n{name} (lowest log loss on photographs held out first)\n")
-    print(table[[column for column in columns if column in table]].round(3).to_string(index=False))
+    print(table[[*columns]].rename(columns=columns).round(3).to_string(index=False))

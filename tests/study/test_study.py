@@ -497,12 +497,18 @@ class TestLanes:
 def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):
     runs = tmp_path / "runs" / "demo"
     runs.mkdir(parents=True)
-    (runs / "comparison.csv").write_text("run,test_macro_auc\nof-drawn-pictures,0.5\n")
+    table = pd.read_csv(MODELS / "comparison.csv")
+    drawn = table[table["best"]].assign(image_size=32)
+    comparison.write_comparison(drawn, runs / "comparison.csv")
     running._report(tmp_path, tmp_path / "index.html")
     shown = capsys.readouterr().out
-    best = comparison.run_folders(MODELS)
-    assert any(shown.index(folder.name) < shown.index("of-drawn-pictures") for folder in best)
-    assert shown.index("HAM10000") < shown.index("drawn pictures, which") < shown.index("Written")
+    marked = (
+        "DenseNet121, 192 px, student (the best model)",
+        "DenseNet121, 32 px, student (the best",
+    )
+    lines = "HAM10000", marked[0], "drawn pictures, which", marked[1], "Written"
+    places = [shown.index(line) for line in lines]
+    assert places == sorted(places) and shown.count("the best model") == 2
 
 
 # The queue
