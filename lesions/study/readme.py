@@ -196,6 +196,7 @@ def _network(row, plain: dict[str, str]) -> list[str]:
     name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
     name += ", student" if row.student else ""
     name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
+    name += ": **the best model**" if row.best else ""
     numbers = f"{row.image_size:.0f}", f"{row.epochs:.0f}"
     return [name, *numbers, row.initial_weights, row.class_balance]
 
