@@ -49,7 +49,7 @@ def best_single(found: dict) -> str | None:
         name: entry
         for name, entry in found.items()
         if entry.record.get("answers_from")
-        and 2 * (entry.record.get("parameters") or 0) <= MAXIMUM_NETWORK_BYTES
+        and fits_the_page(entry.record.get("parameters") or 0)
         and all(_not_worse(entry, one) for one in rivals)
     }
     if not taught:
@@ -57,6 +57,11 @@ def best_single(found: dict) -> str | None:
     shared = set.intersection(*map(_held_out, taught.values()))
     losses = {name: _log_loss(entry, shared or None) for name, entry in taught.items()}
     return min(losses, key=losses.get)
+
+
+def fits_the_page(parameters):
+    """Return whether the page loads a network of so many parameters, at 16 bits each."""
+    return 2 * parameters <= MAXIMUM_NETWORK_BYTES
 
 
 def _held_out(entry) -> set[str]:

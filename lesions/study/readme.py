@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesions import classes, data, evaluation
-from lesions.evaluation import Interval, comparison, external
+from lesions.evaluation import Interval, choice, comparison, external
 from lesions.explanation import measurements
 from lesions.figures.explanations import SCORES
 from lesions.study import elsewhere, leakage, other_clinics, recipes, student, tables
@@ -68,7 +68,8 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     header["test_melanoma_sensitivity_at_90_specificity"] = "melanoma sensitivity"
     leads = [name for column, name in header.items() if shown[column].max() == best[column]]
     lower = table["student"] & (table["validation_log_loss"] < best["validation_log_loss"])
-    larger = "; a student with a lower one is too large for the page" if lower.any() else ""
+    too_large = lower & ~choice.fits_the_page(table["parameters"])
+    larger = "; a student with a lower one is too large for the page" if too_large.any() else ""
     text = (
         "The best model is chosen by log loss on photographs held out "
         f"([how](docs/results.md#the-student){larger}). Of these columns it leads "
@@ -78,8 +79,8 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     if compared is None:
         return f"{text}."
     names = pd.Series(comparison.plain_names(table), table.index)
-    rivals = (table["networks"] == 1) & ~table["student"]
-    second = names[table.loc[rivals, "validation_log_loss"].idxmin()]
+    others = table[(table["networks"] == 1) & ~table["student"]]
+    second = names[others["validation_log_loss"].idxmin()]
     gaps = compared.xs(student.STUDENT).xs("test").drop([student.NAMED, student.ALARMS])
     zeros = {student.METRICS[name]: Interval.of(row).zero for name, row in gaps.iterrows()}
     sure = [name for name, zero in zeros.items() if zero == "excludes zero"]

@@ -65,7 +65,7 @@ def asked():
 def test_the_best_model_the_folds_and_a_network_of_the_comparison_are_asked(asked):
     assert list(asked)[:2] == [other_networks.BEST, other_networks.MEAN]
     assert {f"fold {number}" for number in range(5)} <= set(asked)
-    assert any("px, random weights" in name for name in asked)
+    assert any(name.endswith("px, random weights, 10 epochs") for name in asked)
     for one in asked.values():
         assert {name: len(frame) for name, frame in one.there.items()} == {
             "isic2017": 1253,

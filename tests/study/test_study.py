@@ -502,11 +502,8 @@ def test_recorded_comparison_comes_before_the_demo(tmp_path, capsys):
     comparison.write_comparison(drawn, runs / "comparison.csv")
     running._report(tmp_path, tmp_path / "index.html")
     shown = capsys.readouterr().out
-    marked = (
-        "DenseNet121, 192 px, student (the best model)",
-        "DenseNet121, 32 px, student (the best",
-    )
-    lines = "HAM10000", marked[0], "drawn pictures, which", marked[1], "Written"
+    best = [f"DenseNet121, {size} px, student (the best model)" for size in (192, 32)]
+    lines = "HAM10000", best[0], "drawn pictures, which", best[1], "Written"
     places = [shown.index(line) for line in lines]
     assert places == sorted(places) and shown.count("the best model") == 2
 
