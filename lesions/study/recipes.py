@@ -288,6 +288,20 @@ def controls(profile: str) -> dict[str, Config]:
     }
 
 
+def longer(profile: str) -> dict[str, Config]:
+    """Return by architecture the recipes of what starts from ImageNet, trained for longer.
+
+    As long as the first stage of the best architecture, whose recipe is among them; so the order
+    of the networks after few epochs can be held against that after twice as many.
+
+    Args:
+        profile: "cpu" or "gpu", where they are those of `config`.
+    """
+    names = (*NETWORKS["cpu"], *HYBRIDS["demo"])
+    recipes = {name: config(name, profile, **STAGES[profile][0]) for name in names}
+    return {name: one for name, one in recipes.items() if one.head_epochs}
+
+
 def repeats(profile: str) -> list[Config]:
     """Return the recipes that are trained with every seed, each with the first seed first.
 
@@ -367,6 +381,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     patient = [config(BEST, profile, patient=True)]
     members = [config(name, profile, image_size=px, **MEMBER) for name, px in MEMBERS[profile]]
     others = [*controls(profile).values(), *patient, *repeats(profile), *members]
+    others += longer(profile).values()
     listed = [*stages(profile, metadata), *networks, *others]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 
