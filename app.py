@@ -178,7 +178,7 @@ def heat_map(assessment: Assessment, code: str):
 
 def show(assessment: Assessment) -> None:
     """Show the whole assessment of one picture."""
-    lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
+    lesion_class = classes.BY_CODE[assessment.predicted]
     # The prediction comes first, so that on a phone it stands above the picture.
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -210,12 +210,9 @@ def show(assessment: Assessment) -> None:
             f"{TEXTS['heat_map'].format(code=code)}",
             width="stretch",
         )
-    record = assessor().record
-    answer = (assessment.predicted, assessment.probability, assessment.patient.is_known)
-    sentences = record.sentences(*answer) if record else []
+    sentences, elsewhere = assessor().testing(assessment)
     st.subheader(TEXTS["record"])
     st.markdown(bullets(sentences) or TEXTS["no_record"])
-    elsewhere = record.elsewhere(assessment.predicted) if record else []
     if elsewhere:
         st.markdown(f"**{TEXTS['record_elsewhere']}**\n\n{bullets(elsewhere)}")
     page = report.one_page(assessment, shown, code, sentences, model_name(), opacity)

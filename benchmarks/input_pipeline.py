@@ -44,7 +44,7 @@ def store_batches(rows, options, augmentation: str):
     from lesions.data import images
     from lesions.training import batches
 
-    store = images.ImageStore(rows, options.size, options.folder, progress=False)
+    store = images.ImageStore(rows, options.size, options.folder)
     return batches.LesionBatches(
         store,
         np.arange(len(rows)),
@@ -142,7 +142,7 @@ def measure(options) -> dict:
         from lesions.data import images
 
         started = time.perf_counter()
-        images.ImageStore(rows, options.size, options.folder, progress=False)
+        images.ImageStore(rows, options.size, options.folder)
         return {"seconds": time.perf_counter() - started, "images": len(rows)}
     model = idle_model(options.size)
     with measuring.PeakMemory() as peak:

@@ -55,7 +55,7 @@ def measure(options) -> dict:
         rows = linked_photographs(number, Path(folder) / "photographs")
         with measuring.PeakMemory() as building:
             started = time.perf_counter()
-            store = images.ImageStore(rows, options.size, folder, progress=False)
+            store = images.ImageStore(rows, options.size, folder)
             build_seconds = time.perf_counter() - started
         with measuring.PeakMemory() as reading:
             found = batches.LesionBatches(

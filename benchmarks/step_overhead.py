@@ -31,7 +31,7 @@ def trainer_for(options, folder):
     needed = options.steps * options.batch_size
     rows = measuring.photographs(10**9)
     rows = rows[rows["split"] == "train"].head(needed)
-    store = images.ImageStore(rows, options.size, folder, progress=False)
+    store = images.ImageStore(rows, options.size, folder)
     config = recipes.config(
         options.architecture,
         "cpu",

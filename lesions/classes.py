@@ -82,9 +82,15 @@ CLASSES = (
 )
 
 CODES = tuple(lesion_class.code for lesion_class in CLASSES)
+BY_CODE = {lesion_class.code: lesion_class for lesion_class in CLASSES}
 NAMES = {lesion_class.code: lesion_class.name for lesion_class in CLASSES}
 COLOURS = {lesion_class.code: lesion_class.colour for lesion_class in CLASSES}
 MALIGNANT = tuple(lesion_class.code for lesion_class in CLASSES if lesion_class.malignant)
 
 NOTICE = "For research and education. Not for clinical use."
 CREDIT = "Images: HAM10000 (Tschandl et al. 2018, CC BY-NC 4.0)"
+
+
+def in_a_sentence(name: str) -> str:
+    """Write a name with a small first letter."""
+    return name[:1].lower() + name[1:]

@@ -51,7 +51,7 @@ def demo_metadata(demo_folder):
 def demo_store(demo_metadata, tmp_path_factory):
     """The demo set at 64 px."""
     folder = tmp_path_factory.mktemp("stores")
-    return images.ImageStore(demo_metadata, 64, folder, progress=False)
+    return images.ImageStore(demo_metadata, 64, folder)
 
 
 @pytest.fixture(scope="session")

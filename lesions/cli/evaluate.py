@@ -178,8 +178,6 @@ def score(model, dataset: Dataset, tta: bool = True) -> Score:
     Raises:
         ValueError: If the table, a photograph or the model cannot be used.
     """
-    import pandas as pd
-
     from lesions import data, evaluation, inference
     from lesions.evaluation import predictions
 
@@ -187,25 +185,19 @@ def score(model, dataset: Dataset, tta: bool = True) -> Score:
     classifier = inference.Classifier(model, tta)
     frame = predictions.table(rows, _predict(classifier, rows))
     answers = evaluation.answer(frame, classifier.details)
-    splits = pd.read_csv(SPLITS_FILE, dtype=str)
-    known = splits.loc[splits["split"] != "test", "image_id"]
+    splits = data.read_splits()
+    known = splits.index[splits["split"] != "test"]
     present = [code for code in classes.CODES if (rows["dx"] == code).any()]
     among = evaluation.answer_among(frame, classifier.details, present)
     names = (*evaluation.HEADLINES, "melanoma_auc")
     return Score(
         evaluation.intervals(answers.drop(columns="predicted"), names=names),
-        _balanced_accuracy(answers, present),
-        _balanced_accuracy(among, present),
+        evaluation.score(answers, "balanced_accuracy", resamples=0).value,
+        evaluation.score(among, "balanced_accuracy", resamples=0).value,
         int(rows["image_id"].isin(known).sum()),
         [code for code in classes.CODES if code not in present],
         frame,
     )
-
-
-def _balanced_accuracy(answers: pd.DataFrame, present: list[str]) -> float:
-    from sklearn.metrics import recall_score
-
-    return recall_score(answers["dx"], answers["predicted"], labels=present, average="macro")
 
 
 def _predict(classifier, rows):

@@ -39,7 +39,6 @@ def run(arguments) -> int:
         from lesions import serving
     try:
         import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
 
         from lesions.serving import service
     except ImportError as error:

@@ -4,14 +4,7 @@ import textwrap
 from pathlib import Path
 
 from lesions import classes
-from lesions.cli.arguments import (
-    add_command,
-    filled,
-    home,
-    importing_keras,
-    positive,
-    shows_progress,
-)
+from lesions.cli.arguments import add_command, filled, home, importing_keras, positive
 from lesions.cli.outputs import refuse_inside
 from lesions.networks.names import ARCHITECTURES
 from lesions.system.console import printable
@@ -79,9 +72,13 @@ def run(arguments) -> int:
     config = recipes.config(arguments.architecture, profile, quick, **changes)
     print(f"Data: {dataset.source}, {len(metadata):,} photographs.")
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
-    store = training.open_store(config, metadata, build, progress=shows_progress())
     runs = Path(arguments.runs or build / "runs" / (profile + ("-quick" if quick else "")))
-    done = training.train_or_load(config, metadata, store, runs, runs, arguments.retrain)
+    found = None if arguments.retrain else training.find_run(config, metadata, [runs])
+    if found:
+        done = training.load_run(found, metadata)
+    else:
+        store = training.open_store(config, metadata, build)
+        done = training.read_run(training.train(config, metadata, store, runs, arguments.retrain))
     for split in ("validation", "test"):
         print(f"Balanced accuracy, {split}: {done.metrics[split]['balanced_accuracy']:.3f}")
     print(f"Model: {printable(str(done.folder / 'model.h5'))}. {classes.NOTICE}")

@@ -29,6 +29,7 @@ from lesions.data.splits import (
     check_no_leak,
     count_shared_lesions,
     hold_out,
+    read_splits,
     sample_lesions,
     split_by_image,
     split_by_lesion,

@@ -53,7 +53,7 @@ def read_image(path) -> np.ndarray:
     first frame counts. A 16-bit file whose values need fewer bits is scaled by those.
 
     Args:
-        path: A .jpg or .png file.
+        path: A JPEG or PNG file, or another common kind.
 
     Returns:
         uint8, (height, width, 3), RGB 0-255.
@@ -150,7 +150,7 @@ def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:
 
 def _orientation(picture: Image.Image) -> int:
     """Return EXIF's orientation, 1 (upright) where there is none that can be read."""
-    # A TIFF is turned by Pillow while it is decoded.
+    # A TIFF is turned while it is decoded.
     if picture.format == "TIFF":
         return 1
     try:
@@ -184,18 +184,17 @@ def _decode_deep(picture: Image.Image, data: bytes, name) -> np.ndarray:
         raise _Unsupported("has values that are neither of 8 nor of 16 bits")
     deep = deep.reshape(*deep.shape[:2], -1)
     alpha = deep[..., 3:] if deep.shape[2] == 4 else None
-    pixels = _to_eight_bits(deep[..., 2::-1] if deep.shape[2] > 2 else deep[..., :1])
+    colours = deep[..., 2::-1] if deep.shape[2] > 2 else deep[..., :1]
+    # 12-bit cameras leave the upper 4 bits empty; opacity fills all.
+    pixels = _to_eight_bits(colours, next(one for one in _DEPTHS if colours.max() < 2**one))
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     profile = picture.info.get("icc_profile")
     if profile:
         pixels = _to_srgb(Image.fromarray(pixels), profile, name)
-    return pixels if alpha is None else _on_white(pixels, _to_eight_bits(alpha))
+    return pixels if alpha is None else _on_white(pixels, _to_eight_bits(alpha, 16))
 
 
-def _to_eight_bits(deep: np.ndarray) -> np.ndarray:
-    """Scale 16-bit values by the bits that they need: 12-bit cameras leave the upper 4 empty."""
-    peak = int(deep.max())
-    bits = next(bits for bits in _DEPTHS if peak < 2**bits)
+def _to_eight_bits(deep: np.ndarray, bits: int) -> np.ndarray:
     table = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
     return table[deep]
 

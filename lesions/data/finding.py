@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lesions import classes
 from lesions.data import cells, tables, walking
-from lesions.system.folders import REPOSITORY, named_by
+from lesions.system.folders import REPOSITORY, build_folder, named_by
 
 KAGGLE_HANDLE = "kmader/skin-cancer-mnist-ham10000"
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -42,7 +42,7 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
     Args:
         location: Folder of a dataset, in any layout that `open_dataset` reads.
         download: Whether kagglehub may download the public copy (about 5 GB, no login).
-        demo_folder: Where the demo set is drawn; default `build/demo` in the repository.
+        demo_folder: Where the demo set is drawn; default `demo/` in the build folder.
 
     Raises:
         ValueError: If a folder that was named does not hold a dataset.
@@ -52,7 +52,7 @@ def find_dataset(location=None, download=False, demo_folder=None) -> Dataset:
         return found
     from lesions.data import demo
 
-    folder = demo.make_demo(Path(demo_folder or REPOSITORY / "build" / "demo"))
+    folder = demo.make_demo(demo_folder or build_folder(REPOSITORY / "build") / "demo")
     reason = "no HAM10000 was found, so this is the synthetic demo set: no real patient"
     return open_dataset(folder, reason)
 

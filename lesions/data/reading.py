@@ -23,7 +23,7 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
         One row per photograph, sorted by `image_id`, index 0 to n-1, with the columns
         lesion_id, image_id, dx, dx_type, age (float, years, NaN where missing), sex,
         localization, image_path (str), mask_path (str or None) and label (int, 0 to 6,
-        the position in `classes.CODES`). `attrs["notes"]` lists the warnings.
+        the position in `classes.CODES`).
 
     Raises:
         ValueError: One sentence that names the faulty file, column, row or image and the way
@@ -51,7 +51,6 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
     table["mask_path"] = pd.Series(masks, dtype=object)
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    table.attrs["notes"] = notes
     return table
 
 

@@ -95,8 +95,9 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
 
     counts = units["dx"].value_counts()
     if counts.min() < 7:
+        noun = "lesions" if key == "lesion_id" else "photographs"
         raise ValueError(
-            f"The class {counts.idxmin()!r} has only {counts.min()} lesions, too few to be in "
+            f"The class {counts.idxmin()!r} has only {counts.min()} {noun}, too few to be in "
             "the training, validation and test split; add data or leave the class out."
         )
     train, rest = train_test_split(
@@ -144,7 +145,7 @@ def with_split(metadata: pd.DataFrame, path=SPLITS_FILE) -> pd.DataFrame:
         ValueError: If the file is not a table of splits; names the row.
     """
     if Path(path).exists():
-        recorded = _read_recorded(path)
+        recorded = read_splits(path)
         ids = metadata["image_id"]
         known = ids.isin(recorded.index)
         if known.all():
@@ -160,7 +161,12 @@ def with_split(metadata: pd.DataFrame, path=SPLITS_FILE) -> pd.DataFrame:
     return split_by_lesion(metadata)
 
 
-def _read_recorded(path) -> pd.DataFrame:
+def read_splits(path=SPLITS_FILE) -> pd.DataFrame:
+    """Read what `write_splits` wrote, indexed by image_id: split, and fold (-1 for test rows).
+
+    Raises:
+        ValueError: If the file is not a table of splits; names the row.
+    """
     try:
         # As text: ids may be numbers with zeros in front, or look like a missing value.
         recorded = read_csv(path, dtype=str, keep_default_na=False).fillna("")

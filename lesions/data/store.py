@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,7 +40,6 @@ class ImageStore:
         folder,
         hair_removal: bool = False,
         colour_constancy: str | None = None,
-        progress: bool = True,
     ):
         """Open the store in `folder`, building it first where needed.
 
@@ -49,7 +49,6 @@ class ImageStore:
             folder: Where stores are kept; several may share it.
             hair_removal: See `prepare`.
             colour_constancy: See `prepare`.
-            progress: Whether a terminal shows a progress bar while building.
 
         Raises:
             ValueError: If a photograph is faulty or the disk is full.
@@ -60,7 +59,7 @@ class ImageStore:
         self.path = Path(folder) / f"images-{size}px-{fingerprint[:12]}.npy"
         facts = {"fingerprint": fingerprint, "shape": (len(metadata), size, size, 3), **options}
         if not _is_current(self.path, facts):
-            _build(self.path, facts, metadata["image_path"].tolist(), options, progress)
+            _build(self.path, facts, metadata["image_path"].tolist(), options)
         self.images = np.load(self.path, mmap_mode="r")
 
     def rows(self, image_ids) -> np.ndarray:
@@ -105,7 +104,7 @@ def _is_running(process: str) -> bool:
     return True
 
 
-def _build(path: Path, facts: dict, image_paths: list[str], options: dict, progress: bool) -> None:
+def _build(path: Path, facts: dict, image_paths: list[str], options: dict) -> None:
     needed = int(np.prod(facts["shape"])) + 1_000_000
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -119,7 +118,7 @@ def _build(path: Path, facts: dict, image_paths: list[str], options: dict, progr
         with open(temporary, "wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": facts["shape"]}
             np.lib.format.write_array_header_1_0(file, header)
-            _append_images(file, image_paths, options, progress)
+            _append_images(file, image_paths, options)
         os.replace(temporary, path)
         with replacing(path.with_suffix(".json")) as manifest:
             manifest.write_text(json.dumps(facts, indent=1))
@@ -135,9 +134,9 @@ def _build(path: Path, facts: dict, image_paths: list[str], options: dict, progr
             temporary.unlink()
 
 
-def _append_images(file, paths: list[str], options: dict, progress: bool) -> None:
+def _append_images(file, paths: list[str], options: dict) -> None:
     # None: only on a terminal, so that published notebooks hold no trace of the bar.
-    hidden = None if progress else True
+    hidden = None if sys.stderr else True
     bar = tqdm(total=len(paths), desc="Image store", unit="images", disable=hidden)
     with bar, ThreadPoolExecutor(processor.cores()) as pool:
         for start in range(0, len(paths), CHUNK):

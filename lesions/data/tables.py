@@ -230,6 +230,13 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
             "show, so each of these counts as a lesion of its own, and a split may leak; add a "
             "column lesion_id, or for ISIC 2018 its LesionGroupings table."
         )
+    taken = alone & table["image_id"].isin(table.loc[~alone, "lesion_id"])
+    if taken.any():
+        first = table.loc[taken, "image_id"].iloc[0]
+        raise ValueError(
+            f"{name} names no lesion for photograph {first}, and another one's lesion is called "
+            f"{first}, too; give the photograph a lesion_id of its own."
+        )
     table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
     spellings = table.groupby(table["lesion_id"].str.casefold())["lesion_id"].unique()
     double = spellings[spellings.map(len) > 1]

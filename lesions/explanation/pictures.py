@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lesions.classes import CREDIT, NAMES, NOTICE
+from lesions.classes import CREDIT, NAMES, NOTICE, in_a_sentence
 from lesions.system.files import replacing
 
 # Viridis is perceptual, safe for colour-blind readers, and its green and yellow stand out from
@@ -43,7 +43,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, opacity: float = 0.45) -> n
 
 
 def _class_name(code: str) -> str:
-    return f"{NAMES[code][0].lower()}{NAMES[code][1:]} ({code})"
+    return f"{in_a_sentence(NAMES[code])} ({code})"
 
 
 def three_panels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,6 @@ class Classifier:
         self._reads_patients = len(self.model.inputs) > 1
         fusion = None if self._reads_patients else self.details.get("patient_fusion")
         self.fusion = evaluation.Fusion.from_details(fusion) if fusion else None
-        self._found: tuple[familiarity.Familiarity | None, str] | None = None
 
     @property
     def is_keras(self) -> bool:
@@ -91,11 +91,10 @@ class Classifier:
                 "out or name another model."
             )
 
+    @functools.cached_property
     def familiarity(self) -> tuple[familiarity.Familiarity | None, str]:
-        """Return what `familiarity.find_for` does, read at the first call."""
-        if self._found is None:
-            self._found = familiarity.find_for(self)
-        return self._found
+        """What `familiarity.find_for` returns, read when it is first asked for."""
+        return familiarity.find_for(self)
 
     @property
     def has_familiarity_file(self) -> bool:
@@ -232,7 +231,7 @@ class Classifier:
         given = [patients.get(path, UNKNOWN_PATIENT) for path in paths]
         prepared = np.stack(images)
         probabilities = self.answer(prepared, given)
-        warned = familiarity.batch_warnings(self.familiarity()[0], self, qualities, prepared)
+        warned = familiarity.batch_warnings(self.familiarity[0], self, qualities, prepared)
         for number, predicted in enumerate(self.decide(probabilities)):
             yield {
                 "image": paths[number],

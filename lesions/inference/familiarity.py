@@ -155,21 +155,24 @@ def features_of(classifier, prepared: np.ndarray) -> np.ndarray:
     model = classifier.model
     # Kept with the model, because building and tracing it anew costs seconds.
     if not hasattr(model, "features_model"):
-        pool = keras.layers.GlobalAveragePooling2D
-        pooled = [pool()(layer.output) for layer in middle_layers(model)]
-        model.features_model = keras.Model(model.inputs, pooled)
+        model.features_model = keras.Model(model.inputs, features_layer(model))
         model.features_model.compile()
     parts = []
     for start in range(0, len(prepared), BATCH):
         part = prepared[start : start + BATCH].astype(np.float32)
         inputs = views.inputs(part, classifier.patient_input(len(part)))
-        outputs = model.features_model.predict_on_batch(inputs)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        parts.append(np.concatenate([np.asarray(output) for output in outputs], axis=1))
+        parts.append(np.asarray(model.features_model.predict_on_batch(inputs)))
     return np.concatenate(parts).astype(np.float32)
 
 
-def middle_layers(model) -> list:
+def features_layer(model: keras.Model):
+    """Add the features of `features_of` to a network; returns their tensor, (n, features)."""
+    pool = keras.layers.GlobalAveragePooling2D
+    pooled = [pool()(layer.output) for layer in _middle_layers(model)]
+    return keras.layers.Concatenate(name="features")(pooled)
+
+
+def _middle_layers(model) -> list:
     """Find the last layer at each of the sides that `REDUCTIONS` name."""
     size = model.inputs[0].shape[1]
     found = {}

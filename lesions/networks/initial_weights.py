@@ -62,7 +62,6 @@ def load(model: keras.Model, branch: str, weights: str) -> tuple[str, list[str]]
         raise ValueError(
             f"There are no ImageNet weights for {branch!r}; use weights='random' or 'available'."
         )
-    _local_folder()  # a wrong one is reported before any relative's weights are tried
     try:
         return "imagenet", _copy_by_name(model, _donor(branch))
     except _NotToBeHad:
@@ -103,16 +102,11 @@ def _damaged(path: Path, branch: str) -> str:
     )
 
 
-def _local_folder() -> Path | None:
+def _local_file(file_name: str) -> Path | None:
     named = named_by("PRETRAINED_DIR")
     folder = Path(named) if named else None
     if folder and not folder.is_dir():
         raise ValueError(f"PRETRAINED_DIR is {named}, which is not a folder; correct or unset it.")
-    return folder
-
-
-def _local_file(file_name: str) -> Path | None:
-    folder = _local_folder()
     return folder / file_name if folder and (folder / file_name).exists() else None
 
 
@@ -145,9 +139,7 @@ def _load_from_densenet121(model: keras.Model) -> tuple[str, list[str]]:
     """Copy DenseNet121's tensors up to the first layer that DenseNet169 has alone."""
     donor = {layer.name: layer for layer in _donor("densenet121").layers}
     copied = []
-    for layer in model.layers:
-        if not layer.weights:
-            continue
+    for layer in learned_layers(model):
         values = donor[layer.name].get_weights() if layer.name in donor else []
         if [value.shape for value in values] != [weight.shape for weight in layer.weights]:
             break

@@ -17,7 +17,6 @@ MAXIMUM_BYTES = 20_000_000
 DECODING_SECONDS = 10
 # Side of the picture that is shown: enough for a screen, little in memory.
 SHOWN_SIDE = 480
-MALIGNANT = [classes.CODES.index(code) for code in classes.MALIGNANT]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Assessment:
     @property
     def malignant(self) -> float:
         """The summed probability of the malignant classes, 0 to 1."""
-        return float(self.probabilities[MALIGNANT].sum())
+        return float(self.probabilities[np.isin(classes.CODES, classes.MALIGNANT)].sum())
 
 
 class Assessor:
@@ -100,7 +99,7 @@ class Assessor:
         explanation.require_tensorflow()
         self.classifier = inference.Classifier(model_path, tta)
         self.classifier.require_keras("Heat maps")
-        self.familiarity_problem = self.classifier.familiarity()[1]
+        self.familiarity_problem = self.classifier.familiarity[1]
         self.record = track_record.read(self.classifier)
         self._explainer = explanation.Explainer(self.classifier.model)
         # Keras traces a function at its first call, which two threads must not do at once.
@@ -156,10 +155,20 @@ class Assessor:
         with self._one_at_a_time:
             probabilities = self.classifier.answer(prepared, [picture.patient])
             warned = familiarity.batch_warnings(
-                self.classifier.familiarity()[0], self.classifier, [picture.quality], prepared
+                self.classifier.familiarity[0], self.classifier, [picture.quality], prepared
             )
         predicted = self.classifier.decide(probabilities)[0]
         return Assessment(picture, probabilities[0], predicted, tuple(warned[0]))
+
+    def testing(self, assessment: Assessment) -> tuple[list[str], list[str]]:
+        """Return what testing tells about an answer, at home and in other clinics.
+
+        Sentences of `track_record.TrackRecord`; none without a record.
+        """
+        if self.record is None:
+            return [], []
+        answer = assessment.predicted, assessment.probability, assessment.patient.is_known
+        return self.record.sentences(*answer), self.record.elsewhere(assessment.predicted)
 
     def heat_map(self, assessment: Assessment, code: str | None = None) -> np.ndarray:
         """Compute where the network sees what speaks for a class, by Grad-CAM.

@@ -61,7 +61,7 @@ def one_page(
 
 def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
     """Draw the title, the source, the class, its probability and its description."""
-    lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
+    lesion_class = classes.BY_CODE[assessment.predicted]
     name = "".join(one if one.isprintable() else "?" for one in assessment.name[:70])
     answer = (
         f"probability {assessment.probability:.0%} · malignant {assessment.malignant:.0%}, "

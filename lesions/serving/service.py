@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import cv2
 import fastapi
+import uvicorn
 from fastapi import Form, HTTPException, Query, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -220,7 +221,7 @@ def _health(assessor: Assessor, waiting: int) -> Health:
 
 
 def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
-    lesion_class = classes.CLASSES[classes.CODES.index(assessment.predicted)]
+    lesion_class = classes.BY_CODE[assessment.predicted]
     return Prediction(
         image=assessment.name,
         predicted=assessment.predicted,
@@ -229,24 +230,14 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
         probabilities=dict(zip(classes.CODES, assessment.probabilities.tolist(), strict=True)),
         malignant=assessment.malignant,
         warnings=list(assessment.warnings),
-        testing=_record(assessor.record, assessment),
+        testing=sum(assessor.testing(assessment), []),
         patient=assessment.patient.describe(),
         notice=classes.NOTICE,
     )
 
 
-def _record(record, assessment: Assessment) -> list[str]:
-    if record is None:
-        return []
-    is_known = assessment.patient.is_known
-    at_home = record.sentences(assessment.predicted, assessment.probability, is_known)
-    return [*at_home, *record.elsewhere(assessment.predicted)]
-
-
 def serve(assessor: Assessor, host: str, port: int, queue_length: int) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the pictures that wait."""
-    import uvicorn
-
     uvicorn.run(
         make_service(assessor, queue_length),
         host=host,

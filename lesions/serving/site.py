@@ -93,13 +93,8 @@ def _with_all_outputs(model: keras.Model) -> keras.Model:
     The outputs are probabilities (n, 7), activation_maps (n, h, w, 7), where the network allows
     them, and features (n, features), as `familiarity.features_of`.
     """
-    pooled = [
-        keras.layers.GlobalAveragePooling2D()(layer.output)
-        for layer in familiarity.middle_layers(model)
-    ]
-    features = keras.layers.Concatenate(name="features")(pooled)
     mapped = onnx_file.with_activation_maps(model)
-    return keras.Model(model.inputs, [*mapped.outputs, features])
+    return keras.Model(model.inputs, [*mapped.outputs, familiarity.features_layer(model)])
 
 
 def write_network(classifier, path: Path, precision: str = PRECISION) -> Path:

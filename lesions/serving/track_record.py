@@ -21,7 +21,6 @@ class TrackRecord:
     """The test photographs of a recorded run, and those of other clinics.
 
     Attributes:
-        run: Name of the run folder.
         rows: One row a test photograph: dx, predicted (codes), and calibrated probabilities, 0 to
             1, of the predicted class (probability) and of melanoma (melanoma).
         headline: A sentence on the whole, from comparison.csv; "" where the run is not in it.
@@ -30,7 +29,6 @@ class TrackRecord:
         given_patients: Whether the network was given age, sex and site in testing.
     """
 
-    run: str
     rows: pd.DataFrame
     headline: str
     other_clinics: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -165,7 +163,7 @@ def read(classifier) -> TrackRecord | None:
     table = table[table["split"] == "test"].reset_index(drop=True)
     headline = _headline(folder.parent / "comparison.csv", run)
     rows, elsewhere = _answers(table, classifier), _other_clinics(classifier)
-    return TrackRecord(run, rows, headline, elsewhere, classifier.details["patient"])
+    return TrackRecord(rows, headline, elsewhere, classifier.details["patient"])
 
 
 def _answers(table: pd.DataFrame, classifier) -> pd.DataFrame:
@@ -201,8 +199,7 @@ def _headline(path: Path, run: str) -> str:
 
 
 def _short(code: str) -> str:
-    name = classes.NAMES[code]
-    return f"{name[0].lower()}{name[1:]}"
+    return classes.in_a_sentence(classes.NAMES[code])
 
 
 def _mostly(codes: pd.Series, words: str) -> str:

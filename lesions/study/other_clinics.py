@@ -164,7 +164,7 @@ def _in_parts(classifier, rows: pd.DataFrame):
 
 def _likeness(classifier, photographs: list, prepared: np.ndarray) -> pd.DataFrame:
     """Measure what the warning for unfamiliar and blurred photographs judges."""
-    fitted, problem = classifier.familiarity()
+    fitted, problem = classifier.familiarity
     if fitted is None:
         raise ValueError(problem)
     distances = fitted.distances(familiarity.features_of(classifier, prepared))

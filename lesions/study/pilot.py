@@ -115,18 +115,17 @@ def _within_margin(compared: pd.DataFrame) -> pd.DataFrame:
 
 def chosen() -> str:
     """Return the augmentation that the recorded pilot chooses, or raise a ValueError."""
-    compared = compare(resamples=0)
-    missing = _missing(compared)
+    missing = _missing(recorded())
     if missing:
         raise ValueError(
             f"The pilot lacks the augmentation {missing[0]}; train it by `python -m lesions.study "
             "train pilot` and record it by `publish folds`."
         )
-    return choose(compared)
+    return choose(compare(resamples=0))
 
 
-def _missing(compared: pd.DataFrame) -> list[str]:
-    return [name for name in recipes.PILOT if name not in compared.index]
+def _missing(recorded_names) -> list[str]:
+    return [name for name in recipes.PILOT if name not in recorded_names]
 
 
 def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
@@ -140,13 +139,13 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
         late = "" if name in recipes.PILOT else ", after the choice"
         rows.append([f"{name}{late}", *cells])
     header = "| augmentation | log loss, fold | macro AUC, fold | melanoma AUC, ISIC 2017 |"
-    missing = _missing(compared)
+    missing = _missing(compared.index)
     verdict = f"The choice waits for {' and '.join(missing)}."
     if not missing:
         before, of_all = choose(compared), _best_traveller(compared)
         near = _within_margin(compared[compared.index.isin(recipes.PILOT)])
         verdict = f"Chosen: **{before}**"
-        verdict += ", the only one of them within .003." if len(near) == 1 else "."
+        verdict += ", the only one of them within that margin." if len(near) == 1 else "."
         if of_all != before:
             verdict += f" The same rule would have chosen {of_all}, had it been tried before."
     if together is not None:

@@ -23,9 +23,12 @@ STEPS = (
     ),
     ("DenseNet121 from ImageNet, 5 epochs", FROM_IMAGENET | {"patient": False}),
     ("the same, given age, sex and site", FROM_IMAGENET | {"patient": True}),
-    ("CNN + DenseNet121 in one network, 5 epochs", {"architecture": "cnn_densenet121"}),
-    ("DenseNet169, 5 epochs", {"architecture": "densenet169", "image_size": 128}),
-    ("DenseNet121, 11 epochs", {"image_size": 128, "epochs": 11}),
+    (
+        "CNN + DenseNet121 in one network, 5 epochs",
+        {"architecture": "cnn_densenet121", "epochs": 5},
+    ),
+    ("DenseNet169, 5 epochs", {"architecture": "densenet169", "epochs": 5}),
+    ("DenseNet121, 11 epochs", {"architecture": "densenet121", "image_size": 128, "epochs": 11}),
     (
         "the same, 12 more at 192 px, strong augmentation, MixUp, the last 4 on oversampled rows",
         {"image_size": 192, "epochs": 4},
@@ -226,7 +229,7 @@ def _seed_lines(table: pd.DataFrame) -> list[str]:
 def explanations_block() -> str:
     """Write the figures on heat maps from `models/explanations.csv`: a table, and findings."""
     table = pd.read_csv(measurements.TABLE)
-    header = f"| map | {' | '.join(map(_lower, SCORES.values()))} |"
+    header = f"| map | {' | '.join(map(classes.in_a_sentence, SCORES.values()))} |"
     labels = {"grad_cam": "**Grad-CAM**", "randomised top": "last layer shuffled"}
     methods = table.loc[table["part"] == "agreement", "method"].unique()
     rows = [
@@ -237,10 +240,6 @@ def explanations_block() -> str:
         for name in methods
     ]
     return "\n".join([tables.markdown(header, rows), "", *_findings(table)])
-
-
-def _lower(name: str) -> str:
-    return name[:1].lower() + name[1:]
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
@@ -341,7 +340,7 @@ def _shape(table: pd.DataFrame) -> str:
     }
     which = measurements.PAIRED, measurements.AGAINST_GAUSSIAN
     differences = [
-        f"{_lower(SCORES[name])} {measurements.quote(table, *which, name, sign='+')}"
+        f"{classes.in_a_sentence(SCORES[name])} {measurements.quote(table, *which, name, sign='+')}"
         for name in ("pointing_game", "energy_inside", "intersection_over_union")
     ]
     return (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesions import data
-from lesions.networks.models import ARCHITECTURES, BRANCHES
+from lesions.networks.models import BRANCHES
 from lesions.system import hardware
 from lesions.system.folders import MODELS
 from lesions.training import Config, find_run, run_name
@@ -187,16 +187,10 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
         A `training.Config`.
 
     Raises:
-        ValueError: If the architecture or profile is unknown.
+        ValueError: If the architecture is unknown.
     """
-    if architecture not in ARCHITECTURES:
-        raise ValueError(
-            f"Unknown architecture {architecture!r}; use one of {', '.join(ARCHITECTURES)}."
-        )
-    if profile not in PROFILES:
-        raise ValueError(f"Unknown profile {profile!r}; use {', '.join(PROFILES)}.")
     settings = dict(PROFILES[profile])
-    if BRANCHES[architecture] in (("cnn",), ("resnet18",)):
+    if BRANCHES.get(architecture) in (("cnn",), ("resnet18",)):
         settings |= FROM_SCRATCH | SCRATCH[profile]
     if architecture == "cnn":
         settings |= OF_THE_CNN[profile]
@@ -337,7 +331,7 @@ def folds(augmentation: str) -> list[Config]:
     return [pilot()[PILOT.index(augmentation)], *others]
 
 
-def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
+def students(metadata: pd.DataFrame, augmentation: str, architecture: str = BEST) -> list[Config]:
     """Return the recipes of the network that learns from the fold networks, the student.
 
     The first is of the network of four folds, from which the others go on. The second, the twin,
@@ -349,23 +343,14 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
         augmentation: The augmentation that the pilot chose.
+        architecture: That of all three; the teachers stay the fold networks.
     """
-    return _students(folds(augmentation)[0], metadata, augmentation)
-
-
-def deeper_students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    """Return the recipes of a deeper student: as `students`, but for a DenseNet169 throughout.
-
-    So twin and twin are compared on the whole fold.
-    """
-    start = replace(folds(augmentation)[0], architecture=DEEPER, tag="")
-    return _students(start, metadata, augmentation)
-
-
-def _students(start: Config, metadata: pd.DataFrame, augmentation: str) -> list[Config]:
-    name, *teachers = (run_name(one, metadata) for one in (start, *folds(augmentation)))
-    own = {"augmentation": augmentation, "start": name, "teacher": "+".join(teachers)}
-    first = config(start.architecture, "cpu", fold=start.fold, **STUDENT | own)
+    start, *_ = fold_networks = folds(augmentation)
+    teachers = "+".join(run_name(one, metadata) for one in fold_networks)
+    if architecture != start.architecture:
+        start = replace(start, architecture=architecture, tag="")
+    own = {"augmentation": augmentation, "start": run_name(start, metadata), "teacher": teachers}
+    first = config(architecture, "cpu", fold=start.fold, **STUDENT | own)
     return [start, first, replace(first, fold=None, answers_from=run_name(first, metadata))]
 
 

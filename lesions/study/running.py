@@ -26,7 +26,7 @@ QUEUES = {
     "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
     # The students of the folds go on from a network that that queue trains, too.
     "students": lambda profile, metadata: recipes.students(metadata, pilot.chosen()),
-    "deeper": lambda profile, metadata: recipes.deeper_students(metadata, pilot.chosen()),
+    "deeper": lambda profile, metadata: recipes.students(metadata, pilot.chosen(), recipes.DEEPER),
 }
 
 

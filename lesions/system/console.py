@@ -1,4 +1,4 @@
-"""Keep a library's C++ code from writing to the terminal or a notebook."""
+"""What reaches the terminal: libraries' output, warnings, progress bars, names of files."""
 
 import contextlib
 import logging

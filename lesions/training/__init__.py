@@ -21,6 +21,5 @@ from lesions.training.runs import (
     rows_of,
     run_name,
     train,
-    train_or_load,
 )
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer

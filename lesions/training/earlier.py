@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from lesions import classes, evaluation
+from lesions import classes, data, evaluation
 from lesions.evaluation import comparison, predictions
 from lesions.networks import model_file, models
 from lesions.networks.initial_weights import PRETRAINED
-from lesions.system.folders import MODELS, SPLITS_FILE
+from lesions.system.folders import MODELS
 from lesions.training.config import Config, from_record
 
 BEST_MODEL = "best_model"  # the network that the repository ships
@@ -39,8 +39,7 @@ def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Ser
             photograph that is held out.
     """
     if run == BEST_MODEL:
-        splits = pd.read_csv(SPLITS_FILE, dtype=str)
-        known = held_out[held_out.isin(splits["image_id"])]  # of the demo set, none
+        known = held_out[held_out.isin(data.read_splits().index)]  # of the demo set, none
         _check_unseen(_start_from_best(model), runs_folder, known)
         return
     earlier, details = _load_run(run, runs_folder)

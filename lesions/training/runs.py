@@ -149,42 +149,15 @@ def _fault(config: Config, metadata: pd.DataFrame, folder: Path, name: str) -> s
     return ""
 
 
-def open_store(config: Config, metadata: pd.DataFrame, build, **options) -> images.ImageStore:
-    """Open the image store that a config trains on, with the options of `images.ImageStore`."""
+def open_store(config: Config, metadata: pd.DataFrame, build) -> images.ImageStore:
+    """Open the image store that a config trains on."""
     return images.ImageStore(
         metadata,
         config.image_size,
         Path(build) / "stores",
         hair_removal=config.hair_removal,
         colour_constancy=config.colour_constancy,
-        **options,
     )
-
-
-def train_or_load(
-    config: Config,
-    metadata: pd.DataFrame,
-    store,
-    runs_folder,
-    recorded,
-    retrain: bool = False,
-    epoch_log: bool = True,
-) -> Run:
-    """Load the recorded run of a config, or train it, and print which and every epoch.
-
-    Args:
-        config: What to train.
-        metadata: Table with a column `split`.
-        store: The `images.ImageStore` of the table; needed to train alone.
-        runs_folder: Where a new run folder goes; searched too.
-        recorded: Folder of the runs that came with the repository.
-        retrain: Whether finished runs are left aside; a half-done training is resumed.
-        epoch_log: Whether the epochs of a recorded run are printed too, a line each.
-    """
-    folder = None if retrain else find_run(config, metadata, [runs_folder, recorded])
-    if folder:
-        return load_run(folder, metadata, epoch_log)
-    return read_run(train(config, metadata, store, runs_folder, retrain))
 
 
 def load_run(folder: Path, metadata: pd.DataFrame, epoch_log: bool = True) -> Run:

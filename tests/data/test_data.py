@@ -141,7 +141,7 @@ def test_nothing_is_written_into_the_dataset(tmp_path, demo_folder):
     before = listing(folder)
     metadata = data.split_by_lesion(read(folder))
     data.write_splits(metadata, tmp_path / "splits.csv")
-    store = images.ImageStore(metadata[:20], 32, tmp_path / "build", progress=False)
+    store = images.ImageStore(metadata[:20], 32, tmp_path / "build")
     assert store.images.shape == (20, 32, 32, 3)
     assert listing(folder) == before
     for path in [folder, *folder.rglob("*")]:  # so that pytest can remove it

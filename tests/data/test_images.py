@@ -83,7 +83,7 @@ def rows(demo_metadata):
 
 
 def test_store_holds_the_prepared_images(rows, tmp_path):
-    store = images.ImageStore(rows, 48, tmp_path / "new" / "stores", progress=False)
+    store = images.ImageStore(rows, 48, tmp_path / "new" / "stores")
     assert store.images.shape == (30, 48, 48, 3) and store.images.dtype == np.uint8
     for row, path in enumerate(rows["image_path"]):
         assert np.array_equal(store.images[row], images.prepare(path, 48))
@@ -94,7 +94,7 @@ def test_store_holds_the_prepared_images(rows, tmp_path):
 
 
 def test_rows_of_image_ids(rows, tmp_path, one_sentence):
-    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    store = images.ImageStore(rows, 32, tmp_path)
     ids = rows["image_id"].iloc[[7, 0, 29]]
     assert store.rows(ids).tolist() == [7, 0, 29]
     with pytest.raises(ValueError) as error:
@@ -103,15 +103,15 @@ def test_rows_of_image_ids(rows, tmp_path, one_sentence):
 
 
 def test_store_is_built_once(rows, tmp_path):
-    first = images.ImageStore(rows, 32, tmp_path, progress=False)
+    first = images.ImageStore(rows, 32, tmp_path)
     before = first.path.stat().st_mtime_ns
-    again = images.ImageStore(rows, 32, tmp_path, progress=False)
+    again = images.ImageStore(rows, 32, tmp_path)
     assert again.path == first.path and again.path.stat().st_mtime_ns == before
 
 
 def test_other_images_sizes_and_options_get_another_store(rows, tmp_path):
     def path(table=rows, size=32, **options):
-        return images.ImageStore(table, size, tmp_path, progress=False, **options).path
+        return images.ImageStore(table, size, tmp_path, **options).path
 
     others = [
         path(),
@@ -127,9 +127,9 @@ def test_other_images_sizes_and_options_get_another_store(rows, tmp_path):
 def test_changed_photograph_is_read_again(rows, tmp_path):
     copies = [shutil.copy(path, tmp_path) for path in rows["image_path"]]
     table = rows.assign(image_path=copies)
-    images.ImageStore(table, 32, tmp_path / "stores", progress=False)
+    images.ImageStore(table, 32, tmp_path / "stores")
     Image.new("RGB", (64, 64), (1, 2, 3)).save(copies[4])
-    store = images.ImageStore(table, 32, tmp_path / "stores", progress=False)
+    store = images.ImageStore(table, 32, tmp_path / "stores")
     assert np.abs(store.images[4].astype(int) - (1, 2, 3)).max() <= 2
 
 
@@ -170,11 +170,11 @@ DAMAGES = {
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_store_is_rebuilt(rows, tmp_path, kind):
-    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    store = images.ImageStore(rows, 32, tmp_path)
     expected = np.array(store.images)
     del store.images
     DAMAGES[kind](store)
-    again = images.ImageStore(rows, 32, tmp_path, progress=False)
+    again = images.ImageStore(rows, 32, tmp_path)
     assert np.array_equal(again.images, expected)
 
 
@@ -183,7 +183,7 @@ def test_faulty_photograph_leaves_no_store(rows, tmp_path, one_sentence):
     table = rows.reset_index(drop=True)
     table.loc[20, "image_path"] = str(tmp_path / "bad.jpg")
     with pytest.raises(ValueError) as error:
-        images.ImageStore(table, 32, tmp_path / "stores", progress=False)
+        images.ImageStore(table, 32, tmp_path / "stores")
     one_sentence(error, "bad.jpg", "not an image")
     assert list((tmp_path / "stores").iterdir()) == []
 
@@ -191,14 +191,14 @@ def test_faulty_photograph_leaves_no_store(rows, tmp_path, one_sentence):
 def test_photograph_that_is_gone(rows, tmp_path, one_sentence):
     table = rows.assign(image_path=str(tmp_path / "gone.jpg"))
     with pytest.raises(ValueError) as error:
-        images.ImageStore(table, 32, tmp_path / "stores", progress=False)
+        images.ImageStore(table, 32, tmp_path / "stores")
     one_sentence(error, "gone.jpg")
 
 
 def test_folder_that_is_a_file(rows, tmp_path, one_sentence):
     (tmp_path / "stores").write_text("")
     with pytest.raises(ValueError) as error:
-        images.ImageStore(rows, 32, tmp_path / "stores", progress=False)
+        images.ImageStore(rows, 32, tmp_path / "stores")
     one_sentence(error, tmp_path / "stores", "LESIONS_BUILD")
 
 
@@ -220,7 +220,7 @@ def test_full_disk_while_building(rows, tmp_path, python, one_sentence, limit):
         BUILD + "import resource\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))\n"
         "try:\n"
-        "    images.ImageStore(table, 64, sys.argv[2], progress=False)\n"
+        "    images.ImageStore(table, 64, sys.argv[2])\n"
         "except ValueError as error:\n"
         "    print(error)",
         tmp_path / "table.csv",
@@ -233,12 +233,12 @@ def test_full_disk_while_building(rows, tmp_path, python, one_sentence, limit):
 
 def test_a_store_of_another_process_stays_where_the_disk_is_full(rows, tmp_path, monkeypatch):
     """Two processes build one store; the second has no room left when the first is done."""
-    store = images.ImageStore(rows, 64, tmp_path, progress=False)
+    store = images.ImageStore(rows, 64, tmp_path)
     (manifest,) = tmp_path.glob("*.json")
     manifest.unlink()  # as while the first is about to write it
     monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     with pytest.raises(ValueError, match="No space left.*it needs 1 MB, so free space"):
-        images.ImageStore(rows, 64, tmp_path, progress=False)
+        images.ImageStore(rows, 64, tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]
     assert len(store.images) == len(rows)
 
@@ -252,11 +252,11 @@ def test_killed_build_is_begun_again(rows, tmp_path, killed_when):
     def half_done():
         return any(path.stat().st_size > 500_000 for path in folder.glob("*.partial"))
 
-    code = BUILD + "images.ImageStore(table, 64, sys.argv[2], progress=False)"
+    code = BUILD + "images.ImageStore(table, 64, sys.argv[2])"
     killed_when(half_done, code, tmp_path / "table.csv", folder)
     left = list(folder.iterdir())
     assert [path.suffix for path in left] == [".partial"]
-    store = images.ImageStore(table, 64, folder, progress=False)
+    store = images.ImageStore(table, 64, folder)
     assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".npy"]
     expected = [images.prepare(path, 64) for path in rows["image_path"]]
     for start in range(0, len(table), 30):
@@ -264,17 +264,17 @@ def test_killed_build_is_begun_again(rows, tmp_path, killed_when):
 
 
 def test_build_of_a_living_process_is_left_alone(rows, tmp_path):
-    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    store = images.ImageStore(rows, 32, tmp_path)
     store.path.unlink()
     living = Path(f"{store.path}.{os.getppid()}.partial")
     living.write_bytes(b"half an array")
-    images.ImageStore(rows, 32, tmp_path, progress=False)
+    images.ImageStore(rows, 32, tmp_path)
     assert living.read_bytes() == b"half an array"
 
 
 def test_two_processes_clear_up_after_a_killed_build(rows, tmp_path, monkeypatch):
     """The other one removes what is left over just before this one does."""
-    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    store = images.ImageStore(rows, 32, tmp_path)
     store.path.unlink()
     left = Path(f"{store.path}.999999999.partial")
     left.write_bytes(b"half an array")
@@ -284,7 +284,7 @@ def test_two_processes_clear_up_after_a_killed_build(rows, tmp_path, monkeypatch
         raise ProcessLookupError
 
     monkeypatch.setattr("os.kill", ask)
-    store = images.ImageStore(rows, 32, tmp_path, progress=False)
+    store = images.ImageStore(rows, 32, tmp_path)
     assert len(store.images) == len(rows) and not left.exists()
 
 
@@ -297,9 +297,9 @@ def test_memory_is_flat(tmp_path, python):
     printed = python(
         BUILD + "import resource\n"
         "usage = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "images.ImageStore(table[:100], 128, sys.argv[2], progress=False)\n"
+        "images.ImageStore(table[:100], 128, sys.argv[2])\n"
         "before = usage()\n"
-        "images.ImageStore(table, 128, sys.argv[2], progress=False)\n"
+        "images.ImageStore(table, 128, sys.argv[2])\n"
         "print(usage() - before)",
         tmp_path / "table.csv",
         tmp_path / "stores",

@@ -245,12 +245,12 @@ def abroad():
     said = ["mel"] * 15 + ["nv"] * 5 + ["nv"] * 17 + ["mel"] * 2 + ["df"]
     rows = pd.DataFrame({"dx": ["mel"] * 20 + ["nv"] * 20, "predicted": said})
     rows["melanoma"] = [0.9] * 15 + [0.1] * 25
-    return track_record.TrackRecord("tiny", rows, "", {"Elsewhere": rows})
+    return track_record.TrackRecord(rows, "", {"Elsewhere": rows})
 
 
 def test_photographs_are_counted_in_the_range_that_is_printed():
     rows = pd.DataFrame({"dx": "nv", "predicted": "nv", "probability": [0.902, 0.85] * 20})
-    found = track_record.TrackRecord("tiny", rows, "")
+    found = track_record.TrackRecord(rows, "")
     assert "of 70% to 90%, it was right in 100% (20 of 20" in found.when_as_sure(0.8)
     assert found.when_as_sure(0.804) == found.when_as_sure(0.796) == found.when_as_sure(0.8)
 
@@ -293,7 +293,7 @@ def test_no_record_no_sentence(tiny_model):
 def test_best_models_record_is_what_the_comparison_says(best_classifier):
     record = track_record.read(best_classifier)
     table = pd.read_csv(track_record.MODELS / "comparison.csv").set_index("run")
-    row = table.loc[record.run]
+    row = table.loc[best_classifier.details["run"]]
     recall = (record.rows["dx"] == record.rows["predicted"]).groupby(record.rows["dx"]).mean()
     assert recall.mean() == pytest.approx(row["test_balanced_accuracy"], abs=2e-3)
     assert f"in testing is {row['test_balanced_accuracy']:.0%}" in record.headline

@@ -12,8 +12,8 @@ import tiny
 import utils
 from lesions import data, training
 from lesions.study import durations, publishing, recipes
+from lesions.study.facts.common import recorded_run
 from lesions.system import hardware
-from lesions.system.folders import MODELS
 from lesions.training import runs
 
 PLATFORMS = publishing.REPOSITORY / "tests" / "platforms"
@@ -137,10 +137,10 @@ def test_durations_in_words(seconds, words):
 
 
 def test_the_recorded_run_is_estimated_at_about_what_it_took():
-    (folder,) = MODELS.glob("resnet50-128px-seed42-*")
-    run = training.read_run(folder)
+    config = recipes.config("resnet50", "cpu")
+    run = recorded_run(config)
     rows = pd.DataFrame({"split": ["train"] * run.record["images"]["train"]})
-    found = durations.estimate([recipes.config("resnet50", "cpu")], rows)
+    found = durations.estimate([config], rows)
     if hardware.gpus():
         found *= durations.GPU_SPEEDUP
     assert found == pytest.approx(run.record["seconds"], rel=1.0)

@@ -131,7 +131,7 @@ def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
 
 
 def test_the_deeper_student_differs_from_the_student_in_depth_alone(demo_metadata):
-    start, *deeper = recipes.deeper_students(demo_metadata, "scale")
+    start, *deeper = recipes.students(demo_metadata, "scale", recipes.DEEPER)
     shallower = recipes.folds("scale")[0]
     assert dataclasses.replace(shallower, architecture=recipes.DEEPER, tag="") == start
     first, whole = deeper

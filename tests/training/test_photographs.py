@@ -89,7 +89,7 @@ def test_going_on_with_other_photographs_is_refused(
     work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
     tiny.begin(config, few, demo_store, work)
     small = moved(few, tmp_path / "small", thumbnail)
-    store = images.ImageStore(small, 64, tmp_path / "stores", progress=False)
+    store = images.ImageStore(small, 64, tmp_path / "stores")
     with pytest.raises(ValueError) as error:
         training.train(config, small, store, tmp_path)
     one_sentence(error, work, "other photographs", "HAM10000_DIR")

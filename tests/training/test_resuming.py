@@ -80,7 +80,7 @@ def test_killed_while_writing_the_run(
     trained_on = hardware.describe()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    whole = training.train_or_load(config, demo_metadata, demo_store, tmp_path, tmp_path)
+    whole = training.read_run(training.train(config, demo_metadata, demo_store, tmp_path))
     assert "Resuming after epoch 3" in capsys.readouterr().out
     assert sorted(path.name for path in whole.folder.iterdir()) == RESULTS
     assert [path.name for path in tmp_path.iterdir()] == [run.folder.name]

@@ -79,34 +79,30 @@ def test_half_a_run_is_not_found(run, demo_metadata, tmp_path, name, one_sentenc
     one_sentence(error, name, half)
 
 
-def test_train_or_load_loads_and_says_so(
-    run, runs, demo_metadata, demo_store, tmp_path, capsys, config
-):
+def test_a_recorded_run_is_loaded_and_named(run, runs, demo_metadata, capsys, config):
     before = (run.folder / "config.json").stat().st_mtime_ns
-    loaded = training.train_or_load(
-        config, demo_metadata, demo_store, tmp_path / "runs", recorded=runs
-    )
-    assert loaded.folder == run.folder and not (tmp_path / "runs").exists()
+    folder = training.find_run(config, demo_metadata, [runs])
+    assert training.load_run(folder, demo_metadata).folder == run.folder
     assert (run.folder / "config.json").stat().st_mtime_ns == before
     said = capsys.readouterr().out
     for word in ("recorded run", run.folder.name, run.record["date"], run.record["hardware"]):
         assert word in said
     assert said.count("epoch ") == len(run.history)
-    training.train_or_load(config, demo_metadata, None, runs, runs, epoch_log=False)
+    training.load_run(folder, demo_metadata, epoch_log=False)
     said = capsys.readouterr().out
     assert "recorded run" in said and "epoch " not in said
 
 
 def test_retrain_trains_again(few, demo_store, tmp_path, capsys, one_step):
-    first = training.train_or_load(one_step, few, demo_store, tmp_path, tmp_path)
-    (first.folder / "mark").touch()
-    again = training.train_or_load(one_step, few, demo_store, tmp_path, tmp_path)
-    assert (again.folder / "mark").exists()
-    third = training.train_or_load(one_step, few, demo_store, tmp_path, tmp_path, retrain=True)
+    folder = training.train(one_step, few, demo_store, tmp_path)
+    first = training.read_run(folder)
+    (folder / "mark").touch()
+    assert training.train(one_step, few, demo_store, tmp_path) == folder
     assert capsys.readouterr().out.count("Training tiny") == 2
-    assert sorted(path.name for path in third.folder.iterdir()) == RESULTS
-    assert [path.name for path in tmp_path.iterdir()] == [third.folder.name]
-    assert np.allclose(third.predictions[CODES], first.predictions[CODES], atol=1e-4)
+    assert sorted(path.name for path in folder.iterdir()) == RESULTS
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    again = training.read_run(folder)
+    assert np.allclose(again.predictions[CODES], first.predictions[CODES], atol=1e-4)
 
 
 def test_what_another_process_has_finished_meanwhile_is_not_trained_again(

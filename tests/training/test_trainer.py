@@ -138,7 +138,7 @@ def test_a_fold_is_predicted_out_of_fold(few, demo_store, tmp_path, one_step):
 
 
 def test_start_from_an_earlier_run_at_another_size(run, runs, few, tmp_path, one_step):
-    store = images.ImageStore(few, 96, tmp_path, progress=False)
+    store = images.ImageStore(few, 96, tmp_path)
     config = dataclasses.replace(
         one_step, image_size=96, learning_rate=1e-30, weight_decay=0.0, start=run.folder.name
     )

@@ -48,6 +48,12 @@ def sharp_jpeg(pixels=None, **options):
     return encode(pixels, "JPEG", **{"quality": 98, "subsampling": 0, **options})
 
 
+def deep_and_clear():
+    """A fifth opaque in 16 bits, a value that would fit into 14."""
+    deep = np.dstack([picture()[..., ::-1].astype(np.uint16) * 257, np.full((SIDE, SIDE), 13107)])
+    return cv2.imencode(".png", deep.astype(np.uint16))[1].tobytes()
+
+
 def deep_png(pixels, bits, channels=3):
     """Values of `bits` bits in 16-bit cells."""
     deep = np.rint(pixels / 255 * (2**bits - 1)).astype(np.uint16)
@@ -174,6 +180,11 @@ DECODED = {
         lambda: encode(half_clear()),
         lambda: np.rint(picture() * 0.2 + 255 * 0.8),
         0.6,
+    ),
+    "a fifth opaque, 16 bits": (
+        deep_and_clear,
+        lambda: np.rint(picture() * 0.2 + 255 * 0.8),
+        1,
     ),
     "one transparent colour": (
         lambda: encode(np.full((SIDE, SIDE, 3), (10, 20, 30), np.uint8), transparency=(10, 20, 30)),

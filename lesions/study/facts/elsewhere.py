@@ -68,14 +68,13 @@ def _views() -> Interval:
 
 
 def _networks() -> dict:
-    """Return how other networks travel: how many worse, the ends of their AUC, all thresholds."""
-    facts = {"worse": {}, "ends": {}, "found": {}}
+    """Return how other networks travel: how many worse, the ends of their AUC."""
+    facts = {"worse": {}, "ends": {}}
     reports = other_networks.reports()
     for name, label in external.SETS.items():
         aucs = reports[label].loc[elsewhere.AUC]
         facts["asked"] = len(aucs)
         facts["worse"][name] = (aucs["difference_high"] < 0).sum()
-        facts["found"][name] = reports[label].loc["sensitivity_at_home_threshold"]["there"]
         for end, network in (("low", aucs["there"].idxmin()), ("high", aucs["there"].idxmax())):
             facts["ends"][f"{name}_{end}"] = network
             facts[f"{end}_{name}"] = Interval.of(aucs.loc[network], "there")

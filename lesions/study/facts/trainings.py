@@ -134,7 +134,6 @@ def notebook_04() -> dict:
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
         "stage_size": [config.image_size for config in configs],
         "epochs": own.record["epochs_trained"],
-        "stage_epochs": first.record["epochs_trained"],
         "more_epochs": first.record["epochs_trained"] - own.record["epochs_trained"],
         "stage_loss_lowest": first.history["val_loss"].min(),
         "stage_loss_last": first.history["val_loss"].iloc[-1],
@@ -274,7 +273,6 @@ def _ensemble() -> dict:
         "loss_after": after["log_loss"],
         "error_before": before["expected_calibration_error"],
         "error_after": after["expected_calibration_error"],
-        "ensemble_loss": after["log_loss"],
         "best_loss": alone["log_loss"],
         "best": _plain_name(best),
     }
