@@ -70,7 +70,7 @@ def answer(
         frame[CODES] = fusion.apply(frame[CODES].to_numpy(), *facts)
     if by_lesion:
         means = frame.groupby(["lesion_id", "split", "dx"], sort=True, as_index=False)[CODES].mean()
-        frame = means.assign(image_id=means["lesion_id"])[predictions.columns]
+        frame = means.assign(image_id=means["lesion_id"])
     labels = decisions.decide(
         frame[CODES].to_numpy(), correction.class_frequencies, details.get("decision_strength", 0)
     )

@@ -219,10 +219,10 @@ def _bootstrap(
     predictions: pd.DataFrame, names: tuple[str, ...], resamples: int, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Compute metrics on all images (first) and on resamples of lesions (the others)."""
-    unknown = set(names) - {*HEADLINES, "melanoma_auc"}
+    known = (*HEADLINES, "melanoma_auc")
+    unknown = set(names) - {*known}
     if unknown:
-        known = ", ".join(HEADLINES)
-        raise ValueError(f"There is no metric '{unknown.pop()}'; choose one of {known}.")
+        raise ValueError(f"There is no metric '{unknown.pop()}'; choose one of {', '.join(known)}.")
     one_split(predictions)
     labels, scores, named = arrays(predictions)
     weights = weighted.lesion_weights(predictions["lesion_id"], resamples, seed)

@@ -257,15 +257,18 @@ def read_entry(folder: Path) -> Entry:
     return Entry(folder.name, record, predictions, details)
 
 
-def read_record(path: Path) -> dict:
-    """Read config.json or metrics.json of a run folder.
+def read_record(path: Path, *needed: str) -> dict:
+    """Read config.json or metrics.json of a run folder, and check that it has what is needed.
 
     Raises:
         ValueError: If it is incomplete; names it.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        for name in needed:
+            record[name]
+        return record
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path} is incomplete; remove its folder or train that run again."
         ) from error

@@ -33,6 +33,8 @@ HEADLINES = (
     "expected_calibration_error",
     "log_loss",
 )
+DECISIONS = {"balanced_accuracy", "accuracy", "macro_f1"}
+LOSSES = {"brier_score", "expected_calibration_error", "log_loss"}
 # A resample is one column of weights; blocks of columns keep the working set in the cache.
 BLOCK = 125
 
@@ -78,21 +80,21 @@ def metrics(
     """
     names = tuple(names)
     most_probable = scores.argmax(axis=1)
-    result = _decisions(labels, most_probable if predicted is None else predicted, weights)
-    result |= _losses(labels, most_probable, scores, weights)
-    macro = {"macro_auc", "macro_average_precision"} & set(names)
-    if macro or {"melanoma_auc", *SPECIFICITIES} & set(names):
-        aucs, precisions = [], []
-        for label in ALL_CLASSES if macro else [MELANOMA]:
-            curve = _curve(labels == label, scores[:, label], weights)
-            aucs.append(_curve_auc(*curve))
-            precisions.append(_curve_average_precision(*curve))
-            if label == MELANOMA:
-                result["melanoma_auc"] = aucs[-1]
-                for name, target in SPECIFICITIES.items():
-                    result[name] = _curve_sensitivity(*curve, target)
-        result["macro_auc"] = _mean(np.array(aucs))
-        result["macro_average_precision"] = _mean(np.array(precisions))
+    result = {}
+    if DECISIONS & set(names):
+        result |= _decisions(labels, most_probable if predicted is None else predicted, weights)
+    if LOSSES & set(names):
+        result |= _losses(labels, most_probable, scores, weights)
+    macro = {name: [] for name in MACRO.keys() & names}
+    of_melanoma = {"melanoma_auc", *SPECIFICITIES} & set(names)
+    for label in ALL_CLASSES if macro else [MELANOMA] if of_melanoma else []:
+        curve = _curve(labels == label, scores[:, label], weights)
+        for name, values in macro.items():
+            values.append(MACRO[name](*curve))
+        for name in of_melanoma if label == MELANOMA else ():
+            target = SPECIFICITIES.get(name)
+            result[name] = _curve_sensitivity(*curve, target) if target else _curve_auc(*curve)
+    result |= {name: _mean(np.array(values)) for name, values in macro.items()}
     if "malignant_auc" in names:
         malignancy = scores[:, MALIGNANT].sum(axis=1)
         result["malignant_auc"] = _curve_auc(*_curve(MALIGNANT[labels], malignancy, weights))
@@ -137,7 +139,6 @@ def _losses(
 ) -> dict[str, np.ndarray]:
     """Compute the metrics of the probabilities that need no sorting."""
     total = weights.sum(axis=0)
-    # Rounding in a CSV file leaves sums a little off 1.
     scores = scores / scores.sum(axis=1, keepdims=True)
     squares = (scores - np.eye(CLASS_COUNT)[labels]) ** 2
     confidence = scores.max(axis=1)
@@ -157,9 +158,11 @@ def _curve(
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     ordered = weights[order]
-    every = np.cumsum(ordered, axis=0)[ends]
+    every = np.cumsum(ordered, axis=0)
     ordered[~positive[order]] = 0
-    true = np.cumsum(ordered, axis=0)[ends]
+    true = np.cumsum(ordered, axis=0)
+    if len(ends) < len(score):  # else a copy for nothing
+        true, every = true[ends], every[ends]
     return true, every - true
 
 
@@ -184,6 +187,9 @@ def _curve_sensitivity(true: np.ndarray, false: np.ndarray, specificity: float) 
     allowed = false <= (1 - specificity) * false[-1] + 1e-9
     best = np.where(allowed, true, 0).max(axis=0)
     return np.where(false[-1] > 0, ratio(best, true[-1]), np.nan)
+
+
+MACRO = {"macro_auc": _curve_auc, "macro_average_precision": _curve_average_precision}
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ from lesions.figures.external import (
     roc_by_clinic,
 )
 from lesions.figures.networks import feature_map, network_diagram
-from lesions.figures.photographs import augmentation_grid, jpeg, photo_grid, preprocessing_row
+from lesions.figures.photographs import augmentation_grid, jpeg, photo_grid
 from lesions.figures.results import (
     confusion_matrices,
     confusion_matrix,

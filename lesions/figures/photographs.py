@@ -91,17 +91,6 @@ def augmentation_grid(original: np.ndarray, augmented: Sequence[np.ndarray], **o
     return photo_grid([original, *augmented], titles, **options)
 
 
-def preprocessing_row(steps: Mapping[str, np.ndarray], **options) -> Figure:
-    """Show one photograph after each kind of preprocessing, side by side.
-
-    Args:
-        steps: Name of each, such as "hair removed", to uint8, (height, width, 3), RGB 0-255.
-        **options: Further arguments of `photo_grid`.
-    """
-    options = {"columns": len(steps), "size": 2.2, "suptitle": "Preprocessing", **options}
-    return photo_grid(list(steps.values()), list(steps), **options)
-
-
 def jpeg(figure: Figure, quality: int = 50, sharpness: float = 1.4):
     """Turn a figure of photographs into a JPEG, a tenth of the PNG's size, and close it.
 

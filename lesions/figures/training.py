@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,59 +17,44 @@ from lesions.figures.style import GREY, LINE_STYLES, MARKERS, SERIES, readable
 LAYERS = {"head": "new layers", "all": "all layers"}
 
 
-def _epochs(history: pd.DataFrame) -> np.ndarray:
-    # Rows are counted, because the epochs of the second phase may start at 1 again.
-    return np.arange(1, len(history) + 1)
-
-
 def _mark_phases(history: pd.DataFrame, ax: Axes) -> None:
     """Draw a dashed line where a new phase of training starts and name the phases."""
-    if "phase" not in history:
-        return
-    phases = history["phase"].astype(str)
+    phases = history["phase"]
     for start in np.flatnonzero(phases != phases.shift())[1:]:
         ax.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)
-        name = LAYERS.get(phases.iloc[start], phases.iloc[start].replace("_", " "))
         look = {"color": GREY, "fontsize": 9, "transform": ax.get_xaxis_transform()}
-        ax.text(start + 0.6, 0.02, f"{name} →", **look)
+        ax.text(start + 0.6, 0.02, f"{LAYERS[phases.iloc[start]]} →", **look)
 
 
-def training_history(
-    history: pd.DataFrame, title: str = "Training", axes: Sequence[Axes] | None = None
-) -> Figure:
+def training_history(history: pd.DataFrame, title: str) -> Figure:
     """Draw the losses and the validation scores of one run, epoch by epoch.
 
     Args:
-        history: A row an epoch, with columns loss, val_loss and val_balanced_accuracy; where
-            val_accuracy and phase are there, they are drawn too.
+        history: A row an epoch, with the columns of history.csv.
         title: Title over both panels.
-        axes: Two axes to draw on, or None for a new figure.
 
     Returns:
         The figure: losses left, balanced accuracy right with its best epoch marked.
     """
-    style.require_columns(history, ["loss", "val_loss", "val_balanced_accuracy"], "history")
-    if axes is None:
-        axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")[1]
-    epochs, (left, right) = _epochs(history), axes
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    epochs = history["epoch"]
     left.plot(epochs, history["loss"], "o-", ms=4, color=SERIES[0], label="training")
     left.plot(epochs, history["val_loss"], "s--", ms=4, color=SERIES[2], label="validation")
-    score = history["val_balanced_accuracy"].to_numpy(float)
+    score = history["val_balanced_accuracy"]
     right.plot(epochs, score, "s-", ms=4, color=SERIES[2], label="balanced accuracy")
-    if "val_accuracy" in history:
-        right.plot(epochs, history["val_accuracy"], ":", color=GREY, label="plain accuracy")
-    if np.isfinite(score).any():
-        best = int(np.nanargmax(score))
-        label = f"best: {score[best]:.3f} in epoch {epochs[best]}"
-        right.plot(epochs[best], score[best], "*", ms=15, color=SERIES[1], mec="black", label=label)
-    for ax in axes:
+    right.plot(epochs, history["val_accuracy"], ":", color=GREY, label="plain accuracy")
+    best = history.loc[history["val_balanced_accuracy"].idxmax()]
+    place, height = best["epoch"], best["val_balanced_accuracy"]
+    label = f"best: {height:.3f} in epoch {place}"
+    right.plot(place, height, "*", ms=15, color=SERIES[1], mec="black", label=label)
+    for ax in (left, right):
         _mark_phases(history, ax)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
     style.finish(left, "Loss", "Epoch", "Loss")
     style.finish(right, "Validation score", "Epoch", "Score")
-    left.figure.suptitle(title, fontsize=13, fontweight="bold")
-    return left.figure
+    figure.suptitle(title, fontsize=13, fontweight="bold")
+    return figure
 
 
 def several_histories(
@@ -90,7 +75,7 @@ def several_histories(
     for number, (name, history) in enumerate(histories.items()):
         style.require_columns(history, [metric], f"history of {name}")
         ax.plot(
-            _epochs(history),
+            history["epoch"],
             history[metric],
             LINE_STYLES[number % len(LINE_STYLES)],
             marker=MARKERS[number % len(MARKERS)],
@@ -122,7 +107,7 @@ def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, tit
     for number, (name, history) in enumerate(histories.items()):
         style.require_columns(history, ["val_balanced_accuracy"], f"history of {name}")
         look = {"color": SERIES[2 * number], "marker": MARKERS[number]}
-        epochs = start + _epochs(history)
+        epochs = start + history["epoch"]
         left.plot(epochs, history["val_balanced_accuracy"], label=name, markersize=5, **look)
         start += len(history)
         left.axvline(start + 0.5, color=GREY, linestyle="--", linewidth=1)

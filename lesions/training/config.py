@@ -177,9 +177,10 @@ def _wanted(name: str, value, kind) -> str:
         *others, last = map(str, choices)
         return "" if right else f"{', '.join(others)} or {last}"
     if kind is str:  # it becomes a folder's name, or names one
-        pattern = r"[A-Za-z0-9_.-]*" if name != "teacher" else r"[A-Za-z0-9_.+-]*"
+        pattern = r"[A-Za-z0-9_.+-]*" if name == "teacher" else r"[A-Za-z0-9_.-]*"
         right = isinstance(value, str) and len(value) <= 1000 and re.fullmatch(pattern, value)
-        return "" if right else "letters, digits, dots, dashes and underscores alone"
+        plus = ", plus signs" * (name == "teacher")
+        return "" if right else f"letters, digits, dots, dashes{plus} and underscores alone"
     least, end = _BOUNDS[name]
     number = isinstance(value, int if kind is int else (int, float))
     if number and not isinstance(value, bool) and least <= value < end:

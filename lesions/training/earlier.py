@@ -65,7 +65,7 @@ def _check_unseen(run: str, runs_folder: Path, held_out: pd.Series) -> None:
         return
     folder = _recorded(run, runs_folder)
     frame = predictions.read_predictions(folder / "predictions.csv")
-    config = comparison.read_record(folder / "config.json")["config"]
+    config = comparison.read_record(folder / "config.json", "config")["config"]
     if config.get("answers_from"):  # another network answers for its validation rows
         frame = evaluation.rows_of(frame, "test")
     seen = held_out[~held_out.isin(frame["image_id"])]
@@ -110,7 +110,8 @@ def began_from_less(config: Config, began: str, runs_folder: Path) -> bool:
     """
     before = runs_folder / config.start / "config.json"
     if config.start and before.exists():
-        return began != f"{comparison.read_record(before)['initial_weights']}, then {config.start}"
+        record = comparison.read_record(before, "initial_weights")
+        return began != f"{record['initial_weights']}, then {config.start}"
     branches = models.BRANCHES[config.architecture]
     wanted = ["imagenet" if branch in PRETRAINED else "random" for branch in branches]
     recorded = [part.rpartition(": ")[2] for part in began.split(", ")]

@@ -134,7 +134,7 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
 
 def _fault(config: Config, metadata: pd.DataFrame, folder: Path, name: str) -> str:
     """Say why a finished run of the right name is not that of a config, or return nothing."""
-    record = comparison.read_record(folder / name / "config.json")
+    record = comparison.read_record(folder / name / "config.json", "initial_weights")
     published = folder.resolve() == MODELS
     trained_on = record.get("photographs")
     if trained_on:  # else the run is older than this entry
@@ -164,7 +164,7 @@ def load_run(folder: Path, metadata: pd.DataFrame, epoch_log: bool = True) -> Ru
     """Read a recorded run of the photographs of a table, and print which, and every epoch."""
     run = read_run(folder)
     trained_on = run.record.get("photographs")
-    copies = trained_on and trained_on["digest"] != photographs.describe(metadata)["digest"]
+    copies = trained_on and trained_on["digest"] != data.photographs_digest(metadata)
     print(
         f"Loaded the recorded run {folder.name}: {run.record['date']}, "
         f"{run.record['seconds']:.0f} s on {run.record['hardware']}, "

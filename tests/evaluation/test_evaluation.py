@@ -175,6 +175,9 @@ def test_weighted_metrics_agree_with_scikit_learn(decimals):
     for column in range(weights.shape[1]):
         for name, value in slow(labels, scores, weights[:, column]).items():
             assert fast[name][column] == pytest.approx(value, abs=1e-10), (name, column)
+    for name, values in fast.items():
+        alone = weighted.metrics(labels, scores, weights, (name,))
+        assert list(alone) == [name] and np.array_equal(alone[name], values, equal_nan=True)
 
 
 def test_intervals_hold_the_point_estimates():

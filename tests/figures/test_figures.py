@@ -49,7 +49,7 @@ def make_history(epochs=6):
     return pd.DataFrame(
         {
             "epoch": range(1, epochs + 1),
-            "phase": ["head"] * 2 + ["fine_tuning"] * (epochs - 2),
+            "phase": ["head"] * 2 + ["all"] * (epochs - 2),
             "loss": 1 - values,
             "val_loss": 1.2 - values,
             "val_balanced_accuracy": values,
@@ -202,7 +202,7 @@ def colours_of(patches):
 
 def test_every_public_plot_is_tested():
     apart = {"SERIES", "use_style", "jpeg", "training_history", "network_diagram"}
-    grids = {"photo_grid", "augmentation_grid", "preprocessing_row", "feature_map"}
+    grids = {"photo_grid", "augmentation_grid", "feature_map"}
     tables = {"map_scores", "faithfulness_curves"}  # tested with the table that they show
     public = {name for name, one in vars(figures).items() if name[0] != "_" and not ismodule(one)}
     assert public == set(PLOTS) | apart | grids | tables | set(PANELS)
@@ -288,6 +288,7 @@ def test_a_feature_map_shows_every_class_and_the_chosen_pictures():
         COLOURS[code].upper() for code in CODES
     ]
     assert len(ax.artists) == 2 and figure.get_supxlabel() == "By us"
+    assert figures.feature_map(places, codes, {}, "Map").axes
     # The photographs stand beside the dots, which they would hide.
     figure.canvas.draw()
     dots = ax.get_window_extent()
@@ -452,13 +453,7 @@ def test_training_history_marks_the_best_epoch_and_the_phases():
     assert left.get_title() and left.get_xlabel() and left.get_ylabel()
     legend = [text.get_text() for text in right.get_legend().get_texts()]
     assert "best: 0.700 in epoch 6" in legend
-    assert any("fine tuning" in text.get_text() for text in left.texts)
-
-
-def test_training_history_draws_on_given_axes():
-    given, axes = plt.subplots(1, 2)
-    assert figures.training_history(make_history(2), axes=axes) is given
-    assert plt.get_fignums() == [given.number]
+    assert any("all layers" in text.get_text() for text in left.texts)
 
 
 def test_forest_puts_the_best_run_on_top_and_reads_named_columns(ax):
@@ -484,13 +479,11 @@ def test_photo_grid_shows_each_photograph_title_and_credit():
     assert figure.get_suptitle() == "Shades" and figure.get_supxlabel() == "By us"
 
 
-def test_augmentation_and_preprocessing_name_their_versions():
+def test_an_augmentation_names_its_versions():
     figure = figures.augmentation_grid(photograph(), [photograph()] * 3)
     assert [ax.get_title() for ax in figure.axes] == [
         "original", "version 1", "version 2", "version 3",
     ]  # fmt: skip
-    figure = figures.preprocessing_row({"original": photograph(), "hair removed": photograph()})
-    assert [ax.get_title() for ax in figure.axes] == ["original", "hair removed"]
 
 
 def test_jpeg_is_a_jpeg_and_closes_the_figure():
@@ -509,7 +502,6 @@ def test_style_sets_a_hundred_dots_per_inch():
     ("call", "message"),
     [
         (lambda: figures.class_counts_bar(METADATA.drop(columns="dx")), "lacks dx"),
-        (lambda: figures.training_history(pd.DataFrame({"loss": [1]})), "val_loss"),
         (lambda: figures.roc_curves(TRUE_LABELS, PROBABILITIES[:, :6]), r"\(210, 6\)"),
         (lambda: figures.confusion_matrix(np.ones((2, 2))), r"\(2, 2\)"),
         (lambda: figures.photo_grid([]), "no photograph"),

@@ -79,6 +79,16 @@ def test_half_a_run_is_not_found(run, demo_metadata, tmp_path, name, one_sentenc
     one_sentence(error, name, half)
 
 
+def test_a_run_whose_record_is_incomplete_is_named(
+    run, demo_metadata, tmp_path, one_sentence, config
+):
+    half = shutil.copytree(run.folder, tmp_path / run.folder.name)
+    (half / "config.json").write_text("{}")
+    with pytest.raises(ValueError) as error:
+        training.find_run(config, demo_metadata, [tmp_path])
+    one_sentence(error, half / "config.json", "is incomplete")
+
+
 def test_a_recorded_run_is_loaded_and_named(run, runs, demo_metadata, capsys, config):
     before = (run.folder / "config.json").stat().st_mtime_ns
     folder = training.find_run(config, demo_metadata, [runs])
