@@ -3,6 +3,7 @@
 Importing this module adds it to the architectures, in this process alone.
 """
 
+import keras
 from keras import layers
 
 from lesions import training
@@ -16,6 +17,12 @@ def _tiny(image):
     tensor = layers.Conv2D(8, 4, 4, use_bias=False, name="tiny_conv")(tensor)
     tensor = layers.BatchNormalization(momentum=0.5, name="tiny_bn")(tensor)
     return layers.ReLU(name="tiny_relu")(tensor)
+
+
+def keras_own(include_top, weights):
+    """Build the network as a constructor of `keras.applications` does."""
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, _tiny(image))
 
 
 architectures.BRANCHES[NAME] = (NAME,)

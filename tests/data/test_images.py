@@ -244,7 +244,7 @@ def test_a_store_of_another_process_stays_where_the_disk_is_full(rows, tmp_path,
 
 
 def test_killed_build_is_begun_again(rows, tmp_path, killed_when):
-    table = pd.concat([rows] * 100, ignore_index=True)
+    table = pd.concat([rows] * 25, ignore_index=True)
     table["image_id"] = [f"copy_{number}" for number in range(len(table))]
     table.to_csv(tmp_path / "table.csv", index=False)
     folder = tmp_path / "stores"

@@ -1,11 +1,15 @@
 """One training of three epochs, and what other tests of the training start from."""
 
 import dataclasses
+import shutil
 
+import h5py
+import keras
 import pytest
 import tiny
 
 from lesions import training
+from lesions.networks import initial_weights
 
 CONFIG = training.Config(
     tiny.NAME,
@@ -39,6 +43,23 @@ def runs(tmp_path_factory):
 def run(config, demo_metadata, demo_store, runs):
     """One uninterrupted training of three epochs."""
     return training.read_run(training.train(config, demo_metadata, demo_store, runs))
+
+
+@pytest.fixture
+def pretrained_tiny(monkeypatch, tmp_path):
+    """ImageNet weights of the tiny network, which can be had."""
+    (tmp_path / "pretrained").mkdir()
+    h5py.File(tmp_path / "pretrained" / "tiny.h5", "w").close()
+    monkeypatch.setenv("PRETRAINED_DIR", str(tmp_path / "pretrained"))
+    monkeypatch.setitem(initial_weights.PRETRAINED, tiny.NAME, ("Tiny", "tiny.h5"))
+    monkeypatch.setattr(keras.applications, "Tiny", tiny.keras_own, raising=False)
+
+
+@pytest.fixture(scope="session")
+def small_run(one_step, few, demo_store, tmp_path_factory):
+    """The folder of a run of one epoch on `few`; call it with a folder to copy it there."""
+    made = training.train(one_step, few, demo_store, tmp_path_factory.mktemp("small"))
+    return lambda folder: shutil.copytree(made, folder / made.name)
 
 
 @pytest.fixture(scope="session")

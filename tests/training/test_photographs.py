@@ -46,8 +46,8 @@ def test_copies_are_told_from_other_pictures(few, tmp_path):
     assert not photographs.look_alike(photographs.describe(shuffled), here)
 
 
-def test_a_run_is_found_for_its_own_photographs(few, demo_store, one_step, tmp_path, monkeypatch):
-    folder = training.train(one_step, few, demo_store, tmp_path)
+def test_a_run_is_found_for_its_own_photographs(few, small_run, one_step, tmp_path, monkeypatch):
+    folder = small_run(tmp_path)
     small = moved(few, tmp_path / "small", thumbnail)
     assert training.find_run(one_step, few, [tmp_path]) == folder
     assert training.find_run(one_step, moved(few, tmp_path / "copied", None), [tmp_path])
@@ -62,7 +62,9 @@ def test_a_run_is_found_for_its_own_photographs(few, demo_store, one_step, tmp_p
     assert training.find_run(one_step, other, [published]) is None
 
 
-def test_a_run_is_found_for_its_own_patients(few, demo_store, one_step, tmp_path, one_sentence):
+def test_a_run_is_found_for_its_own_patients(
+    few, demo_store, small_run, one_step, tmp_path, one_sentence
+):
     older = few.assign(age=few["age"] + 5)
     with_patient = dataclasses.replace(one_step, epochs=2, patient=True)
     work = tmp_path / (training.run_name(with_patient, few) + training.PARTIAL)
@@ -74,7 +76,7 @@ def test_a_run_is_found_for_its_own_patients(few, demo_store, one_step, tmp_path
     assert training.find_run(with_patient, few, [tmp_path]) == folder
     assert training.find_run(with_patient, older, [tmp_path]) is None
     # A network of photographs alone, and a run that is older than this entry, are as they were.
-    alone = training.train(one_step, few, demo_store, tmp_path)
+    alone = small_run(tmp_path)
     assert training.find_run(one_step, older, [tmp_path]) == alone
     record = json.loads((folder / "config.json").read_text())
     del record["photographs"]["patients"]

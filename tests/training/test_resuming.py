@@ -114,9 +114,9 @@ def test_the_best_network_is_that_of_the_checkpoint(few, demo_store, config, tmp
 
 
 def test_begun_from_random_it_starts_over_once_imagenets_weights_are_here(
-    few, demo_store, one_step, tmp_path, pretrained, capsys
+    few, demo_store, one_step, tmp_path, pretrained_tiny, capsys
 ):
-    asked = dataclasses.replace(one_step, architecture="densenet121", weights="available")
+    asked = dataclasses.replace(one_step, weights="available")
     state = {
         "best_epoch": 1,
         "initial_weights": "random",
@@ -130,9 +130,9 @@ def test_begun_from_random_it_starts_over_once_imagenets_weights_are_here(
 
 
 def test_what_went_on_from_a_run_that_was_trained_again_starts_over(
-    few, demo_store, one_step, tmp_path, capsys
+    few, demo_store, one_step, small_run, tmp_path, capsys
 ):
-    first = training.train(one_step, few, demo_store, tmp_path)
+    first = small_run(tmp_path)
     config = dataclasses.replace(one_step, epochs=2, start=first.name)
     work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
     tiny.begin(config, few, demo_store, work)

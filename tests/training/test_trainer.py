@@ -208,9 +208,9 @@ def test_labels_are_half_of_what_teachers_predict_out_of_fold(run, runs, few, on
 
 
 def test_a_network_of_all_rows_answers_by_what_another_held_out(
-    few, demo_store, tmp_path, one_step, one_sentence
+    few, demo_store, small_run, tmp_path, one_step, one_sentence
 ):
-    first = training.read_run(training.train(one_step, few, demo_store, tmp_path))
+    first = training.read_run(small_run(tmp_path))
     config = dataclasses.replace(one_step, keep="last", answers_from=first.folder.name)
     run = training.read_run(training.train(config, few, demo_store, tmp_path))
     assert run.record["images"] == {
@@ -238,8 +238,8 @@ def test_a_network_of_all_rows_answers_by_what_another_held_out(
     assert not list(tmp_path.glob("*.partial/checkpoint.npz"))  # nothing was trained for it
 
 
-def test_learning_from_a_teacher(few, demo_store, tmp_path, one_step, one_sentence):
-    teacher = training.train(one_step, few, demo_store, tmp_path).name
+def test_learning_from_a_teacher(few, demo_store, small_run, tmp_path, one_step, one_sentence):
+    teacher = small_run(tmp_path).name
     # The student is trained on what the teacher held out.
     swapped = {"train": "validation", "validation": "train", "test": "test"}
     rows = few.assign(split=few["split"].map(swapped))
