@@ -199,10 +199,9 @@ class Study:
         """Return the rows of one split, index 0 to n-1."""
         return self.metadata[self.metadata["split"] == split].reset_index(drop=True)
 
-    def store(self, image_size: int | None = None, **options) -> images.ImageStore:
+    def store(self, image_size: int, **options) -> images.ImageStore:
         """Open the image store of all rows, building it where needed."""
-        size = image_size or self.image_size
-        return images.ImageStore(self.metadata, size, self.scratch / "stores", **options)
+        return images.ImageStore(self.metadata, image_size, self.scratch / "stores", **options)
 
     def config(self, architecture: str, **changes) -> training.Config:
         """Return the recorded recipe of an architecture under this profile."""

@@ -35,7 +35,7 @@ def draw_hairs(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         width = size / 256 * random.uniform(0.7, 2.3)
         # A hair thinner than a pixel is a fainter line.
         strength = random.uniform(150, 250) * min(1.0, width)
-        _line(cover, path, round(strength), max(1, round(width)))
+        draw_line(cover, path, round(strength), max(1, round(width)))
     return _covered(image, cover, random.choice(HAIR_COLOURS))
 
 
@@ -49,7 +49,7 @@ def draw_ruler(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     width = max(1, round(size / 170))
     for number, place in enumerate(np.arange(pitch * random.uniform(0, 1), height, pitch)):
         length = size * (0.09 if number % 5 == 0 else 0.05)
-        _line(cover, np.array([[margin, place], [margin + length, place]]), 220, width)
+        draw_line(cover, np.array([[margin, place], [margin + length, place]]), 220, width)
     return np.ascontiguousarray(np.rot90(_covered(turned, cover, (20, 20, 25)), -sides))
 
 
@@ -64,7 +64,7 @@ def draw_ink(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         angles = np.linspace(start, start + turn, 12)
         radius = size * (random.uniform(0.36, 0.48) + 0.008 * random.standard_normal((12, 1)))
         circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        _line(cover, np.array([width, height]) / 2 + radius * circle, 255, thick)
+        draw_line(cover, np.array([width, height]) / 2 + radius * circle, 255, thick)
     else:
         for angle in random.uniform(0, 2 * np.pi, random.integers(1, 5)):
             radius = size * random.uniform(0.34, 0.5)
@@ -109,7 +109,7 @@ def _framed(image, random, radius: float, softness: float) -> np.ndarray:
     return _covered(image, cover.astype(np.uint8), BLACK)
 
 
-def _line(cover: np.ndarray, path: np.ndarray, strength: int, width: int) -> None:
+def draw_line(cover: np.ndarray, path: np.ndarray, strength: int, width: int) -> None:
     """Draw a line through points (n, 2), x and y in pixels, onto a cover."""
     points = np.round(path * 2**FRACTION_BITS).astype(np.int32)
     cv2.polylines(cover, [points], False, strength, width, cv2.LINE_AA, FRACTION_BITS)
@@ -126,3 +126,14 @@ def _covered(image: np.ndarray, cover: np.ndarray, colour) -> np.ndarray:
     kept = cv2.multiply(image, cv2.merge([255 - cover] * 3), scale=1 / 255)
     laid = cv2.merge([cv2.convertScaleAbs(cover, alpha=float(part) / 255) for part in colour])
     return cv2.add(kept, laid)
+
+
+# In this order a training draws them, each with its own chance.
+ARTEFACTS = {
+    "hairs drawn": draw_hairs,
+    "ruler": draw_ruler,
+    "ink": draw_ink,
+    "colour patch": draw_patch,
+    "dark corners": draw_dark_corners,
+    "round frame": draw_round_frame,
+}

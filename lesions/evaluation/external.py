@@ -44,6 +44,11 @@ def recorded_network() -> str:
     return json.loads((RECORDED / "network.json").read_text(encoding="utf-8"))["network"]
 
 
+def recorded_run() -> str:
+    """Read which run `recorded_network` is of."""
+    return recorded_network().split()[0]
+
+
 def melanoma_threshold(answers: pd.DataFrame) -> float:
     """Find the lowest threshold on P(mel) below which 90% of other lesions stay.
 

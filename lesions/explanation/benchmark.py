@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lesions import classes, data
-from lesions.data import artefacts, images
+from lesions.data import images
+from lesions.data.artefacts import ARTEFACTS
 from lesions.explanation import agreement, controls, faithfulness, sanity
 from lesions.explanation.explainer import Explainer
 from lesions.explanation.measurements import (
@@ -23,14 +24,6 @@ from lesions.inference import Classifier
 
 THRESHOLD_IMAGES = 140  # validation photographs that fix the threshold of a map
 GAUSSIAN_IMAGES = 1000  # training masks that the centred Gaussian is fitted on
-ARTEFACTS = {
-    "hairs drawn": artefacts.draw_hairs,
-    "ruler": artefacts.draw_ruler,
-    "ink": artefacts.draw_ink,
-    "colour patch": artefacts.draw_patch,
-    "dark corners": artefacts.draw_dark_corners,
-    "round frame": artefacts.draw_round_frame,
-}
 
 Mapper = Callable[[Batch], np.ndarray]
 

@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from lesions import evaluation
-from lesions.classes import CLASSES
+from lesions.classes import NAMES
 from lesions.evaluation import CODES, external
 from lesions.inference import familiarity
 from lesions.study import other_clinics, tables
@@ -16,7 +16,6 @@ from lesions.system.folders import MODELS
 HOME = "HAM10000, test"
 PLAIN = "as it is"
 AUC = "melanoma_auc"
-_NAMES = {one.code: one.name.lower() for one in CLASSES}
 FIGURES = {
     "melanoma_auc": "melanoma AUC",
     "sensitivity_at_home_threshold": "melanoma sensitivity at the threshold of home",
@@ -163,7 +162,7 @@ def recall_block() -> str:
     """Write which share of each diagnosis the rule names, at home and elsewhere, as Markdown."""
     found, rows = answers(), []
     for code in CODES:
-        cells = [f"{code}, {_NAMES[code]}"]
+        cells = [f"{code}, {NAMES[code].lower()}"]
         for one in found.values():
             part = one[one["dx"] == code]
             if part.empty:

@@ -1,7 +1,6 @@
 """What the best model answers to other clinics' photographs: measured once, then read."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def find_set(name: str) -> data.Dataset | None:
     folder = named_by("EXTERNAL_DIR")
     if not folder:
         return None
-    place = Path(os.path.expanduser(folder)) / name
+    place = Path(folder) / name
     if not place.is_dir():
         raise ValueError(
             f"EXTERNAL_DIR names {folder}, which holds no folder {name}; put the photographs and "
@@ -67,8 +66,8 @@ def home() -> tuple[pd.DataFrame, dict]:
     """
     runs = pd.read_csv(MODELS / "comparison.csv")
     folder = MODELS / comparison.best_row(runs)["run"]
-    asked = external.recorded_network()
-    if not asked.startswith(folder.name):
+    asked = external.recorded_run()
+    if asked != folder.name:
         raise ValueError(
             f"models/external is of the network {asked}, and the best one is {folder.name}; ask it "
             "by `python -m lesions.study publish external`."

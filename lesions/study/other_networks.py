@@ -71,7 +71,7 @@ def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
         ValueError: If its predictions are not recorded.
     """
     path = folder / entry.name / f"{name}.csv"
-    if not path.exists() and external.recorded_network().startswith(entry.name):
+    if not path.exists() and external.recorded_run() == entry.name:
         path = external.RECORDED / path.name
     if not path.exists():
         raise ValueError(f"{path} is missing; make it by `python -m lesions.study publish folds`.")
@@ -86,7 +86,7 @@ def keep_recorded(folder=MODELS) -> list[Path]:
     Returns:
         The paths written; none where the folder does not hold that run.
     """
-    run = folder / external.recorded_network().split()[0]
+    run = folder / external.recorded_run()
     if not run.is_dir():
         return []
     return [

@@ -218,7 +218,7 @@ def publish_external() -> list[Path]:
     Those of an earlier best model go into its run folder, see `other_networks.keep_recorded`.
     """
     classifier, metadata = inference.Classifier(tta=False), _ham10000()
-    same = external.recorded_network().startswith(classifier.details["run"])
+    same = external.recorded_run() == classifier.details["run"]
     kept = [] if same else other_networks.keep_recorded()
     return kept + other_clinics.publish(classifier, metadata)
 
@@ -253,9 +253,9 @@ def _strip(notebook: nbformat.NotebookNode) -> None:
 
 
 def address() -> str:
-    """Read the repository's address from the README's first badge."""
+    """Read "owner/repository" from the README's first badge."""
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return "https://github.com/" + re.search(r"github\.com?/([\w.-]+/[\w.-]+)/blob", text).group(1)
+    return re.search(r"github(?:\.com)?/([\w.-]+/[\w.-]+)/blob", text).group(1)
 
 
 def set_address(new: str) -> list[Path]:
@@ -267,7 +267,7 @@ def set_address(new: str) -> list[Path]:
     match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", new)
     if not match:
         raise ValueError(f"{new!r} is not like https://github.com/owner/repository; correct it.")
-    old, new = address().removeprefix("https://github.com/"), match.group(1)
+    old, new = address(), match.group(1)
     changed = []
     for path in [REPOSITORY / "README.md", *notebooks()]:
         text = path.read_text(encoding="utf-8")

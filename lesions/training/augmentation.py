@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lesions.data import artefacts
+from lesions.data.artefacts import ARTEFACTS
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -49,14 +49,6 @@ STRENGTHS = {
     "artefacts": Strength(**WIDE_SCALE, **WIDE_COLOUR, artefacts=0.12),
 }
 AUGMENTATIONS = ("none", *STRENGTHS)
-ARTEFACTS = (
-    artefacts.draw_hairs,
-    artefacts.draw_ruler,
-    artefacts.draw_ink,
-    artefacts.draw_patch,
-    artefacts.draw_dark_corners,
-    artefacts.draw_round_frame,
-)
 
 
 def augment(
@@ -86,7 +78,7 @@ def augment(
         borderMode=cv2.BORDER_REFLECT_101,
     )
     view = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
-    for draw in ARTEFACTS if reach.artefacts else ():
+    for draw in ARTEFACTS.values() if reach.artefacts else ():
         if random.random() < reach.artefacts:
             view = draw(view, random)
     view = cv2.transform(view, _draw_colours(random, reach))

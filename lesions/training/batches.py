@@ -6,6 +6,7 @@ import numpy as np
 
 from lesions import classes
 from lesions.data import balance
+from lesions.networks import views
 from lesions.training.augmentation import augment
 
 
@@ -85,7 +86,7 @@ class LesionBatches(keras.utils.PyDataset):
         patient = None if self.patient is None else self.patient[chosen]
         if self.mixup:
             images, taught, patient = self._mix(index, images, taught, patient)
-        inputs = images if patient is None else {"image": images, "patient": patient}
+        inputs = views.inputs(images, patient)
         if self.weights is None:
             return inputs, taught
         return inputs, taught, taught @ self.weights

@@ -8,9 +8,9 @@ import pytest
 
 from lesions.data import artefacts
 
-NAMES = ("hairs", "ruler", "ink", "patch", "dark_corners", "round_frame")
-DRAWN = {name: getattr(artefacts, f"draw_{name}") for name in NAMES}
-every_artefact = pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+every_artefact = pytest.mark.parametrize(
+    "draw", artefacts.ARTEFACTS.values(), ids=artefacts.ARTEFACTS
+)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lesions import data
+from lesions.evaluation import Interval
 from lesions.study import facts, numbers, publishing, readme, thumbnails
 from lesions.study.facts import common
 
@@ -48,7 +49,7 @@ def as_numbers(text):
 
 def test_a_mark_is_filled_and_only_where_its_fact_is_known():
     text = "AUC <!--{auc:.2f}-->?<!--/-->, of <!--{other:,}-->12<!--/--> lesions."
-    filled = numbers.fill(text, {"auc": facts.Interval(0.9, -0.5, 0.95)})
+    filled = numbers.fill(text, {"auc": Interval(0.9, -0.5, 0.95)})
     assert filled == (
         "AUC <!--{auc:.2f}-->0.90 (−0.50 to 0.95)<!--/-->, of <!--{other:,}-->12<!--/--> lesions."
     )
@@ -56,8 +57,8 @@ def test_a_mark_is_filled_and_only_where_its_fact_is_known():
 
 
 def test_an_interval_says_whether_it_includes_zero():
-    assert facts.Interval(0.1, -0.1, 0.3).zero == "includes zero"
-    assert f"the interval {facts.Interval(0.2, 0.1, 0.3).zero}" == "the interval excludes zero"
+    assert Interval(0.1, -0.1, 0.3).zero == "includes zero"
+    assert f"the interval {Interval(0.2, 0.1, 0.3).zero}" == "the interval excludes zero"
 
 
 def test_names_are_listed_as_a_sentence_does():

@@ -79,7 +79,7 @@ def test_every_network_that_was_asked_has_a_name_of_its_own(asked):
 
 
 def test_answers_of_an_earlier_best_model_go_into_its_run_folder(tmp_path):
-    network = external.recorded_network().split()[0]
+    network = external.recorded_run()
     (tmp_path / "another").mkdir()
     shutil.copytree(MODELS / network, tmp_path / network)
     written = other_networks.keep_recorded(tmp_path)

@@ -84,7 +84,7 @@ class TestNotebook:
         assert card.startswith("# ")
         assert re.search(r"Needs .+ · Makes .+ · Time ", card)
         assert classes.NOTICE in card
-        blob = f"{publishing.address().removeprefix('https://github.com/')}/blob/main/notebooks/"
+        blob = f"{publishing.address()}/blob/main/notebooks/"
         assert f"colab.research.google.com/github/{blob}{path.name})" in card
         assert f"kernels/welcome?src=https://github.com/{blob}{path.name})" in card
 
@@ -93,7 +93,7 @@ class TestNotebook:
         found = re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)/blob", text)
         found += re.findall(r"clone .+ https://github\.com/([\w.-]+/[\w.-]+) /tmp/study", text)
         assert len(found) == 3
-        assert set(found) == {publishing.address().removeprefix("https://github.com/")}
+        assert set(found) == {publishing.address()}
 
     def test_cells_are_short_and_knobs_are_explained(self, path):
         cells = code_cells(path)
@@ -164,10 +164,10 @@ def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
     old = publishing.address()
     changed = publishing.set_address("https://github.com/somebody/some-study.git")
     assert len(changed) == 1 + len(NOTEBOOKS)
-    assert publishing.address() == "https://github.com/somebody/some-study"
+    assert publishing.address() == "somebody/some-study"
     for path in changed:
         text = path.read_text(encoding="utf-8")
-        assert old.removeprefix("https://github.com/") not in text
+        assert old not in text
         json.loads(text) if path.suffix == ".ipynb" else None
     with pytest.raises(ValueError, match="correct it"):
         publishing.set_address("somebody/some-study")

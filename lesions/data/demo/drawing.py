@@ -85,8 +85,8 @@ def vessels(rng, count, spread, length, width):
     for _ in range(count):
         turns = rng.uniform(0, 6.3) + np.cumsum(0.3 * rng.standard_normal(18))
         path = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1), 0) * length / 18
-        points = np.round((CANVAS / 2 + spread * rng.standard_normal(2) + path) * 8)
-        cv2.polylines(image, [points.astype(np.int32)], False, 255, width, cv2.LINE_AA, 3)
+        start = CANVAS / 2 + spread * rng.standard_normal(2)
+        artefacts.draw_line(image, start + path, 255, width)
     return cv2.GaussianBlur(image, (0, 0), 0.9).astype(np.float32) / 255
 
 

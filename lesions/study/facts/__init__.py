@@ -8,9 +8,8 @@ from __future__ import annotations
 import pandas as pd
 
 from lesions.study.facts import dataset, elsewhere, explanations, results, trainings
-from lesions.study.facts.common import Interval
 
-__all__ = ["OF_THE_DATA", "OF_THE_RUNS", "Interval", "of"]
+__all__ = ["OF_THE_DATA", "OF_THE_RUNS", "of"]
 
 OF_THE_DATA = {
     "01": dataset.notebook_01,
