@@ -286,14 +286,17 @@ def longer(profile: str) -> dict[str, Config]:
     """Return by architecture the recipes of what starts from ImageNet, trained for longer.
 
     As long as the first stage of the best architecture, whose recipe is among them; so the order
-    of the networks after few epochs can be held against that after twice as many.
+    of the networks after few epochs can be held against that after twice as many. None where
+    `config` trains as long.
 
     Args:
-        profile: "cpu" or "gpu", where they are those of `config`.
+        profile: "cpu" or "gpu".
     """
     names = (*NETWORKS["cpu"], *HYBRIDS["demo"])
-    recipes = {name: config(name, profile, **STAGES[profile][0]) for name in names}
-    return {name: one for name, one in recipes.items() if one.head_epochs}
+    found = {name: config(name, profile, **STAGES[profile][0]) for name in names}
+    return {
+        name: one for name, one in found.items() if one.head_epochs and one != config(name, profile)
+    }
 
 
 def repeats(profile: str) -> list[Config]:

@@ -19,6 +19,7 @@ from lesions.study.facts.common import (
     best_row,
     comparison_table,
     differences,
+    listed,
     recorded_entries,
     recorded_run,
 )
@@ -122,6 +123,8 @@ def notebook_04() -> dict:
     controls = map(recorded_run, recipes.controls(PROFILE).values())
     controls = dict(zip(kinds, controls, strict=True))
     rows |= {name: answers(run) for name, run in controls.items()}
+    longer = {name: one for name, one in recipes.longer(PROFILE).items() if name in names}
+    longer = {name: answers(recorded_run(one)) for name, one in longer.items()}
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     first, *later = runs = [recorded_run(config) for config in configs]
     stages = list(map(answers, runs))
@@ -134,6 +137,8 @@ def notebook_04() -> dict:
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
         "stage_size": [config.image_size for config in configs],
         "epochs": own.record["epochs_trained"],
+        "longer_epochs": first.record["epochs_trained"],
+        "order": {"few": _order(rows, longer), "more": _order(longer, longer)},
         "more_epochs": first.record["epochs_trained"] - own.record["epochs_trained"],
         "stage_loss_lowest": first.history["val_loss"].min(),
         "stage_loss_last": first.history["val_loss"].iloc[-1],
@@ -147,6 +152,10 @@ def notebook_04() -> dict:
         "df_images": (rows["cnn"]["dx"] == "df").sum(),
     }
     pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
+    for name, one in longer.items():
+        pairs[f"{name}_twice"] = one, rows[name]
+        pairs[f"{name}_before"] = rows[name], rows[recipes.BEST]
+        pairs[f"{name}_beside"] = one, longer[recipes.BEST]
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
     pairs["imagenet_longer"] = rows[recipes.BEST], rows["random_longer"]
     pairs["random_thrice"] = rows["random_longer"], rows["random"]
@@ -163,6 +172,12 @@ def notebook_04() -> dict:
         facts[f"gain_{short}"] = gains[metric]
         facts |= _seeds(short, metric, seeds, rows[recipes.DEEPER])
     return facts
+
+
+def _order(rows: dict, names) -> str:
+    """Name the networks from the lowest macro AUC to the highest."""
+    ranked = sorted(names, key=lambda name: score(rows[name], "macro_auc", resamples=0).value)
+    return listed([comparison.NETWORKS[name] for name in ranked], code=False)
 
 
 def _seeds(short: str, metric: str, seeds: list, deeper: pd.DataFrame) -> dict:
@@ -189,16 +204,23 @@ def notebook_05() -> dict:
     frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
     voted, alone = _mean(frames, hybrid.metrics), answers(branches[1])
     joined, with_b3 = answers(hybrid), answers(second)
+    longer = recipes.longer(PROFILE)
+    longer, alone_longer = (
+        recorded_run(longer[name]) for name in ("cnn_densenet121", recipes.BEST)
+    )
     gaps = {
         "vote": (joined, voted),
         "branch": (joined, alone),
         "voting": (voted, alone),
         "with_b3": (with_b3, alone),
         "hybrids": (with_b3, joined),
+        "twice": (answers(longer), joined),
+        "branch_longer": (answers(longer), answers(alone_longer)),
     }
     return {
         "image_size": hybrid.record["config"]["image_size"],
         "epochs": hybrid.record["epochs_trained"],
+        "longer_epochs": longer.record["epochs_trained"],
         "hybrid_accuracy": score(joined, "balanced_accuracy"),
         "hybrid_auc": score(joined, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
