@@ -82,14 +82,13 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     if compared is None:
         return f"{text}."
     names = pd.Series(comparison.plain_names(table), table.index)
-    others = table[(table["networks"] == 1) & ~table["student"]]
-    second = names[others["validation_log_loss"].idxmin()]
+    (before,) = names[table["run"] == student.last_stage()]
     gaps = compared.xs(student.STUDENT).xs("test").drop([student.NAMED, student.ALARMS])
     zeros = {student.METRICS[name]: Interval.of(row).zero for name, row in gaps.iterrows()}
     sure = [name for name, zero in zeros.items() if zero == "excludes zero"]
     return (
-        f"{text}. Of its differences in {listed(zeros, code=False)} from the best of the "
-        f"validation split ({second}), {listed(sure, code=False)} "
+        f"{text}. Of its differences in {listed(zeros, code=False)} from the best "
+        f"model before it ({before}), {listed(sure, code=False)} "
         f"ha{'s' if len(sure) < 2 else 've'} an interval that excludes zero."
     )
 

@@ -10,7 +10,7 @@ from lesions.evaluation import Interval, choice, comparison, external
 from lesions.study import other_networks, tables
 from lesions.system.folders import MODELS
 
-TWIN, SHARED, STUDENT = "twin − fold network", "twin − last stage", "student − last stage"
+TWIN, SHARED, STUDENT = "twin − fold network", "twin − best of the split", "student − last stage"
 DEEPER_START, DEEPER_TWIN = "deeper fold network − fold network", "deeper twin − twin"
 DEEPER = "deeper student − student"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
@@ -44,9 +44,9 @@ ASKED = {
 def compare(folder=MODELS) -> pd.DataFrame | None:
     """Compare the students and their twins with the networks before them.
 
-    A twin answers for its student on a fold, and goes on from a network of that fold; the last
-    stage is the best network of the validation split. A deeper twin or student has more
-    parameters than the other one.
+    A twin answers for its student on a fold, and goes on from a network of that fold; see
+    `last_stage` and `choice.best_of_the_split`. A deeper twin or student has more parameters than
+    the other one.
 
     Returns:
         A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`, of the pairs that
@@ -74,6 +74,24 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
     return table.rename_axis(["pair", "place", "metric"])
 
 
+def last_stage(folder=MODELS) -> str:
+    """Name the run of the last stage of notebook 04, the best model before the student.
+
+    It goes on from another run, untaught, and no run goes on from it.
+    """
+    runs = comparison.run_folders(folder)
+    configs = {
+        run.name: comparison.read_record(run / "config.json", "config")["config"] for run in runs
+    }
+    begun = {config.get("start") for config in configs.values()}
+    (last,) = (
+        name
+        for name, config in configs.items()
+        if config.get("start") and not config.get("teacher") and name not in begun
+    )
+    return last
+
+
 def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]:
     """Map the name of a pair to its two entries, of what is recorded; nothing without a student."""
     taught = [one for one in found.values() if one.record.get("teacher")]
@@ -86,8 +104,11 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
     twins = [one for one in taught if not one.record.get("answers_from")]
     start = _of(found, folder / twin.record["start"])
     alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
-    last = found[choice.best_of_the_split(alone)]
-    pairs = {TWIN: (twin, start), SHARED: (twin, last), STUDENT: (student, last)}
+    pairs = {
+        TWIN: (twin, start),
+        SHARED: (twin, found[choice.best_of_the_split(alone)]),
+        STUDENT: (student, found[last_stage(folder)]),
+    }
     if len(twins) > 1:
         pairs[DEEPER_START] = _of(found, folder / twins[-1].record["start"]), start
         pairs[DEEPER_TWIN] = twins[-1], twin

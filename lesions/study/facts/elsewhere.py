@@ -8,8 +8,8 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.data import near_duplicates, skin_tone
-from lesions.evaluation import choice, external
-from lesions.study import at_prediction, elsewhere, other_clinics, other_networks
+from lesions.evaluation import external
+from lesions.study import at_prediction, elsewhere, other_clinics, other_networks, student
 from lesions.study.facts.common import Interval, recorded_entries
 
 
@@ -59,7 +59,7 @@ def _by_set(values) -> dict:
 def _views() -> Interval:
     """Return by how much eight views change the melanoma AUC of the home validation rows."""
     entries = recorded_entries()
-    eight = entries[choice.best_of_the_split(entries)].answers("validation")
+    eight = entries[student.last_stage()].answers("validation")
     recorded = at_prediction.read()
     part = recorded[recorded["set"] == at_prediction.HOME]
     one = at_prediction.as_predictions(part, at_prediction.PLAIN)
