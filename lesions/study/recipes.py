@@ -283,7 +283,7 @@ def controls(profile: str) -> dict[str, Config]:
 
 
 def longer(profile: str) -> dict[str, Config]:
-    """Return by architecture the recipes of what starts from ImageNet, trained for longer.
+    """Return by architecture the recipes of what starts from ImageNet alone, trained for longer.
 
     As long as the first stage of the best architecture, whose recipe is among them; so the order
     of the networks after few epochs can be held against that after twice as many. None where
@@ -292,8 +292,7 @@ def longer(profile: str) -> dict[str, Config]:
     Args:
         profile: "cpu" or "gpu".
     """
-    names = (*NETWORKS["cpu"], *HYBRIDS["demo"])
-    found = {name: config(name, profile, **STAGES[profile][0]) for name in names}
+    found = {name: config(name, profile, **STAGES[profile][0]) for name in NETWORKS["cpu"]}
     return {
         name: one for name, one in found.items() if one.head_epochs and one != config(name, profile)
     }

@@ -204,23 +204,16 @@ def notebook_05() -> dict:
     frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
     voted, alone = _mean(frames, hybrid.metrics), answers(branches[1])
     joined, with_b3 = answers(hybrid), answers(second)
-    longer = recipes.longer(PROFILE)
-    longer, alone_longer = (
-        recorded_run(longer[name]) for name in ("cnn_densenet121", recipes.BEST)
-    )
     gaps = {
         "vote": (joined, voted),
         "branch": (joined, alone),
         "voting": (voted, alone),
         "with_b3": (with_b3, alone),
         "hybrids": (with_b3, joined),
-        "twice": (answers(longer), joined),
-        "branch_longer": (answers(longer), answers(alone_longer)),
     }
     return {
         "image_size": hybrid.record["config"]["image_size"],
         "epochs": hybrid.record["epochs_trained"],
-        "longer_epochs": longer.record["epochs_trained"],
         "hybrid_accuracy": score(joined, "balanced_accuracy"),
         "hybrid_auc": score(joined, "macro_auc"),
         "voted_accuracy": score(voted, "balanced_accuracy"),
