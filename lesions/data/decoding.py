@@ -53,7 +53,7 @@ def read_image(path) -> np.ndarray:
     first frame counts. A 16-bit file whose values need fewer bits is scaled by those.
 
     Args:
-        path: A JPEG or PNG file, or another common kind.
+        path: A JPEG or PNG file, or one of another common kind.
 
     Returns:
         uint8, (height, width, 3), RGB 0-255.
@@ -185,7 +185,7 @@ def _decode_deep(picture: Image.Image, data: bytes, name) -> np.ndarray:
     deep = deep.reshape(*deep.shape[:2], -1)
     alpha = deep[..., 3:] if deep.shape[2] == 4 else None
     colours = deep[..., 2::-1] if deep.shape[2] > 2 else deep[..., :1]
-    # 12-bit cameras leave the upper 4 bits empty; opacity fills all.
+    # 12-bit cameras leave the upper 4 bits empty; opacity always fills all 16.
     pixels = _to_eight_bits(colours, next(one for one in _DEPTHS if colours.max() < 2**one))
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     profile = picture.info.get("icc_profile")
@@ -195,6 +195,7 @@ def _decode_deep(picture: Image.Image, data: bytes, name) -> np.ndarray:
 
 
 def _to_eight_bits(deep: np.ndarray, bits: int) -> np.ndarray:
+    """Scale 16-bit values of so many bits to 0-255."""
     table = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
     return table[deep]
 

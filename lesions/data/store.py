@@ -135,7 +135,8 @@ def _build(path: Path, facts: dict, image_paths: list[str], options: dict) -> No
 
 
 def _append_images(file, paths: list[str], options: dict) -> None:
-    # None: only on a terminal, so that published notebooks hold no trace of the bar.
+    # None: only on a terminal, so that published notebooks hold no trace of the bar. True: there is
+    # no stderr at all, which tqdm would ask.
     hidden = None if sys.stderr else True
     bar = tqdm(total=len(paths), desc="Image store", unit="images", disable=hidden)
     with bar, ThreadPoolExecutor(processor.cores()) as pool:

@@ -234,8 +234,8 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
     if taken.any():
         first = table.loc[taken, "image_id"].iloc[0]
         raise ValueError(
-            f"{name} names no lesion for photograph {first}, and another one's lesion is called "
-            f"{first}, too; give the photograph a lesion_id of its own."
+            f"{name} names no lesion for photograph {first}, and the lesion of another photograph "
+            f"is called {first}; fill in the lesion_id of {first}."
         )
     table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
     spellings = table.groupby(table["lesion_id"].str.casefold())["lesion_id"].unique()

@@ -265,10 +265,10 @@ def read_record(path: Path, *needed: str) -> dict:
     """
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
-        for name in needed:
-            record[name]
+        if not set(needed) <= set(record):
+            raise ValueError("an entry is missing")
         return record
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"{path} is incomplete; remove its folder or train that run again."
         ) from error

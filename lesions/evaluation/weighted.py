@@ -87,7 +87,8 @@ def metrics(
         result |= _losses(labels, most_probable, scores, weights)
     macro = {name: [] for name in MACRO.keys() & names}
     of_melanoma = {"melanoma_auc", *SPECIFICITIES} & set(names)
-    for label in ALL_CLASSES if macro else [MELANOMA] if of_melanoma else []:
+    drawn = ALL_CLASSES if macro else [MELANOMA] * bool(of_melanoma)
+    for label in drawn:
         curve = _curve(labels == label, scores[:, label], weights)
         for name, values in macro.items():
             values.append(MACRO[name](*curve))
@@ -139,6 +140,7 @@ def _losses(
 ) -> dict[str, np.ndarray]:
     """Compute the metrics of the probabilities that need no sorting."""
     total = weights.sum(axis=0)
+    # Rounding in a CSV file leaves sums a little off 1.
     scores = scores / scores.sum(axis=1, keepdims=True)
     squares = (scores - np.eye(CLASS_COUNT)[labels]) ** 2
     confidence = scores.max(axis=1)

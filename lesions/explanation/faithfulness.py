@@ -1,7 +1,7 @@
 """Whether a heat map names the pixels that the answer rests on: take them away and ask again.
 
-What is asked is a function `predict`, from uint8 images (n, size, size, 3) to float (n,), the
-probability of the class that is explained, so that any network may stand behind it.
+The network is given as a function `predict`, so that any may stand behind it: from uint8 images
+(n, size, size, 3) to float (n,), the probability of the class that is explained.
 """
 
 from collections.abc import Callable

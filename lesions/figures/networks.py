@@ -114,7 +114,7 @@ def feature_map(
         ax.scatter(*places[chosen].T, color=COLOURS[code], **look)
     # Highest dot first, so that few lines cross.
     ordered = sorted(pictures, key=lambda number: -places[number][1])
-    heights = np.linspace(0.93, 0.07, len(ordered))
+    heights = np.linspace(0.93, 0.07, len(ordered)) if len(ordered) > 1 else [0.5] * len(ordered)
     for number, height in zip(ordered, heights, strict=True):
         _show_in_margin(ax, pictures[number], places[number], height, COLOURS[codes[number]])
     ax.set(xticks=[], yticks=[], title=title)

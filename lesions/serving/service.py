@@ -222,6 +222,7 @@ def _health(assessor: Assessor, waiting: int) -> Health:
 
 def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
     lesion_class = classes.BY_CODE[assessment.predicted]
+    at_home, elsewhere = assessor.testing(assessment)
     return Prediction(
         image=assessment.name,
         predicted=assessment.predicted,
@@ -230,7 +231,7 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
         probabilities=dict(zip(classes.CODES, assessment.probabilities.tolist(), strict=True)),
         malignant=assessment.malignant,
         warnings=list(assessment.warnings),
-        testing=sum(assessor.testing(assessment), []),
+        testing=[*at_home, *elsewhere],
         patient=assessment.patient.describe(),
         notice=classes.NOTICE,
     )

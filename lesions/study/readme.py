@@ -25,7 +25,7 @@ STEPS = (
     ("the same, given age, sex and site", FROM_IMAGENET | {"patient": True}),
     (
         "CNN + DenseNet121 in one network, 5 epochs",
-        {"architecture": "cnn_densenet121", "epochs": 5},
+        {"architecture": "cnn_densenet121"},
     ),
     ("DenseNet169, 11 epochs", {"architecture": "densenet169", "epochs": 11}),
     ("DenseNet121, 11 epochs", {"architecture": "densenet121", "image_size": 128, "epochs": 11}),

@@ -79,7 +79,7 @@ AFTERWARDS = {
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
 # The network that learns from them goes on from an earlier one, with larger pictures.
 STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
-# Better than DenseNet121 on validation after as many epochs at 128 px (notebook 04).
+# Better than DenseNet121 on validation after five epochs each at 128 px (notebook 04).
 DEEPER = "densenet169"
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
@@ -189,7 +189,7 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     Raises:
         ValueError: If the architecture is unknown.
     """
-    settings = dict(PROFILES[profile])
+    settings = dict(PROFILES[profile])  # `open_data` has checked it
     if BRANCHES.get(architecture) in (("cnn",), ("resnet18",)):
         settings |= FROM_SCRATCH | SCRATCH[profile]
     if architecture == "cnn":
@@ -283,16 +283,16 @@ def controls(profile: str) -> dict[str, Config]:
 
 
 def longer(profile: str) -> dict[str, Config]:
-    """Return by architecture the recipes of what starts from ImageNet alone, trained for longer.
+    """Return by architecture the recipes of the networks from ImageNet, trained for longer.
 
     As long as the first stage of the best architecture, whose recipe is among them; so the order
-    of the networks after few epochs can be held against that after twice as many. None where
-    `config` trains as long.
+    of the networks after few epochs can be held against that after more. Those that have head
+    epochs start from ImageNet. None where `config` trains as long.
 
     Args:
         profile: "cpu" or "gpu".
     """
-    found = {name: config(name, profile, **STAGES[profile][0]) for name in NETWORKS["cpu"]}
+    found = {name: config(name, profile, **STAGES[profile][0]) for name in NETWORKS[profile]}
     return {
         name: one for name, one in found.items() if one.head_epochs and one != config(name, profile)
     }

@@ -1,14 +1,16 @@
 """What the student gained, on photographs that neither network of a pair was trained on."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import Interval, choice, comparison, external
-from lesions.study import other_networks, tables
+from lesions.study import other_networks, recipes, tables
 from lesions.system.folders import MODELS
+from lesions.training import from_record
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − best of the split", "student − last stage"
 DEEPER_START, DEEPER_TWIN = "deeper fold network − fold network", "deeper twin − twin"
@@ -77,19 +79,15 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
 def last_stage(folder=MODELS) -> str:
     """Name the run of the last stage of notebook 04, the best model before the student.
 
-    It goes on from another run, untaught, and no run goes on from it.
+    Raises:
+        ValueError: If it is not recorded.
     """
-    runs = comparison.run_folders(folder)
-    configs = {
-        run.name: comparison.read_record(run / "config.json", "config")["config"] for run in runs
-    }
-    begun = {config.get("start") for config in configs.values()}
-    (last,) = (
-        name
-        for name, config in configs.items()
-        if config.get("start") and not config.get("teacher") and name not in begun
-    )
-    return last
+    wanted = recipes.config(recipes.BEST, "cpu", **recipes.STAGES["cpu"][-1])
+    for run in comparison.run_folders(folder):
+        record = comparison.read_record(run / "config.json", "config")["config"]
+        if record.get("start") and replace(from_record(record), start="") == wanted:
+            return run.name
+    raise ValueError(f"{folder} lacks the last stage of notebook 04; train it and publish it.")
 
 
 def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]:

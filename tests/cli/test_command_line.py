@@ -99,6 +99,11 @@ def test_train_leaves_the_run_that_its_options_describe(demo_folder, tmp_path, c
     assert (config["architecture"], config["seed"], config["epochs"]) == ("cnn", 3, 1)
     assert config["tta"] is False
     assert "Balanced accuracy, test: " in capsys.readouterr().out
+    made = run.stat().st_mtime_ns
+    for again, word in (([], "Loaded the recorded run"), (["--retrain"], "Training cnn")):
+        assert command_line.main([*map(str, arguments), *again]) == 0
+        assert word in capsys.readouterr().out
+        assert (run.stat().st_mtime_ns == made) == (not again)
 
 
 def write_run(folder, metadata, skill):

@@ -502,6 +502,7 @@ def test_style_sets_a_hundred_dots_per_inch():
     ("call", "message"),
     [
         (lambda: figures.class_counts_bar(METADATA.drop(columns="dx")), "lacks dx"),
+        (lambda: figures.training_history(pd.DataFrame({"loss": [1]}), "cnn"), "val_loss"),
         (lambda: figures.roc_curves(TRUE_LABELS, PROBABILITIES[:, :6]), r"\(210, 6\)"),
         (lambda: figures.confusion_matrix(np.ones((2, 2))), r"\(2, 2\)"),
         (lambda: figures.photo_grid([]), "no photograph"),

@@ -253,12 +253,14 @@ def test_local_weights_of_another_network(
 
 @pytest.fixture
 def donors(monkeypatch):
-    """The networks with weights that Keras' own constructors return while a test runs."""
+    """The networks that Keras' own constructors return while a test runs, and their files."""
     kept = {}
 
     def keep(name, build, **options):
         network = build(**options)
-        return kept.setdefault(name, network) if options["weights"] else network
+        if options["weights"]:
+            kept[name] = network, options["weights"]
+        return network
 
     for name, _ in initial_weights.PRETRAINED.values():
         build = functools.partial(keep, name, getattr(keras.applications, name))
@@ -282,7 +284,9 @@ def test_pretrained_features_equal_keras_own(pretrained, donors, name):
     model = models.build(name, SIZE, "imagenet")
     assert model.initial_weights == "imagenet" and len(model.pretrained_layers) > 100
     preprocess = getattr(keras.applications, "densenet" if name == "densenet121" else "resnet")
-    expected = eager(donors[constructor], preprocess.preprocess_input(pictures().copy()))
+    reference, path = donors[constructor]
+    assert path == str(pretrained / file_name)
+    expected = eager(reference, preprocess.preprocess_input(pictures().copy()))
     expected = expected.mean(axis=(1, 2))
     assert np.abs(expected).max() > 0.1
     assert np.allclose(pooled(model, pictures()), expected, rtol=1e-3, atol=1e-3)
@@ -299,7 +303,9 @@ def test_densenet169_from_densenet121(pretrained, no_download, donors):
     assert model.initial_weights == "imagenet (densenet121 layers)"
     copied = set(model.pretrained_layers)
     assert 150 < len(copied) < sum(bool(layer.weights) for layer in model.layers)
-    for layer in donors["DenseNet121"].layers:
+    donor, path = donors["DenseNet121"]
+    assert path == str(pretrained / file_name)
+    for layer in donor.layers:
         if layer.name in copied:
             pairs = zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True)
             assert all(np.array_equal(first, second) for first, second in pairs)

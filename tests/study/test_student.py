@@ -29,6 +29,13 @@ def test_twins_and_the_networks_they_went_on_from_were_not_trained_on_what_they_
         assert twin["fold"] is not None and twin["fold"] == start["fold"]
 
 
+def test_the_last_stage_is_named_or_missed(tmp_path):
+    config = comparison.read_record(MODELS / student.last_stage() / "config.json")["config"]
+    assert config["oversampling"] and config["image_size"] == 192 and not config["teacher"]
+    with pytest.raises(ValueError, match="lacks the last stage"):
+        student.last_stage(tmp_path)
+
+
 def test_the_page_says_rightly_what_depth_changes():
     compared = student.compare()
     deeper = compared.loc[[student.DEEPER_START, student.DEEPER_TWIN, student.DEEPER]]

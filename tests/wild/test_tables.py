@@ -563,7 +563,7 @@ def test_a_photograph_without_a_lesion_does_not_join_one_of_its_name(tmp_path, o
     write(table, tmp_path, "metadata.csv")
     with pytest.raises(ValueError) as error:
         read(tmp_path)
-    one_sentence(error, "metadata.csv", "photograph 5", "lesion_id of its own")
+    one_sentence(error, "metadata.csv", "photograph 5", "fill in the lesion_id of 5")
 
 
 ARCHIVE = {

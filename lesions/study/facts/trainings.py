@@ -123,8 +123,7 @@ def notebook_04() -> dict:
     controls = map(recorded_run, recipes.controls(PROFILE).values())
     controls = dict(zip(kinds, controls, strict=True))
     rows |= {name: answers(run) for name, run in controls.items()}
-    longer = {name: one for name, one in recipes.longer(PROFILE).items() if name in names}
-    longer = {name: answers(recorded_run(one)) for name, one in longer.items()}
+    more = {name: answers(recorded_run(one)) for name, one in recipes.longer(PROFILE).items()}
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     first, *later = runs = [recorded_run(config) for config in configs]
     stages = list(map(answers, runs))
@@ -137,8 +136,8 @@ def notebook_04() -> dict:
         "image_size": recipes.PROFILES[PROFILE]["image_size"],
         "stage_size": [config.image_size for config in configs],
         "epochs": own.record["epochs_trained"],
-        "longer_epochs": first.record["epochs_trained"],
-        "order": {"few": _order(rows, longer), "more": _order(longer, longer)},
+        "epochs_more": first.record["epochs_trained"],
+        "order": {"few": _order(rows, more), "more": _order(more, more)},
         "more_epochs": first.record["epochs_trained"] - own.record["epochs_trained"],
         "stage_loss_lowest": first.history["val_loss"].min(),
         "stage_loss_last": first.history["val_loss"].iloc[-1],
@@ -152,10 +151,10 @@ def notebook_04() -> dict:
         "df_images": (rows["cnn"]["dx"] == "df").sum(),
     }
     pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
-    for name, one in longer.items():
-        pairs[f"{name}_twice"] = one, rows[name]
+    for name, one in more.items():
+        pairs[f"{name}_more"] = one, rows[name]
         pairs[f"{name}_before"] = rows[name], rows[recipes.BEST]
-        pairs[f"{name}_beside"] = one, longer[recipes.BEST]
+        pairs[f"{name}_beside"] = one, more[recipes.BEST]
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
     pairs["imagenet_longer"] = rows[recipes.BEST], rows["random_longer"]
     pairs["random_thrice"] = rows["random_longer"], rows["random"]
