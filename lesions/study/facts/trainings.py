@@ -150,6 +150,21 @@ def notebook_04() -> dict:
         "pretrained_recall": pretrained.min(axis=1),
         "df_images": (rows["cnn"]["dx"] == "df").sum(),
     }
+    metrics = ("balanced_accuracy", "macro_auc", "melanoma_auc")
+    gaps = differences(_compared(rows, more), metrics)
+    facts["gap_melanoma"] = gaps["melanoma_auc"]
+    gains = differences(dict(enumerate(zip(stages, before, strict=False))))
+    seeds = [(one.architecture, answers(recorded_run(one))) for one in recipes.repeats(PROFILE)]
+    for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
+        facts[f"gap_{short}"] = gaps[metric]
+        facts[f"stage_{short}"] = [score(one, metric) for one in stages]
+        facts[f"gain_{short}"] = gains[metric]
+        facts |= _seeds(short, metric, seeds, rows[recipes.DEEPER])
+    return facts
+
+
+def _compared(rows: dict, more: dict) -> dict[str, tuple]:
+    """Name the pairs of answers that notebook 04 compares; `more` are of more epochs."""
     pairs = {name: (one, rows["cnn"]) for name, one in rows.items() if name != "cnn"}
     for name, one in more.items():
         pairs[f"{name}_more"] = one, rows[name]
@@ -161,16 +176,7 @@ def notebook_04() -> dict:
     pairs["deeper"] = rows[recipes.DEEPER], rows[recipes.BEST]
     pairs["thrice"] = rows["longer"], rows["resnet18"]
     pairs["short"] = rows[recipes.BEST], rows["longer"]
-    gaps = differences(pairs, ("balanced_accuracy", "macro_auc", "melanoma_auc"))
-    facts["gap_melanoma"] = gaps["melanoma_auc"]
-    gains = differences(dict(enumerate(zip(stages, before, strict=False))))
-    seeds = [(one.architecture, answers(recorded_run(one))) for one in recipes.repeats(PROFILE)]
-    for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
-        facts[f"gap_{short}"] = gaps[metric]
-        facts[f"stage_{short}"] = [score(one, metric) for one in stages]
-        facts[f"gain_{short}"] = gains[metric]
-        facts |= _seeds(short, metric, seeds, rows[recipes.DEEPER])
-    return facts
+    return pairs
 
 
 def _order(rows: dict, names) -> str:
