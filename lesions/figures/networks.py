@@ -117,7 +117,8 @@ def feature_map(
     heights = np.linspace(0.93, 0.07, len(ordered)) if len(ordered) > 1 else [0.5] * len(ordered)
     for number, height in zip(ordered, heights, strict=True):
         _show_in_margin(ax, pictures[number], places[number], height, COLOURS[codes[number]])
-    ax.set(xticks=[], yticks=[], title=title)
+    ax.set(xticks=[], yticks=[])
+    figure.suptitle(title, fontsize=12, fontweight="bold")  # wider than the axes
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(CODES), columnspacing=1)

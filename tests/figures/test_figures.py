@@ -295,6 +295,20 @@ def test_a_feature_map_shows_every_class_and_the_chosen_pictures():
     assert all(box.offsetbox.get_window_extent().x0 > dots.x1 for box in ax.artists)
 
 
+def test_a_long_title_of_a_feature_map_is_whole():
+    places, title = (
+        np.zeros((7, 2)),
+        "64% of these lesions are nearest to one of their own diagnosis",
+    )
+    with matplotlib.rc_context():
+        figures.use_style()
+        pictures = {number: photograph() for number in range(7)}
+        figure = figures.feature_map(places, CODES, pictures, f"{title} (by chance 17 per cent)")
+        figure.canvas.draw()
+        drawn = figure.get_tightbbox()
+    assert drawn.x0 >= 0 and drawn.x1 <= figure.get_size_inches()[0]
+
+
 def test_a_map_score_says_how_many_maps_are_not_empty():
     keys = [("energy_inside", 0.5), ("empty_map", 0.75)]
     rows = [("agreement", "randomised top", "all", "all", *key, np.nan) for key in keys]
