@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lesions.classes import in_a_sentence
 from lesions.figures import style
 from lesions.figures.style import SERIES, readable
 
@@ -36,7 +37,7 @@ def slices_with_intervals(
     title = f"{name} by slice"
     if len(rows):
         kind, group = rows["value"].idxmin()
-        title = f"Lowest {name[:1].lower()}{name[1:]} of {len(rows)} groups: "
+        title = f"Lowest {in_a_sentence(name)} of {len(rows)} groups: "
         title += f"{rows['value'].min():.2f}, {readable(kind).lower()} {group}; all {overall:.2f}"
     label = f"{name}, 95% interval over lesions; dashed: all photographs\n"
     label += "in brackets: photographs; malignant lesions"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lesions import classes, data, explanation, inference
 from lesions.data import UNKNOWN_PATIENT, Patient, images
+from lesions.evaluation import weighted
 from lesions.inference import familiarity
 from lesions.serving import track_record
 
@@ -72,7 +73,7 @@ class Assessment:
     @property
     def malignant(self) -> float:
         """The summed probability of the malignant classes, 0 to 1."""
-        return float(self.probabilities[np.isin(classes.CODES, classes.MALIGNANT)].sum())
+        return float(self.probabilities[weighted.MALIGNANT].sum())
 
 
 class Assessor:

@@ -170,7 +170,7 @@ async def _refuse_fields(_, error: RequestValidationError) -> JSONResponse:
         sentence = "The field file is not a file; send the picture as a file of the form."
     else:
         value = str(first["input"])[:40]
-        sentence = f"The field {name} is {value!r}; {why[0].lower()}{why[1:]}."
+        sentence = f"The field {name} is {value!r}; {classes.in_a_sentence(why)}."
     return JSONResponse({"detail": sentence}, 422)
 
 

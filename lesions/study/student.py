@@ -1,7 +1,6 @@
 """What the student gained, on photographs that neither network of a pair was trained on."""
 
 import functools
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,7 @@ from lesions import evaluation
 from lesions.evaluation import Interval, choice, comparison, external
 from lesions.study import other_networks, recipes, tables
 from lesions.system.folders import MODELS
-from lesions.training import from_record
+from lesions.training import find_recipe
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − best of the split", "student − last stage"
 DEEPER_START, DEEPER_TWIN = "deeper fold network − fold network", "deeper twin − twin"
@@ -83,11 +82,10 @@ def last_stage(folder=MODELS) -> str:
         ValueError: If it is not recorded.
     """
     wanted = recipes.config(recipes.BEST, "cpu", **recipes.STAGES["cpu"][-1])
-    for run in comparison.run_folders(folder):
-        record = comparison.read_record(run / "config.json", "config")["config"]
-        if record.get("start") and replace(from_record(record), start="") == wanted:
-            return run.name
-    raise ValueError(f"{folder} lacks the last stage of notebook 04; train it and publish it.")
+    found = find_recipe(wanted, folder)
+    if found is None:
+        raise ValueError(f"{folder} lacks the last stage of notebook 04; train it and publish it.")
+    return found.name
 
 
 def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]:

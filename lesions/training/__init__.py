@@ -13,6 +13,7 @@ from lesions.training.runs import (
     RUN_FILES,
     Busy,
     Run,
+    find_recipe,
     find_run,
     load_run,
     model_details,

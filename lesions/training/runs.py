@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from lesions.system import files, hardware
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS
 from lesions.training import checkpoint, earlier, photographs, torch_layers
-from lesions.training.config import Config
+from lesions.training.config import Config, from_record
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_line
 
 LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta")
@@ -129,6 +129,19 @@ def find_run(config: Config, metadata: pd.DataFrame, folders) -> Path | None:
             if not fault:
                 return folder / name
             print(f"{folder / name} is not used: {fault}.")
+    return None
+
+
+def find_recipe(config: Config, folder: Path) -> Path | None:
+    """Find a run of this config below a folder, whatever its rows and the run it started from.
+
+    Raises:
+        ValueError: If config.json of a run there cannot be read.
+    """
+    for path in sorted(folder.glob("*/config.json")):
+        stored = from_record(comparison.read_record(path, "config")["config"])
+        if replace(stored, start="") == replace(config, start=""):
+            return path.parent
     return None
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 
 import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import Interval, comparison
 from lesions.system.folders import MODELS
-from lesions.training import Config, Run, from_record, read_run
+from lesions.training import Config, Run, find_recipe, read_run
 
 PROFILE = "cpu"  # under which the recorded runs were trained
 
@@ -29,11 +28,10 @@ def recorded_run(config: Config) -> Run:
     Raises:
         ValueError: If none is recorded.
     """
-    for path in sorted(MODELS.glob("*/config.json")):
-        stored = from_record(comparison.read_record(path)["config"])
-        if replace(stored, start="") == replace(config, start=""):
-            return read_run(path.parent)
-    raise ValueError(f"models/ holds no run of {config}; train it and publish it.")
+    found = find_recipe(config, MODELS)
+    if found is None:
+        raise ValueError(f"models/ holds no run of {config}; train it and publish it.")
+    return read_run(found)
 
 
 def answers(run: Run, split: str = "validation") -> pd.DataFrame:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lesions import classes, evaluation, training
+from lesions import evaluation, training
 from lesions.data import images, leaky_splits, skin_tone
-from lesions.evaluation import CODES, comparison, score
+from lesions.evaluation import comparison, score, weighted
 from lesions.inference import familiarity
 from lesions.study import leakage
 from lesions.study.facts.common import (
@@ -91,7 +90,7 @@ def _by_class(test: pd.DataFrame) -> dict:
     """Return what is found of each diagnosis, and what is called benign or malignant wrongly."""
     labels, probabilities, named = evaluation.arrays(test)
     table = evaluation.per_class(labels, probabilities, named)
-    malignant = np.isin(np.array(CODES), classes.MALIGNANT)
+    malignant = weighted.MALIGNANT
     found = {
         "df_images": table.loc["df", "images"],
         "df_step": 100 / table.loc["df", "images"],
