@@ -177,7 +177,7 @@ def _rank(path: Path) -> int | None:
     name = path.name.lower()
     if name in tables.HAM_NAMES:
         return 0
-    columns = _columns(path) if path.suffix.lower() in TABLE_SUFFIXES else []
+    columns = columns_of(path) if path.suffix.lower() in TABLE_SUFFIXES else []
     if tables.kind_of(columns) is None:
         return None
     if name == "metadata.csv":
@@ -186,16 +186,12 @@ def _rank(path: Path) -> int | None:
         # The small official test set may lie at the side of the training set, which is meant.
         return 2 if "training" in name else 3
     # What this project writes has diagnoses, too.
-    is_output = {"dx", "split", *classes.CODES} <= set(columns)
-    return None if is_output else 4
+    written = ({"dx", "split", *classes.CODES}, {"predicted", *classes.CODES})
+    return None if any(names <= set(columns) for names in written) else 4
 
 
-def kind_of_file(path: Path) -> str | None:
-    """Return what a table's first line says it is; the rest is checked when it is read."""
-    return tables.kind_of(_columns(path))
-
-
-def _columns(path: Path) -> list[str]:
+def columns_of(path: Path) -> list[str]:
+    """Read a table's first line; the rest is checked when the table is read."""
     try:
         with open(path, "rb") as file:
             start = file.read(HEADER_BYTES)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lesions import classes
 from lesions.data import tables, walking
-from lesions.data.finding import Dataset, find_companion, kind_of_file
+from lesions.data.finding import Dataset, columns_of, find_companion
 
 
 def read_metadata(dataset: Dataset) -> pd.DataFrame:
@@ -45,10 +45,9 @@ def read_metadata(dataset: Dataset) -> pd.DataFrame:
     masks = filter(walking.is_mask, files)
     mask_of = walking.index_by_name(masks, table["image_id"], walking.MASK_ENDING)
     # As objects, because a path need not be text that Arrow could hold.
-    paths = [str(found[image_id]) for image_id in table["image_id"]]
-    table["image_path"] = pd.Series(paths, dtype=object)
-    masks = [str(mask_of[i]) if i in mask_of else None for i in table["image_id"]]
-    table["mask_path"] = pd.Series(masks, dtype=object)
+    for column, path_of in (("image_path", found), ("mask_path", mask_of)):
+        paths = [str(path_of[i]) if i in path_of else None for i in table["image_id"]]
+        table[column] = pd.Series(paths, dtype=object)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return table
@@ -65,7 +64,7 @@ def _companions(dataset: Dataset) -> tuple[Path | None, Path | None]:
     """Find the tables of lesions and of patients that belong to a ground truth of ISIC."""
     name = dataset.metadata_file.name.lower()
     groupings = extra = None
-    if kind_of_file(dataset.metadata_file) == "one_hot":
+    if tables.kind_of(columns_of(dataset.metadata_file)) == "one_hot":
         groupings = find_companion(dataset, "lesiongroupings")
     if "groundtruth" in name:
         extra = find_companion(dataset, name.split("_groundtruth")[0].replace("_", "") + "metadata")

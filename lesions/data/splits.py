@@ -77,8 +77,7 @@ def hold_out(metadata: pd.DataFrame, fold: int | None) -> pd.DataFrame:
 
 def without_validation(metadata: pd.DataFrame) -> pd.DataFrame:
     """Return a copy in which all rows but those of the test split are training rows."""
-    is_test = metadata["split"] == "test"
-    return metadata.assign(split=is_test.map({True: "test", False: "train"}))
+    return metadata.assign(split=np.where(metadata["split"] == "test", "test", "train"))
 
 
 def split_by_image(metadata: pd.DataFrame, seed: int = 42) -> pd.DataFrame:

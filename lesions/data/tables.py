@@ -42,7 +42,7 @@ def kind_of(columns, name: str = "") -> str | None:
         all needed), "archive" (ISIC Archive), "one_hot" (ISIC challenges), or None.
     """
     columns = set(columns)
-    if name.lower() in HAM_NAMES and not {"image", "mel"} <= columns - {"image_id", "dx"}:
+    if name.lower() in HAM_NAMES and not {"image", "mel"} <= columns:
         return "ham10000"
     # One-hot columns that somebody added to HAM10000's table must not cost its lesion ids.
     if {"image_id", "dx"} <= columns:
@@ -104,9 +104,13 @@ def _from_archive(cells: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFr
     found = [
         diagnoses.of_archive(map(values.text, row)) for row in cells[levels].itertuples(index=False)
     ]
+    return _renamed(cells).assign(dx=found)
+
+
+def _renamed(cells: pd.DataFrame) -> pd.DataFrame:
+    """Give the archive's columns HAM10000's names, in the place of any that have them already."""
     renamed = {old: new for old, new in ARCHIVE_NAMES.items() if old in cells.columns}
-    cells = cells.drop(columns=list(renamed.values()), errors="ignore").rename(columns=renamed)
-    return cells.assign(dx=found)
+    return cells.drop(columns=list(renamed.values()), errors="ignore").rename(columns=renamed)
 
 
 def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.DataFrame:
@@ -141,7 +145,7 @@ def _from_one_hot(cells, name: str, notes: list[str], groupings, extra) -> pd.Da
 
 def _join_extra(rows: pd.DataFrame, path) -> pd.DataFrame:
     """Add lesion, age, sex and site from the metadata that come with ISIC 2019."""
-    extra = read_cells(path).rename(columns=ARCHIVE_NAMES)
+    extra = _renamed(read_cells(path))
     if "image" not in extra.columns:
         raise ValueError(f"{Path(path).name} lacks the column 'image'; download it again.")
     extra["image"] = extra["image"].map(values.image_id)
@@ -238,7 +242,9 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
             f"is called {first}; fill in the lesion_id of {first}."
         )
     table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
-    spellings = table.groupby(table["lesion_id"].str.casefold())["lesion_id"].unique()
+    folded = table["lesion_id"].str.casefold()
+    named = table[folded.isin(folded[~alone])]  # two photographs without a lesion are two lesions
+    spellings = named.groupby(folded)["lesion_id"].unique()
     double = spellings[spellings.map(len) > 1]
     if len(double):
         raise ValueError(

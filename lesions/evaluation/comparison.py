@@ -238,7 +238,8 @@ def read_entry(folder: Path) -> Entry:
             raise ValueError(f"{folder} has no {name}; train that run or leave the folder out.")
     record = read_record(folder / "config.json")
     record = record.get("config", {}) | record
-    if not {"architecture", "image_size"} <= set(record):
+    of_fold = {"config", "images"} if record.get("fold") is not None else set()
+    if not {"architecture", "image_size"} | of_fold <= set(record):
         raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
     predictions = read_predictions(folder / "predictions.csv")
     twice = predictions.loc[predictions["image_id"].duplicated(), "image_id"]

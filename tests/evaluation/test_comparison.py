@@ -256,9 +256,11 @@ def test_entries_name_the_faulty_folder(tmp_path):
     twice.to_csv(run / "predictions.csv", index=False)
     with pytest.raises(ValueError, match=f"holds {twice['image_id'].iloc[0]} twice"):
         comparison.entries([run])
-    (run / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ValueError, match="config.json is incomplete"):
-        comparison.entries([run])
+    of_a_fold = {"architecture": "cnn", "image_size": 64, "fold": 0}  # lacks the images
+    for record in ({}, of_a_fold, {"config": of_a_fold}):
+        (run / "config.json").write_text(json.dumps(record), encoding="utf-8")
+        with pytest.raises(ValueError, match="config.json is incomplete"):
+            comparison.entries([run])
     (run / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="config.json is incomplete"):
         comparison.entries([run])

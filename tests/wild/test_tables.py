@@ -526,6 +526,7 @@ def test_isic_2019_leaves_out_what_has_no_class(tmp_path):
     write(marks, tmp_path, "ISIC_2019_Training_GroundTruth.csv")
     people = pd.DataFrame({"image": table["image_id"], "age_approx": 45, "sex": "male"})
     people["anatom_site_general"], people["lesion_id"] = "posterior torso", table["lesion_id"]
+    people["age"] = 99  # of somebody's own, beside that of the archive
     people.loc[0, "lesion_id"] = None
     write(people, tmp_path, "ISIC_2019_Training_Metadata.csv")
     with pytest.warns(UserWarning) as caught:
@@ -555,6 +556,18 @@ def test_metadata_of_another_clinic(tmp_path):
     assert found["lesion_id"].tolist() == found["image_id"].tolist()
     text = " ".join(str(warning.message) for warning in caught)
     assert "1 lentigo" in text and "4 of 4 photographs" in text
+
+
+def test_photographs_without_a_lesion_may_differ_in_capitals_alone(tmp_path):
+    write_photographs(tmp_path, ["IMG_1", "img_1"])
+    write(
+        pd.DataFrame({"image_id": ["IMG_1", "img_1"], "dx": ["nv", "mel"]}),
+        tmp_path,
+        "metadata.csv",
+    )
+    with pytest.warns(UserWarning, match="2 of 2 photographs"):
+        found = data.read_metadata(data.open_dataset(tmp_path, "test"))
+    assert found["lesion_id"].tolist() == ["IMG_1", "img_1"]
 
 
 def test_a_photograph_without_a_lesion_does_not_join_one_of_its_name(tmp_path, one_sentence):
@@ -674,6 +687,9 @@ def test_predictions_that_this_project_wrote_into_a_folder_are_no_second_table(t
     found = read(tmp_path)
     answers = predictions.table(found.assign(split="test"), np.full((len(found), 7), 1 / 7))
     predictions.write_predictions(answers, tmp_path / "answers.csv")
+    assert data.open_dataset(tmp_path, "test").metadata_file.name == "labels.csv"
+    named = answers.rename(columns={"image_id": "image"}).assign(predicted="nv")  # by `predict`
+    write(named[["image", "predicted", *classes.CODES]], tmp_path, "answers.csv")
     assert data.open_dataset(tmp_path, "test").metadata_file.name == "labels.csv"
 
 
