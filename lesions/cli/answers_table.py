@@ -11,10 +11,9 @@ from urllib.parse import unquote
 
 from tqdm import tqdm
 
-from lesions.cli.outputs import named_in_errors
+from lesions.cli.outputs import model_files, named_in_errors
 from lesions.data import UNKNOWN_PATIENT, Patient
 from lesions.inference import COLUMNS, COLUMNS_WITH_PATIENT, Classifier
-from lesions.inference.familiarity import FILE
 from lesions.system import files
 
 
@@ -94,9 +93,9 @@ def _write_table(columns, rows: Iterable[list[str]], output: Path) -> int:
 
 
 def _digest(classifier: Classifier, columns) -> str:
-    """Distinguish networks, what they warn by, one view from eight, and columns."""
+    """Distinguish networks, what they answer and warn by, one view from eight, and columns."""
     digest = hashlib.sha256(f"{classifier.tta} {columns}".encode())
-    for path in (classifier.path, classifier.path.with_name(FILE)):
+    for path in model_files(classifier.path):
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:8]

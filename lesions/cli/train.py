@@ -74,7 +74,7 @@ def run(arguments) -> int:
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
     runs = Path(arguments.runs or build / "runs" / (profile + ("-quick" if quick else "")))
     found = None if arguments.retrain else training.find_run(config, metadata, [runs])
-    if found:
+    if found and (found / "model.h5").exists():
         done = training.load_run(found, metadata)
     else:
         store = training.open_store(config, metadata, build)

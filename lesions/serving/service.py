@@ -90,7 +90,8 @@ async def given_patient(
     """Read the optional fields of a form; what makes no sense is a 422."""
     try:
         _check_names("field", await request.form(), FIELDS)
-        _check_names("query parameter", request.query_params, PARAMETERS)
+        known = PARAMETERS if request.url.path.endswith("/explain") else ()
+        _check_names("query parameter", request.query_params, known)
         return Patient.read(age, sex, site)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
@@ -101,7 +102,8 @@ def _check_names(kind: str, sent, known: tuple[str, ...]) -> None:
     names = [name for name, _ in sent.multi_items()]
     for name in names:
         if name not in known:
-            raise ValueError(f"The {kind} {name[:40]!r} is unknown; send {', '.join(known)}.")
+            listed = ", ".join(known) or "none"
+            raise ValueError(f"The {kind} {name[:40]!r} is unknown; send {listed}.")
         if names.count(name) > 1:
             raise ValueError(f"The {kind} {name} is there {names.count(name)} times; send it once.")
 

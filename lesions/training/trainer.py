@@ -166,7 +166,8 @@ class Trainer:
         seconds = time.time() - started
         loss = history.history["loss"][-1]
         self._check(loss, f"The loss became {loss} in epoch {epoch + 1}")
-        images = len(self.train_batches) * self.train_batches.batch_size
+        seen = len(self.train_batches) * self.train_batches.batch_size
+        images = min(seen, len(self.train_batches.rows))  # of fewer than a batch, one of all
         row = {
             "epoch": epoch + 1,
             "phase": self.phase,

@@ -104,6 +104,10 @@ def test_train_leaves_the_run_that_its_options_describe(demo_folder, tmp_path, c
         assert command_line.main([*map(str, arguments), *again]) == 0
         assert word in capsys.readouterr().out
         assert (run.stat().st_mtime_ns == made) == (not again)
+    weights = run.with_name("model.h5")
+    weights.unlink()  # as of the runs that the repository holds
+    assert command_line.main(list(map(str, arguments))) == 0
+    assert weights.exists() and f"Model: {weights}" in capsys.readouterr().out
 
 
 def write_run(folder, metadata, skill):

@@ -187,6 +187,22 @@ def test_rows_of_other_files_or_views_are_not_taken(classifier, tiny_model, stop
     assert counting.answered == len(files)
 
 
+def test_rows_of_another_correction_are_not_taken(classifier, photographs, tmp_path):
+    """That of a TensorFlow Lite file stands beside it."""
+    files = sorted(str(path) for path in photographs.iterdir())
+    output, model = tmp_path / "answers.csv", tmp_path / "model.tflite"
+    model.write_bytes(b"weights")
+    described = model.with_name("model.tflite.json")
+    described.write_text("one correction")
+    stopping, counting = Interrupted(classifier, 8), Counting(classifier)
+    stopping.path = counting.path = model
+    with pytest.raises(KeyboardInterrupt):
+        answers_table.write_answers(stopping, files, output, 4)
+    described.write_text("another")
+    answers_table.write_answers(counting, files, output, 4, resume=True)
+    assert counting.answered == len(files)
+
+
 def test_without_resume_a_stopped_table_is_begun_anew(classifier, stopped):
     files, output, _ = stopped
     counting = Counting(classifier)

@@ -128,10 +128,15 @@ def test_patients_that_make_no_sense_are_a_422(of_patients, content, form, words
 
 
 @pytest.mark.parametrize(
-    ("query", "words"), [("age=50", ["'age'", "target"]), ("target=mel&target=nv", ["2 times"])]
+    ("query", "words"),
+    [
+        ("explain?age=50", ["'age'", "target"]),
+        ("explain?target=mel&target=nv", ["2 times"]),
+        ("predict?target=mel", ["'target'", "none"]),
+    ],
 )
 def test_no_query_parameter_is_passed_over(app, content, query, words, one_sentence):
-    reply = post(app, f"/explain?{query}", content)
+    reply = post(app, f"/{query}", content)
     assert reply.status_code == 422
     one_sentence(reply.json()["detail"], "query parameter", *words)
 

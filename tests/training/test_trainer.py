@@ -1,18 +1,21 @@
 """How a network is trained: its phases, its rates, and what it goes on from."""
 
 import dataclasses
+import itertools
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from sklearn.metrics import log_loss
 
 from lesions import classes, evaluation, training
 from lesions.data import images
 from lesions.networks import models, views
-from lesions.training import earlier
+from lesions.training import earlier, trainer
 
 CODES = list(classes.CODES)
 RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "predictions.csv"]
@@ -100,6 +103,17 @@ def test_the_network_of_the_epoch_that_is_kept(keep, few, demo_store, tmp_path, 
     )
     loss = log_loss(rows["label"], answers.astype(float), labels=range(7))
     assert loss == pytest.approx(losses[kept], rel=1e-3)
+
+
+def test_a_step_of_all_rows_counts_no_more_of_them(
+    few, demo_store, tmp_path, one_step, monkeypatch
+):
+    clock = SimpleNamespace(time=itertools.count().__next__)  # a step takes a second
+    monkeypatch.setattr(trainer, "time", clock)
+    config = dataclasses.replace(one_step, batch_size=4096)
+    begun = tiny.begin(config, few, demo_store, tmp_path)
+    rows = (few["split"] == "train").sum()
+    assert begun.history[0]["images_per_second"] == rows
 
 
 def test_learning_rate_warms_up_and_falls(few, demo_store, tmp_path, one_step):
