@@ -43,6 +43,7 @@ def run(arguments) -> int:
     refuse_overwriting([output, beside], model_files(arguments.model))
     for path in [beside] if arguments.format == "savedmodel" else [output, beside]:
         refuse_unwritable(path)
+    export.check_request(arguments.format, output, arguments.precision)  # before seconds of loading
     classifier = inference.Classifier(arguments.model)
     classifier.require_keras("Exports")
     network = classifier.model, classifier.details

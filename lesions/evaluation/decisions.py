@@ -1,9 +1,8 @@
 """The decision rule: from probabilities at the class frequencies to the class that is named."""
 
 import numpy as np
-from sklearn.metrics import recall_score
 
-from lesions.evaluation import frequencies
+from lesions.evaluation import frequencies, weighted
 
 STRENGTHS = np.linspace(0, 1, 11)
 
@@ -47,7 +46,8 @@ def fit_strength(
 
     def balanced_accuracy(strength: float) -> float:
         named = decide(probabilities, class_frequencies, strength)
-        return recall_score(true_labels, named, labels=np.unique(true_labels), average="macro")
+        asked = ("balanced_accuracy",)
+        return weighted.once(true_labels, probabilities, asked, named)["balanced_accuracy"]
 
     scores = np.array([balanced_accuracy(strength) for strength in STRENGTHS])
     least = scores.max() - 0.005

@@ -100,23 +100,17 @@ def recorded(run: str | None, path=TABLE) -> pd.DataFrame | None:
 
 
 def look_up(
-    table: pd.DataFrame,
-    part: str,
-    method: str,
-    metric: str,
-    code: str = "all",
-    group: str = "all",
-    step: float | None = None,
+    table: pd.DataFrame, part: str, method: str, metric: str, code="all", step: float | None = None
 ) -> pd.Series:
-    """Find one row of the table, of NaN where there is none.
+    """Find one row of the table for all groups, of NaN where there is none.
 
     Args:
         table: From `benchmark.measure` or `recorded`.
-        part, method, metric, group: As the columns of those names.
+        part, method, metric: As the columns of those names.
         code: The class: "all", a code, or "not akiec".
         step: The place on a curve, or None for a row that belongs to none.
     """
-    wanted = {"part": part, "method": method, "class": code, "group": group, "metric": metric}
+    wanted = {"part": part, "method": method, "class": code, "group": "all", "metric": metric}
     rows = table[table["step"].isna() if step is None else table["step"] == step]
     for column, value in wanted.items():
         rows = rows[rows[column] == value]

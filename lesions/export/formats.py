@@ -53,7 +53,7 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
             something that cannot be replaced, or the exported network answers differently.
     """
     path = Path(path)
-    _check_request(format, path, precision)
+    check_request(format, path, precision)
     if format == "onnx":
         model = onnx_file.with_activation_maps(model)
     replacing_description = files.replacing(description.beside(path))
@@ -66,7 +66,9 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
     return path, checked
 
 
-def _check_request(format: str, path: Path, precision: str) -> None:
+def check_request(format: str, path, precision: str = "float32") -> None:
+    """Raise the ValueError of `export` that needs no network: of its format, precision and path."""
+    path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"Unknown format {format!r}; use {', '.join(FORMATS)}.")
     if precision not in PRECISIONS:

@@ -161,7 +161,8 @@ def _load_from_lite0(model: keras.Model) -> tuple[str, list[str]]:
         donor = keras.models.load_model(path, compile=False)
     except DAMAGED as error:
         raise ValueError(_damaged(path, "efficientnet-lite0")) from error
-    names = _efficientnet_layers(model)
+    names = [layer.name for layer in learned_layers(model) if "_se_" not in layer.name]
+    names = [name for name in names if name.startswith(("stem_", "block", "top_"))]
     sources = [layer for layer in donor.layers if layer.weights]
     for name, source in zip(names, sources, strict=True):
         model.get_layer(name).set_weights(source.get_weights())
@@ -177,13 +178,3 @@ def _load_from_lite0(model: keras.Model) -> tuple[str, list[str]]:
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel * 0.1, np.full_like(bias, 3.0)])
     return "imagenet (efficientnet-lite0 layers)", names
-
-
-def _efficientnet_layers(model: keras.Model) -> list[str]:
-    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.BatchNormalization)
-    starts = ("stem_", "block", "top_")
-    return [
-        layer.name
-        for layer in model.layers
-        if isinstance(layer, kinds) and layer.name.startswith(starts) and "_se_" not in layer.name
-    ]
