@@ -76,9 +76,13 @@ class Trainer:
             earlier.start_from(self.model, config.start, work.parent, held_out)
         torch_layers.use_native(self.model)
         self.train_batches = self._training_batches(rows[rows["split"] == "train"], store)
-        self.validation_batches = self._batches(
-            rows[rows["split"] == "validation"], store, views.images_a_step()
-        )
+        validated = rows[rows["split"] == "validation"]
+        self.validation_labels = validated["label"].to_numpy()
+        # Whole steps alone, of which the last repeats rows: TensorFlow traces a network anew for
+        # another number of images, see `views.predict`.
+        step = max(1, min(views.images_a_step(), len(validated)))
+        whole = np.resize(np.arange(len(validated)), -(-len(validated) // step) * step)
+        self.validation_batches = self._batches(validated.iloc[whole], store, step)
 
     def _batches(self, rows: pd.DataFrame, store, batch_size: int, **options):
         return batches.LesionBatches(
@@ -195,15 +199,16 @@ class Trainer:
             )
 
     def _validate(self) -> dict[str, float]:
-        found = self.validation_batches
-        if not len(found.labels):  # all rows are trained on
+        labels = self.validation_labels
+        if not len(labels):  # all rows are trained on
             return dict.fromkeys(("val_loss", "val_balanced_accuracy", "val_accuracy"), np.nan)
-        probabilities = self.model.predict(found, verbose=0).astype(np.float64)
+        predicted = self.model.predict(self.validation_batches, verbose=0)
+        probabilities = predicted[: len(labels)].astype(np.float64)
         # An epoch's last step may break the weights after a loss that was still a number.
         epoch = len(self.history) + 1
         self._check(probabilities, f"The probabilities became not a number in epoch {epoch}")
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        labels, named = found.labels, probabilities.argmax(axis=1)
+        named = probabilities.argmax(axis=1)
         return {
             "val_loss": log_loss(labels, probabilities, labels=np.arange(len(classes.CODES))),
             "val_balanced_accuracy": balanced_accuracy_score(labels, named),
