@@ -81,8 +81,9 @@ def _start_from_best(model: keras.Model) -> str:
 
     They count as pretrained: head epochs keep them. Returns the name of the run.
     """
-    best, details = models.load(MODELS / f"{BEST_MODEL}.h5")
-    known = {layer.name: layer.get_weights() for layer in best.layers if layer.name != "logits"}
+    path = MODELS / f"{BEST_MODEL}.h5"
+    details, known = model_file.read_details(path), model_file.read_weights(path)
+    del known["logits"]
     taken = []
     for layer in model.layers:
         found = known.get(layer.name)

@@ -23,9 +23,9 @@ RESULTS = ["config.json", "history.csv", "metrics.json", "model.h5", "prediction
 # The run folder
 
 
-def test_run_folder(run, runs, demo_metadata, config):
+def test_run_folder(run, demo_metadata, config):
     assert sorted(path.name for path in run.folder.iterdir()) == RESULTS
-    assert not list(runs.glob("*.partial"))
+    assert not run.folder.with_name(f"{run.folder.name}.partial").exists()
     assert run.folder.name.startswith("tiny-64px-seed42-test-")
     assert run.record["config"] == dataclasses.asdict(config)
     assert run.record["initial_weights"] == "random" and run.record["epochs_trained"] == 3
