@@ -106,6 +106,12 @@ def ham10000():
 
 
 @pytest.fixture(scope="session")
+def ham10000_table(ham10000):
+    """Its table, which no test changes."""
+    return data.read_metadata(ham10000)
+
+
+@pytest.fixture(scope="session")
 def random_weights(tmp_path_factory):
     """A folder of random weights, in files of the names and the form of Keras' ImageNet weights."""
     import h5py

@@ -93,7 +93,7 @@ def _write_table(columns, rows: Iterable[list[str]], output: Path) -> int:
 
 
 def _digest(classifier: Classifier, columns) -> str:
-    """Distinguish networks, what they answer and warn by, one view from eight, and columns."""
+    """Return eight digits that differ with the network and its files, the views and the columns."""
     digest = hashlib.sha256(f"{classifier.tta} {columns}".encode())
     for path in model_files(classifier.path):
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:

@@ -74,12 +74,15 @@ def run(arguments) -> int:
     print(f"Profile {profile}{', quick' if quick else ''} on {hardware.describe()}.")
     runs = Path(arguments.runs or build / "runs" / (profile + ("-quick" if quick else "")))
     found = None if arguments.retrain else training.find_run(config, metadata, [runs])
-    if found and (found / "model.h5").exists():
+    if found:
         done = training.load_run(found, metadata)
     else:
         store = training.open_store(config, metadata, build)
         done = training.read_run(training.train(config, metadata, store, runs, arguments.retrain))
     for split in ("validation", "test"):
         print(f"Balanced accuracy, {split}: {done.metrics[split]['balanced_accuracy']:.3f}")
-    print(f"Model: {printable(str(done.folder / 'model.h5'))}. {classes.NOTICE}")
+    where, model = "The network was not kept; --retrain trains it again.", done.folder / "model.h5"
+    if model.exists():
+        where = f"Model: {printable(str(model))}."
+    print(f"{where} {classes.NOTICE}")
     return 0

@@ -186,8 +186,8 @@ def _rank(path: Path) -> int | None:
         # The small official test set may lie at the side of the training set, which is meant.
         return 2 if "training" in name else 3
     # What this project writes has diagnoses, too.
-    written = ({"dx", "split", *classes.CODES}, {"predicted", *classes.CODES})
-    return None if any(names <= set(columns) for names in written) else 4
+    own_columns = ({"dx", "split", *classes.CODES}, {"predicted", *classes.CODES})
+    return None if any(names <= set(columns) for names in own_columns) else 4
 
 
 def columns_of(path: Path) -> list[str]:

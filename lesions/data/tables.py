@@ -243,8 +243,9 @@ def _with_lesions(table: pd.DataFrame, name: str, kind: str, notes) -> pd.DataFr
         )
     table["lesion_id"] = table["lesion_id"].where(~alone, table["image_id"])
     folded = table["lesion_id"].str.casefold()
-    named = table[folded.isin(folded[~alone])]  # two photographs without a lesion are two lesions
-    spellings = named.groupby(folded)["lesion_id"].unique()
+    # Of photographs without a lesion, each is its own, even if names differ in capitals alone.
+    with_lesion = table[folded.isin(folded[~alone])]
+    spellings = with_lesion.groupby(folded)["lesion_id"].unique()
     double = spellings[spellings.map(len) > 1]
     if len(double):
         raise ValueError(

@@ -46,8 +46,8 @@ def fit_strength(
 
     def balanced_accuracy(strength: float) -> float:
         named = decide(probabilities, class_frequencies, strength)
-        asked = ("balanced_accuracy",)
-        return weighted.once(true_labels, probabilities, asked, named)["balanced_accuracy"]
+        found = weighted.once(true_labels, probabilities, ["balanced_accuracy"], named)
+        return found["balanced_accuracy"]
 
     scores = np.array([balanced_accuracy(strength) for strength in STRENGTHS])
     least = scores.max() - 0.005

@@ -154,8 +154,16 @@ def load(path) -> tuple[keras.Model, dict]:
     Raises:
         ValueError: If the file is missing or damaged or is not a network of this project.
     """
-    details = read_details(path)
-    weights = read_weights(path)
+    details, weights = read_checked(path)
+    shape = (details[name] for name in ("architecture", "image_size", "patient", "dropout"))
+    model = architectures.assemble(*shape)
+    assign(model, weights, path)
+    return model, details
+
+
+def read_checked(path) -> tuple[dict, dict[str, list[np.ndarray]]]:
+    """Read the details and the weights of a network, which must be those saved; as `load`."""
+    details, weights = read_details(path), read_weights(path)
     if digest(weights) != details["digest"]:
         raise ValueError(
             f"The weights in {path} are not those that were saved; copy or download the file again."
@@ -165,10 +173,7 @@ def load(path) -> tuple[keras.Model, dict]:
             f"{path} holds weights that are not numbers, as a training that diverged leaves them; "
             "train the network again."
         )
-    shape = (details[name] for name in ("architecture", "image_size", "patient", "dropout"))
-    model = architectures.assemble(*shape)
-    assign(model, weights, path)
-    return model, details
+    return details, weights
 
 
 def assign(model: keras.Model, weights: dict[str, list[np.ndarray]], path) -> None:

@@ -211,13 +211,17 @@ def environment_of(path: Path) -> dict[str, str]:
     return inherited | forced
 
 
-def render(path: Path) -> Path:
-    """Render an executed notebook as an HTML page in the same folder, and return its path."""
+@functools.cache
+def _exporter():
     from nbconvert import HTMLExporter
 
     # Of the two templates this is the one that writes alternative texts.
-    exporter = HTMLExporter(embed_images=True, template_name="classic")
-    body, _ = exporter.from_filename(str(path))
+    return HTMLExporter(embed_images=True, template_name="classic")
+
+
+def render(path: Path) -> Path:
+    """Render an executed notebook as an HTML page in the same folder, and return its path."""
+    body, _ = _exporter().from_filename(str(path))
     page = path.with_suffix(".html")
     page.write_text(body, encoding="utf-8")
     return page

@@ -59,18 +59,22 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
         One row each of `recorded`: log_loss and macro_auc out of fold and melanoma_auc on the
         external set, at the class frequencies; <figure>_difference from the mildest
         augmentation with its _low and _high (95%, paired, over lesions).
+
+    Raises:
+        ValueError: If runs are recorded, but none with the mildest augmentation.
     """
-    answers, rows = {}, {}
-    for name, entry in recorded().items():
-        at_home = entry.answers("validation")
-        there = other_networks.answers(entry, SET)
-        answers[name] = dict(zip(METRICS, (at_home, at_home, there), strict=True))
-    for name, frames in answers.items():
+    found, rows = recorded(), {}
+    if found and BASELINE not in found:
+        raise ValueError(f"models/ holds no pilot run of {BASELINE}; train and publish it.")
+    for name, entry in found.items():  # the mildest comes first
+        at_home, there = entry.answers("validation"), other_networks.answers(entry, SET)
+        frames = dict(zip(METRICS, (at_home, at_home, there), strict=True))
+        if name == BASELINE:
+            baseline = frames
         rows[name] = {}
         for metric, frame in frames.items():
             rows[name][metric] = evaluation.score(frame, metric, resamples=0).value
-            baseline = answers[BASELINE][metric]
-            difference = evaluation.paired_difference(frame, baseline, metric, resamples)
+            difference = evaluation.paired_difference(frame, baseline[metric], metric, resamples)
             rows[name] |= tables.interval_columns(f"{metric}_difference", difference)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 

@@ -75,7 +75,8 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         The paths written: the notebooks, a thumbnail of each, and Grad-CAM examples.
 
     Raises:
-        ValueError: If a notebook has not been executed to its end as it is now.
+        ValueError: If a notebook has not been executed to its end as it is now, or on the demo
+            set or as a quick study.
     """
     executed = {path: _read_executed(path, build / "study") for path in notebooks(which)}
     written = []
@@ -107,6 +108,9 @@ def _read_executed(path: Path, folder: Path) -> nbformat.NotebookNode:
         code = cell.cell_type == "code" and cell.source.strip()
         if failed or (code and not cell.execution_count):
             raise ValueError(f"{executed} was not executed to its end; {again}")
+    texts = (one.get("text", "") for cell in notebook.cells for one in cell.get("outputs", []))
+    if re.search(r"^Profile (demo|\w+, quick)\b", "\n".join(texts), re.MULTILINE):
+        raise ValueError(f"{executed} is of a demo or quick study; with all photographs, {again}")
     sources = [[numbers.MARK.sub("", cell.source) for cell in one.cells] for one in (notebook, now)]
     if sources[0] != sources[1]:
         raise ValueError(f"{path} was changed after {executed} was made; {again}")
@@ -235,16 +239,14 @@ def _smaller(png: str) -> str:
 def _strip(notebook: nbformat.NotebookNode) -> None:
     """Remove what belongs to one machine or one run, and compress the plots."""
     for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.metadata.get("tags") == []:
+            cell.metadata.pop("tags")
         if "outputs" in cell:  # what libraries write to stderr is of this machine
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output["data"]["image/png"] = _smaller(output["data"]["image/png"])
-    for part in (notebook, *notebook.cells):
-        for key in ("execution", "widgets"):
-            part.metadata.pop(key, None)
-        if part.metadata.get("tags") == []:
-            part.metadata.pop("tags")
     notebook.metadata = {
         key: notebook.metadata[key]
         for key in ("kernelspec", "language_info", "title")

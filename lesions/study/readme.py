@@ -25,7 +25,7 @@ STEPS = (
     ("the same, given age, sex and site", FROM_IMAGENET | {"patient": True}),
     (
         "CNN + DenseNet121 in one network, 5 epochs",
-        {"architecture": "cnn_densenet121"},
+        {"architecture": "cnn_densenet121", "epochs": 5},
     ),
     ("DenseNet169, 11 epochs", {"architecture": "densenet169", "epochs": 11}),
     ("DenseNet121, 11 epochs", {"architecture": "densenet121", "image_size": 128, "epochs": 11}),
@@ -33,7 +33,7 @@ STEPS = (
         "the same, 12 more at 192 px, strong augmentation, MixUp, the last 4 on oversampled rows",
         {"image_size": 192, "epochs": 4},
     ),
-    ("{networks} DenseNet121, one a fold, averaged, 8 epochs", {"networks": data.FOLDS}),
+    (f"{data.FOLDS} DenseNet121, one a fold, averaged, 8 epochs", {"networks": data.FOLDS}),
     (
         "a [student](docs/results.md#the-student) of these five, also trained on validation, "
         "192 px, 6 more epochs, MixUp",
@@ -47,12 +47,13 @@ def steps_block(table: pd.DataFrame) -> str:
     rows, best, shown = [], comparison.best_row(table), []
     for name, wanted in STEPS:
         found = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)]
+        if found.empty:
+            raise ValueError(f"models/ holds no run of {name}; train it and publish it.")
         row = found.sort_values("seed", kind="stable").iloc[0]
         shown.append(row)
         mark = ": **the best model**" if row["run"] == best["run"] else ""
         scores = [Interval.of(row, f"test_{one}") for one in comparison.WITH_INTERVAL]
-        about = f"{name.format(networks=row['networks'])}{mark}"
-        rows.append([about, *(f"{score:.3f}" for score in scores)])
+        rows.append([f"{name}{mark}", *(f"{score:.3f}" for score in scores)])
     header = "| network | balanced accuracy | macro AUC | melanoma sensitivity at 90% specificity |"
     return (
         f"{tables.markdown(header, rows)}\n\n"

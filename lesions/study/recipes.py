@@ -1,5 +1,6 @@
 """The recorded recipes: which config each architecture gets under each profile."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -282,17 +283,18 @@ def controls(profile: str) -> dict[str, Config]:
     }
 
 
-def longer(profile: str) -> dict[str, Config]:
-    """Return by architecture the recipes of the networks from ImageNet, trained for longer.
+def longer(profile: str, names: Iterable[str]) -> dict[str, Config]:
+    """Return by architecture the recipes of what starts from ImageNet, trained for longer.
 
-    As long as the first stage of the best architecture, whose recipe is among them; so the order
-    of the networks after few epochs can be held against that after more. Those that have head
-    epochs start from ImageNet. None where `config` trains as long.
+    As long as the first stage of the best architecture; so the order of the networks after few
+    epochs can be held against that after more. What has head epochs starts from ImageNet. None
+    where `config` trains as long.
 
     Args:
         profile: "cpu" or "gpu".
+        names: Architectures, see `networks` and `hybrids`.
     """
-    found = {name: config(name, profile, **STAGES[profile][0]) for name in NETWORKS[profile]}
+    found = {name: config(name, profile, **STAGES[profile][0]) for name in names}
     return {
         name: one for name, one in found.items() if one.head_epochs and one != config(name, profile)
     }
@@ -368,7 +370,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     patient = [config(BEST, profile, patient=True)]
     members = [config(name, profile, image_size=px, **MEMBER) for name, px in MEMBERS[profile]]
     others = [*controls(profile).values(), *patient, *repeats(profile), *members]
-    others += longer(profile).values()
+    others += longer(profile, NETWORKS[profile]).values()
     listed = [*stages(profile, metadata), *networks, *others]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 

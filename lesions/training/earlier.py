@@ -81,8 +81,7 @@ def _start_from_best(model: keras.Model) -> str:
 
     They count as pretrained: head epochs keep them. Returns the name of the run.
     """
-    path = MODELS / f"{BEST_MODEL}.h5"
-    details, known = model_file.read_details(path), model_file.read_weights(path)
+    details, known = model_file.read_checked(MODELS / f"{BEST_MODEL}.h5")
     del known["logits"]
     taken = []
     for layer in model.layers:

@@ -78,8 +78,8 @@ class Trainer:
         self.train_batches = self._training_batches(rows[rows["split"] == "train"], store)
         validated = rows[rows["split"] == "validation"]
         self.validation_labels = validated["label"].to_numpy()
-        # Whole steps alone, of which the last repeats rows: TensorFlow traces a network anew for
-        # another number of images, see `views.predict`.
+        # All steps have one size, and repeated rows fill up the last, because TensorFlow traces a
+        # network again for every other number of images; see `views.predict`.
         step = max(1, min(views.images_a_step(), len(validated)))
         whole = np.resize(np.arange(len(validated)), -(-len(validated) // step) * step)
         self.validation_batches = self._batches(validated.iloc[whole], store, step)
@@ -171,7 +171,7 @@ class Trainer:
         loss = history.history["loss"][-1]
         self._check(loss, f"The loss became {loss} in epoch {epoch + 1}")
         seen = len(self.train_batches) * self.train_batches.batch_size
-        images = min(seen, len(self.train_batches.rows))  # of fewer than a batch, one of all
+        images = min(seen, len(self.train_batches.rows))  # fewer than a batch are one step
         row = {
             "epoch": epoch + 1,
             "phase": self.phase,

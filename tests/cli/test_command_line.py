@@ -50,6 +50,9 @@ def test_failures_are_one_sentence(fails, tiny_model, demo_metadata, tmp_path):
     arguments = ["export", "--format", "tflite", "--model", tiny_model, "--output"]
     fails([*arguments, tmp_path / "empty"], "empty", "name another --output")
     fails([*arguments, "/proc/skin.tflite"], "/proc/skin.tflite", "name another --output")
+    arguments = ["export", "--format", "savedmodel", "--precision", "int8", "--output"]
+    arguments += [tmp_path / "out", "--model", tmp_path / "text.h5"]  # which nobody reads
+    fails(arguments, "leave it out for savedmodel")
     fails(["train", "nosuch", "--profile", "demo"], "nosuch", *models.ARCHITECTURES)
     fails(["train", "cnn", "--set", "speed=9"], "speed=9", "dropout")
     fails(["train", "cnn", "--data", tmp_path / "empty"], "HAM10000_metadata.csv")
@@ -105,9 +108,10 @@ def test_train_leaves_the_run_that_its_options_describe(demo_folder, tmp_path, c
         assert word in capsys.readouterr().out
         assert (run.stat().st_mtime_ns == made) == (not again)
     weights = run.with_name("model.h5")
-    weights.unlink()  # as of the runs that the repository holds
+    weights.unlink()  # as in the runs that the repository holds
     assert command_line.main(list(map(str, arguments))) == 0
-    assert weights.exists() and f"Model: {weights}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Loaded the recorded run" in printed and "was not kept; --retrain" in printed
 
 
 def write_run(folder, metadata, skill):

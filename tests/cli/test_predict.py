@@ -188,7 +188,7 @@ def test_rows_of_other_files_or_views_are_not_taken(classifier, tiny_model, stop
 
 
 def test_rows_of_another_correction_are_not_taken(classifier, photographs, tmp_path):
-    """That of a TensorFlow Lite file stands beside it."""
+    """The correction of a TensorFlow Lite network is in a file beside it."""
     files = sorted(str(path) for path in photographs.iterdir())
     output, model = tmp_path / "answers.csv", tmp_path / "model.tflite"
     model.write_bytes(b"weights")

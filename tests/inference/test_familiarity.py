@@ -112,10 +112,10 @@ def test_committed_file_belongs_to_the_best_model_and_works(best_classifier):
     json.dumps(dataclasses.asdict(found)["measured"])
 
 
-def test_committed_file_holds_on_fresh_pictures(best_classifier, ham10000):
+def test_committed_file_holds_on_fresh_pictures(best_classifier, ham10000_table):
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     found, _ = familiarity.find_for(best_classifier)
-    rows = data.with_split(data.read_metadata(ham10000))
+    rows = data.with_split(ham10000_table)
     rows = rows[rows["split"] == "test"].sample(24, random_state=7)
     others = list(familiarity.everyday_pictures().values())[:12]
     own = [images.read_image(path) for path in rows["image_path"]]

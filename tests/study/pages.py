@@ -1,7 +1,9 @@
-"""The blocks of numbers that pages show, against what the package computes."""
+"""What several tests read: pages, their blocks of numbers, and notebooks."""
 
+import functools
 import re
 
+import nbformat
 import pytest
 
 from lesions.study import readme
@@ -20,3 +22,9 @@ def shown(name):
     texts = [path.read_text(encoding="utf-8") for path in readme.pages()]
     (text,) = [text for text in texts if f"<!-- {name}:start -->" in text]
     return text.split(f"<!-- {name}:start -->")[1].split(f"<!-- {name}:end -->")[0].strip()
+
+
+@functools.cache
+def read_notebook(path):
+    """A notebook that no test changes; reading one checks it, which takes a while."""
+    return nbformat.read(path, 4)

@@ -1,6 +1,7 @@
 """The notebooks' prose: its numbers are those of the records, its form is the same everywhere."""
 
 import base64
+import dataclasses
 import functools
 import io
 import re
@@ -9,12 +10,13 @@ import symtable
 import nbformat
 import numpy as np
 import pytest
+from pages import read_notebook
 from PIL import Image
 
 from lesions import data
 from lesions.evaluation import Interval
-from lesions.study import facts, numbers, publishing, readme, thumbnails
-from lesions.study.facts import common
+from lesions.study import facts, numbers, publishing, readme, recipes, thumbnails
+from lesions.study.facts import common, trainings
 
 NOTEBOOKS = publishing.notebooks()
 BY_NAME = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -30,7 +32,7 @@ NUMBER = r"[−-]?\d*\.?\d+"
 
 
 def prose(path):
-    cells = nbformat.read(path, 4).cells
+    cells = read_notebook(path).cells
     return [cell.source for cell in cells if cell.cell_type == "markdown"]
 
 
@@ -89,14 +91,34 @@ def check(path, found, whole):
 of_the_runs = functools.cache(facts.of)
 
 
+def test_facts_of_the_data_are_not_kept_for_who_asks_without(monkeypatch):
+    kept = {"of runs": 1}
+    monkeypatch.setitem(facts.OF_THE_RUNS, "02", lambda: kept)
+    monkeypatch.setitem(facts.OF_THE_DATA, "02", lambda metadata: {"of data": 2})
+    assert facts.of("02", "a table") == {"of runs": 1, "of data": 2}
+    assert facts.of("02") == {"of runs": 1}
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.4), (0.4, 0.5)])
+def test_two_stages_of_one_training_are_named_so_whichever_weighs_more(weights):
+    *_, earlier, later = (
+        common.recorded_run(recipes.config(recipes.BEST, "cpu", **stage)).folder.name
+        for stage in recipes.STAGES["cpu"]
+    )
+    entries = dict(common.recorded_entries())
+    members = dict(zip((earlier, later), weights, strict=True)) | {"resnet50-128px-seed43": 0.1}
+    entries["ensemble"] = dataclasses.replace(entries["ensemble"], members=members)
+    assert trainings._weights(entries)["line"] == "stages of one training"
+
+
 @BY_NAME
 def test_numbers_are_those_of_the_recorded_runs(path):
     number = path.stem[:2]
     check(path, of_the_runs(number), whole=number not in facts.OF_THE_DATA)
 
 
-def test_numbers_are_those_of_the_data_set(ham10000):
-    metadata = data.with_split(data.read_metadata(ham10000))
+def test_numbers_are_those_of_the_data_set(ham10000_table):
+    metadata = data.with_split(ham10000_table)
     for path in NOTEBOOKS:
         number = path.stem[:2]
         of_the_data = facts.OF_THE_DATA.get(number, lambda metadata: {})
@@ -111,7 +133,7 @@ def test_numbers_are_those_of_the_data_set(ham10000):
 )
 def test_figures_are_titled_with_what_the_prose_quotes(number, fact):
     (path,) = [path for path in NOTEBOOKS if path.stem.startswith(number)]
-    outputs = [one for cell in nbformat.read(path, 4).cells for one in cell.get("outputs", [])]
+    outputs = [one for cell in read_notebook(path).cells for one in cell.get("outputs", [])]
     captions = " ".join(one.get("data", {}).get("text/plain", "") for one in outputs)
     quoted = f"{{{fact}:+.3f}}".format(**of_the_runs(number)).replace("-", "−")
     assert quoted in captions
@@ -144,13 +166,13 @@ class TestProse:
         assert re.search(r"^(Next|Back to the start): \[.+\]\(.+\.ipynb\)", end, re.MULTILINE)
 
     def test_code_prints_no_sentences_of_results(self, path):
-        cells = nbformat.read(path, 4).cells
+        cells = read_notebook(path).cells
         code = [cell.source for cell in cells if cell.cell_type == "code"]
         assert not [source for source in code if "Markdown(" in source]
 
     def test_no_cell_overwrites_what_another_imports(self, path):
         # The cells that use the module would fail when they are run again.
-        cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        cells = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
         tables = [symtable.symtable(cell.source, path.name, "exec") for cell in cells]
         symbols = [symbol for table in tables for symbol in table.get_symbols()]
         imported = {symbol.get_name() for symbol in symbols if symbol.is_imported()}
@@ -158,7 +180,7 @@ class TestProse:
         assert "utils" in imported and not imported & assigned
 
     def test_figures_are_no_wider_than_a_page(self, path):
-        for cell in nbformat.read(path, 4).cells:
+        for cell in read_notebook(path).cells:
             for output in cell.get("outputs", []):
                 for kind in ("image/png", "image/jpeg"):
                     if kind in output.get("data", {}):

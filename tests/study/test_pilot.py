@@ -49,6 +49,14 @@ def test_the_one_that_travels_best_is_chosen_among_those_that_lose_nothing(macro
     assert pilot.choose(table) == chosen
 
 
+def test_a_pilot_without_its_mildest_augmentation_is_named(tmp_path, monkeypatch):
+    (colour,) = pilot.MODELS.glob("*-pilot-colour-*")
+    shutil.copytree(colour, tmp_path / colour.name)
+    monkeypatch.setattr(pilot, "MODELS", tmp_path)
+    with pytest.raises(ValueError, match="no pilot run of standard"):
+        pilot.compare()
+
+
 @pytest.mark.parametrize("late", [0.74, 0.90])
 def test_the_table_says_what_the_rule_would_have_chosen_afterwards(late):
     rows = {name: (0.95, 0.70) for name in pilot.recipes.PILOT} | {"mixup": (0.95, late)}

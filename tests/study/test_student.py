@@ -9,6 +9,7 @@ from pages import same_numbers, shown
 
 from lesions.evaluation import Interval, choice, comparison
 from lesions.study import recipes, student
+from lesions.study.facts.common import recorded_entries
 from lesions.system.folders import MODELS, REPOSITORY
 
 
@@ -49,7 +50,7 @@ def test_the_page_says_rightly_what_depth_changes():
 
 
 def test_without_the_page_the_deeper_student_would_be_the_best_model_as_the_page_says(monkeypatch):
-    found = comparison.entries(comparison.run_folders(MODELS))
+    found = recorded_entries()
     chosen = found[choice.best_single(found)].record
     assert chosen["architecture"] == recipes.BEST and chosen["answers_from"]
     monkeypatch.setattr(choice, "MAXIMUM_NETWORK_BYTES", 26_000_000)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from pages import same_numbers, shown
+from pages import read_notebook, same_numbers, shown
 
 from lesions import classes, data, evaluation, training
 from lesions.data import images, leaky_splits
@@ -33,6 +33,7 @@ from lesions.study import (
     recipes,
     running,
 )
+from lesions.study.facts.common import comparison_table, recorded_entries
 from lesions.system import processor
 from lesions.system.folders import MODELS
 from lesions.training import runs
@@ -54,7 +55,7 @@ README = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def code_cells(path: Path) -> list:
-    cells = nbformat.read(path, 4).cells
+    cells = read_notebook(path).cells
     return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
 
 
@@ -80,7 +81,7 @@ def test_setup_cell_finds_the_repository_that_it_fetched_before(tmp_path, python
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
     def test_card_has_badges_for_this_very_file(self, path):
-        card = nbformat.read(path, 4).cells[0].source
+        card = read_notebook(path).cells[0].source
         assert card.startswith("# ")
         assert re.search(r"Needs .+ · Makes .+ · Time ", card)
         assert classes.NOTICE in card
@@ -104,7 +105,7 @@ class TestNotebook:
             assert "#" in line, f"{line!r} has no comment"
 
     def test_committed_outputs_are_of_one_clean_run(self, path):
-        notebook = nbformat.read(path, 4)
+        notebook = read_notebook(path)
         cells = code_cells(path)
         assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
         assert "widgets" not in notebook.metadata
@@ -130,7 +131,7 @@ class TestNotebook:
                     assert hasattr(modules[node.value.id], node.attr), ast.unparse(node)
 
     def test_links_lead_somewhere(self, path):
-        for cell in nbformat.read(path, 4).cells:
+        for cell in read_notebook(path).cells:
             if cell.cell_type == "markdown":
                 for target in re.findall(r"\]\(([\w./-]+\.(?:ipynb|md))\)", cell.source):
                     assert (path.parent / target).exists(), target
@@ -178,7 +179,7 @@ RECORDED = comparison.run_folders(MODELS)
 
 def test_recorded_results_are_what_the_predictions_say(tmp_path):
     assert RECORDED, "models/ holds no recorded run"
-    table = comparison.compare(comparison.entries(RECORDED))
+    table = comparison.compare(recorded_entries())
     same_numbers(shown("answer"), readme.answer_block(table))
     same_numbers(shown("results"), readme.steps_block(table))
     same_numbers(shown("networks"), readme.results_block(table))
@@ -187,8 +188,14 @@ def test_recorded_results_are_what_the_predictions_say(tmp_path):
     pd.testing.assert_frame_equal(recorded, pd.read_csv(path), atol=2e-3, rtol=2e-3)
 
 
+def test_a_step_without_a_run_is_named():
+    table = comparison_table()
+    with pytest.raises(ValueError, match="no run of CNN from scratch"):
+        readme.steps_block(table[table["architecture"] != "cnn"])
+
+
 def test_notebook_06_shows_the_recorded_runs():
-    notebook = nbformat.read(publishing.NOTEBOOKS / "06_compare_models.ipynb", 4)
+    notebook = read_notebook(publishing.NOTEBOOKS / "06_compare_models.ipynb")
     outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     table = pd.read_csv(MODELS / "comparison.csv")
     networks = table.loc[table["run"] != "ensemble", "networks"].sum()
@@ -229,12 +236,11 @@ def test_recorded_predictions_are_of_the_recorded_split():
         assert len(frame) == (expected != "train").sum()
 
 
-def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
-    metadata = data.read_metadata(ham10000)
-    assert len(metadata) == 10015
-    recorded = data.with_split(metadata)
-    assert set(pd.read_csv(MODELS / "splits.csv")["image_id"]) == set(metadata["image_id"])
-    computed = data.split_by_lesion(metadata)
+def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000_table):
+    assert len(ham10000_table) == 10015
+    recorded = data.with_split(ham10000_table)
+    assert set(pd.read_csv(MODELS / "splits.csv")["image_id"]) == set(recorded["image_id"])
+    computed = data.split_by_lesion(ham10000_table)
     assert computed["split"].tolist() == recorded["split"].tolist()
     assert computed["fold"].tolist() == recorded["fold"].tolist()
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
@@ -249,8 +255,8 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000):
     assert recipes.recorded_profile(computed) == "cpu"
 
 
-def test_recorded_leakage_runs_are_those_of_the_recipes(ham10000):
-    metadata = data.split_by_lesion(data.read_metadata(ham10000))
+def test_recorded_leakage_runs_are_those_of_the_recipes(ham10000_table):
+    metadata = data.with_split(ham10000_table)
     rows = {name: leaky_splits.protocol_rows(metadata, name) for name in leakage.LABELS}
     counts = {name: (one["split"] == "train").sum() for name, one in rows.items()}
     for name, config in recipes.leakage_experiments("cpu", counts).items():
@@ -290,9 +296,9 @@ def test_best_model_is_best_on_validation_and_carries_its_calibration(best):
     assert (MODELS / "best_model.h5").stat().st_size < best_model.LIMIT
 
 
-def test_best_model_answers_as_recorded(best, ham10000):
+def test_best_model_answers_as_recorded(best, ham10000_table):
     classifier, _, frame = best
-    metadata = data.read_metadata(ham10000).set_index("image_id")
+    metadata = ham10000_table.set_index("image_id")
     if images.read_image(metadata["image_path"].iloc[0]).shape[0] != 256:
         pytest.skip("the recorded predictions are of copies of 256 px, not of the originals")
     some = frame[frame["split"] == "test"].sample(12, random_state=0)
@@ -410,6 +416,10 @@ def test_only_a_whole_execution_of_a_notebook_as_it_is_now_is_published(tmp_path
     last.outputs, last.execution_count = [], None
     refused("not executed to its end; .+ run 01")
     last.execution_count = 99
+    for profile in ("demo", "cpu, quick"):
+        last.outputs = [nbformat.v4.new_output("stream", text=f"Profile {profile} on 2 cores.")]
+        refused("demo or quick study; .+ run 01")
+    last.outputs = []
     notebook.cells[1].source += " What somebody wrote before."
     refused("was changed after")
 

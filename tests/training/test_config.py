@@ -121,14 +121,15 @@ def test_every_fold_has_a_network_of_one_recipe_with_a_seed_of_its_own():
 
 
 def test_networks_from_imagenet_are_trained_longer_and_nothing_else_differs(demo_metadata):
-    longer = recipes.longer("cpu")
+    longer = recipes.longer("cpu", recipes.networks("cpu"))
     assert set(longer) == {"resnet50", "densenet121", "densenet169", "efficientnetb0"}
+    assert set(longer.values()) <= set(recipes.queue("cpu", demo_metadata))
     for name, one in longer.items():
         shorter = recipes.config(name, "cpu")
         assert one.epochs > shorter.epochs
         assert dataclasses.replace(one, epochs=shorter.epochs) == shorter
     assert longer[recipes.BEST] == recipes.stages("cpu", demo_metadata)[0]
-    assert recipes.longer("gpu") == {}
+    assert recipes.longer("gpu", (*recipes.networks("gpu"), *recipes.hybrids("gpu"))) == {}
 
 
 def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):

@@ -44,5 +44,5 @@ def of(number: str, metadata: pd.DataFrame | None = None) -> dict:
     """
     found = OF_THE_RUNS[number]() if number in OF_THE_RUNS else {}
     if metadata is not None and number in OF_THE_DATA:
-        found |= OF_THE_DATA[number](metadata)
+        found = found | OF_THE_DATA[number](metadata)  # not into what is cached
     return found

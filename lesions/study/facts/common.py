@@ -22,6 +22,7 @@ def listed(names, code: bool = True) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
+@functools.cache
 def recorded_run(config: Config) -> Run:
     """Read the recorded run of a config, whichever run it started from.
 

@@ -130,16 +130,11 @@ def _screening(best: pd.Series) -> dict:
 def _calibration(best: pd.Series, test: pd.DataFrame) -> dict:
     """Return what the correction to the class frequencies does on test."""
     raw = evaluation.rows_of(recorded_entries()[best["run"]].predictions, "test")
-    sides = {"before": raw, "after": test.drop(columns="predicted")}
-    scores = {
-        name: evaluation.metrics(*evaluation.labels_and_probabilities(rows))
-        for name, rows in sides.items()
-    }
     found = {}
     for short, metric in (("error", "expected_calibration_error"), ("loss", "log_loss")):
-        found |= {f"{short}_{name}": one[metric] for name, one in scores.items()}
-        gap = evaluation.paired_difference(sides["after"], raw, metric)
-        found[f"{short}_change"] = Interval(**gap)
+        found[f"{short}_before"] = score(raw, metric, resamples=0).value
+        found[f"{short}_after"] = score(test, metric, resamples=0).value
+        found[f"{short}_change"] = Interval(**evaluation.paired_difference(test, raw, metric))
     return found
 
 

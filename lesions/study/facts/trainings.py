@@ -32,7 +32,6 @@ def notebook_02() -> dict:
     configs = recipes.balance_experiments(PROFILE)
     runs = {name.replace(" ", "_"): recorded_run(config) for name, config in configs.items()}
     rows = {name: answers(run) for name, run in runs.items()}
-    scores = {name: evaluation.metrics(*evaluation.arrays(one)) for name, one in rows.items()}
     recall = {name: _recall(one) for name, one in rows.items()}
     pairs = {name: (one, rows["none"]) for name, one in rows.items() if name != "none"}
     pairs["lead"] = rows["oversampling"], rows["weights"]
@@ -51,9 +50,9 @@ def notebook_02() -> dict:
         "lead_without_df": gaps["balanced_accuracy"]["lead"].value - share,
         "rising": "all seven" if rising == len(runs) else f"{rising} of the seven",
         "validation": len(rows["none"]),
-        "accuracy_none": scores["none"]["balanced_accuracy"],
-        "accuracy_oversampling": scores["oversampling"]["balanced_accuracy"],
-        "plain_none": scores["none"]["accuracy"],
+        "accuracy_none": score(rows["none"], "balanced_accuracy", 0).value,
+        "accuracy_oversampling": score(rows["oversampling"], "balanced_accuracy", 0).value,
+        "plain_none": score(rows["none"], "accuracy", 0).value,
         "melanoma_weights": recall["weights"]["mel"],
         "recall_vasc": moved["vasc"],
         "recall_nv": moved["nv"],
@@ -123,7 +122,8 @@ def notebook_04() -> dict:
     controls = map(recorded_run, recipes.controls(PROFILE).values())
     controls = dict(zip(kinds, controls, strict=True))
     rows |= {name: answers(run) for name, run in controls.items()}
-    more = {name: answers(recorded_run(one)) for name, one in recipes.longer(PROFILE).items()}
+    longer = recipes.longer(PROFILE, recipes.NETWORKS[PROFILE])
+    more = {name: answers(recorded_run(one)) for name, one in longer.items()}
     configs = [recipes.config(recipes.BEST, PROFILE, **one) for one in recipes.STAGES[PROFILE]]
     first, *later = runs = [recorded_run(config) for config in configs]
     stages = list(map(answers, runs))
@@ -157,7 +157,7 @@ def notebook_04() -> dict:
     seeds = [(one.architecture, answers(recorded_run(one))) for one in recipes.repeats(PROFILE)]
     for short, metric in (("auc", "macro_auc"), ("accuracy", "balanced_accuracy")):
         facts[f"gap_{short}"] = gaps[metric]
-        facts[f"stage_{short}"] = [score(one, metric) for one in stages]
+        facts[f"stage_{short}"] = score(stages[-1], metric)
         facts[f"gain_{short}"] = gains[metric]
         facts |= _seeds(short, metric, seeds, rows[recipes.DEEPER])
     return facts
@@ -173,7 +173,6 @@ def _compared(rows: dict, more: dict) -> dict[str, tuple]:
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
     pairs["imagenet_longer"] = rows[recipes.BEST], rows["random_longer"]
     pairs["random_thrice"] = rows["random_longer"], rows["random"]
-    pairs["deeper"] = rows[recipes.DEEPER], rows[recipes.BEST]
     pairs["thrice"] = rows["longer"], rows["resnet18"]
     pairs["short"] = rows[recipes.BEST], rows["longer"]
     return pairs
@@ -251,18 +250,22 @@ def _plain_name(run: str) -> str:
     return comparison_table().set_index("run").loc[run, "name"]
 
 
+def _earlier(run: str, entries: dict[str, comparison.Entry]) -> list[str]:
+    """List the recorded runs that a run went on from, back to the first stage."""
+    start = entries[run].record["config"].get("start")
+    return [start, *_earlier(start, entries)] if start in entries else []
+
+
 def _weights(entries: dict[str, comparison.Entry]) -> dict:
     """Return which members have the most weight, and what those trained for it alone have."""
     ranked = pd.Series(entries["ensemble"].members).sort_values(ascending=False)
-    line, start = [], ranked.index[0]
-    while start in entries:  # back to the first stage
-        line.append(start)
-        start = entries[start].record["config"].get("start")
+    first, second = ranked.index[:2]
+    one_training = second in _earlier(first, entries) or first in _earlier(second, entries)
     alone = ranked[ranked.index.str.match("densenet121-160px|resnet50-128px-seed43")]
     return {
-        "line": "stages of one training" if ranked.index[1] in line else "separate trainings",
-        "heaviest": _plain_name(ranked.index[0]),
-        "second": _plain_name(ranked.index[1]),
+        "line": "stages of one training" if one_training else "separate trainings",
+        "heaviest": _plain_name(first),
+        "second": _plain_name(second),
         "two_weight": ranked.iloc[:2].sum(),
         "alone_weight": alone.max(),
     }
