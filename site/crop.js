@@ -46,7 +46,7 @@ export class Cropper {
   /** Show a picture: its key, a small image of it, its size in pixels and the square. */
   show(key, image, width, height, square) {
     // The answer about an earlier square does not undo a move; another picture ends it.
-    if (this.timer !== null && key !== this.picture.key) this.#rest();
+    if (this.timer !== null && key !== this.picture.key) this.#settle();
     if (this.timer === null) this.square = square;
     this.picture = { key, image, width, height };
     this.canvas.width = image.width;
@@ -60,13 +60,18 @@ export class Cropper {
     this.#draw();
     this.moved(square);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#rest(), 250);
+    this.timer = setTimeout(() => this.#settle(), 250);
   }
 
-  #rest() {
+  /** Take the square to rest, for who asks about it; returns it. */
+  rest() {
     clearTimeout(this.timer);
     this.timer = null;
-    this.settled(this.picture.key, this.square);
+    return this.square;
+  }
+
+  #settle() {
+    this.settled(this.picture.key, this.rest());
   }
 
   /** Set the side, as a share of the shorter side of the picture. */

@@ -15,6 +15,7 @@ let current = null;
 let chosen = 0;
 let asked = 0;
 let cropper = null;
+let broken = false; // where the network could not be loaded, and a sentence says so
 const started = performance.now();
 // What the browser tests and the measurements read.
 globalThis.lesions = { pictures, ready: false, times: {} };
@@ -24,6 +25,8 @@ function say(sentence) {
 }
 
 function problem(key, facts, name) {
+  if (broken) return;
+  broken = key === "not_loaded";
   const sentence = filled(data?.problems[key] ?? "This page could not be loaded; try again.", {
     ...facts,
     name,
@@ -42,7 +45,7 @@ function ask(key, square = null, views = 1) {
 
 /** Take files in, whatever way they came. */
 function add(files, credit = "") {
-  if (!files.length) return;
+  if (broken || !files.length) return;
   element("problems").replaceChildren();
   let first = null;
   for (const file of files) {
@@ -147,13 +150,17 @@ function reveal(title) {
 
 function refused({ key, problem: reason, facts, detail }) {
   const picture = pictures.get(key);
+  if (key && !picture) return; // removed meanwhile
+  const isShown = key === current;
   if (reason === "failed" || reason === "not_loaded") console.error(detail);
   problem(reason, facts, picture?.name);
   element("loading").hidden ||= reason === "not_loaded";
-  if (!picture?.found) pictures.delete(key);
-  if (current === key) current = pictures.keys().next().value ?? null;
+  if (picture && !picture.found) {
+    pictures.delete(key);
+    if (isShown) current = pictures.keys().next().value ?? null;
+  }
   const left = pictures.get(current);
-  if (left?.found) show(left, true);
+  if (isShown && left?.found) show(left, !picture.found);
   element("result").hidden = !left?.found;
   showStrip();
 }
@@ -219,9 +226,10 @@ function listenForChoices() {
   });
   element("eight").addEventListener("click", () => {
     element("eight").disabled = true;
-    ask(current, pictures.get(current).found.square, 8);
+    ask(current, cropper.rest(), 8); // about the square as it is shown, answered or not
   });
   element("clear").addEventListener("click", () => {
+    for (const key of pictures.keys()) worker.postMessage({ type: "forget", key });
     pictures.clear();
     for (const field of element("patient").elements) field.value = ""; // the next may be of another
     current = null;

@@ -24,10 +24,9 @@ export function kindOf(bytes) {
   if (text(bytes, 0, 4) === "RIFF" && text(bytes, 8, 4) === "WEBP") return "webp";
   if (text(bytes, 0, 3) === "GIF") return "gif";
   if (text(bytes, 0, 2) === "BM") return "bmp";
-  if (text(bytes, 4, 4) === "ftyp") {
-    return /avif|avis/.test(text(bytes, 8, 24)) ? "avif" : "heic";
-  }
-  return "";
+  // HEIC and AVIF; films begin with such a box, too.
+  const brands = text(bytes, 4, 4) === "ftyp" ? text(bytes, 8, 24) : "";
+  return /he[iv]|mif1|msf1|avi[fs]/.test(brands) ? "heic" : "";
 }
 
 /** Read width and height from a header, without decoding; null where they are not found. */
@@ -113,7 +112,10 @@ export async function check(file, limits) {
   if (file.size > limits.bytes) {
     throw new PictureError("too_many_bytes", { megabytes: Math.round(file.size / 1e6) });
   }
-  const bytes = new Uint8Array(await file.arrayBuffer());
+  const content = await file.arrayBuffer().catch(() => {
+    throw new PictureError("no_image"); // a folder, or a file that is gone
+  });
+  const bytes = new Uint8Array(content);
   const kind = kindOf(bytes);
   if (!kind) throw new PictureError("no_image");
   const size = sizeOf(bytes.subarray(0, HEADER_BYTES), kind);

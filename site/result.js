@@ -24,15 +24,13 @@ export function answerOf(found, data, known, patient) {
   const far = data.familiarity && found.features
     ? distance(found.features, data.familiarity, known)
     : 0;
-  const facts = { side: found.side, sharpness: found.sharpness, distance: far };
   return {
     probabilities,
     label,
     malignant: malignant(probabilities, data.classes),
     patient: described(patient),
-    warnings: warnings(facts, data),
+    warnings: warnings({ ...found, distance: far }, data),
     record: record(label, probabilities[label], patient, data),
-    distance: far,
   };
 }
 
@@ -109,8 +107,11 @@ export function showMap(found, label, opacity, data) {
   canvas.width = canvas.height = Math.max(picture.width, 240);
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const name = fullName(data.classes[label]);
-  element("explained").textContent = filled(data.texts.heat_map, { code: name });
-  canvas.setAttribute("aria-label", `The picture's square with the evidence for ${name} tinted`);
+  element("explained").textContent = maps
+    ? filled(data.texts.heat_map, { code: name })
+    : "This network gives no heat map.";
+  const tinted = maps ? ` with the evidence for ${name} tinted` : "";
+  canvas.setAttribute("aria-label", `The picture's square${tinted}`);
   if (!maps) return;
   const { small, rows, columns } = mapOf(maps, label);
   const map = enlargedMap(small, rows, columns, data.network.image_size);

@@ -31,7 +31,9 @@ addEventListener("fetch", (event) => {
   if (event.request.method !== "GET" || address.origin !== location.origin) return;
   const answered = async () => {
     const store = await caches.open(NAME);
-    const wanted = event.request.mode === "navigate" ? "index.html" : event.request;
+    // Another program may be at another page of this address.
+    const page = address.origin + address.pathname;
+    const wanted = page === registration.scope ? "index.html" : event.request;
     return (await store.match(wanted, { ignoreSearch: true })) ?? fetch(event.request);
   };
   event.respondWith(answered());

@@ -92,14 +92,13 @@ async function answer({ id, key, file, square, views }) {
     const outputs = await computed(rgb, number);
     outputs.probabilities.data.forEach((value, label) => (raw[label] += value / views));
     first ??= outputs;
-    postMessage({ type: "progress", id, key, done: number + 1, of: views });
+    postMessage({ type: "progress", key, done: number + 1, of: views });
     // A turn of the event loop, in which a newer question about this picture may come in.
     await new Promise((resolve) => setTimeout(resolve));
     if (outdated()) return;
   }
   const { activation_maps: maps, features } = first;
   const found = {
-    id,
     key,
     views,
     raw: Array.from(raw),
@@ -124,12 +123,13 @@ async function handled(message) {
     const otherwise = message.type === "start" ? "not_loaded" : "failed";
     const { key: problem, facts } =
       error instanceof PictureError ? error : { key: otherwise, facts: {} };
-    postMessage({ type: "problem", id: message.id, key: message.key, problem, facts, detail: `${error}` });
+    postMessage({ type: "problem", key: message.key, problem, facts, detail: `${error}` });
   }
 }
 
 addEventListener("message", ({ data }) => {
   if (data.type === "start") return begin(handled(data));
+  if (data.type === "forget") return newest.set(data.key, Infinity); // nothing is newer
   newest.set(data.key, data.id);
   last = last.then(() => handled(data)); // a picture chosen early waits for the network
 });

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 
 import cv2
@@ -155,6 +156,15 @@ def test_size_is_read_from_the_header_and_a_cut_file_is_noticed(javascript, suff
     assert javascript(lines, content) == [[120, 50], True]
     if suffix in (".jpg", ".png"):
         assert javascript(lines, content[:-30]) == [[120, 50], False]
+
+
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [("avifmif1", "heic"), ("heicmif1", "heic"), ("qt  ", ""), ("isomiso2avc1mp41", "")],
+)
+def test_a_film_is_no_picture(javascript, brands, kind):
+    content = struct.pack(">I", 16 + len(brands)) + b"ftyp" + brands.encode() + bytes(8)
+    assert javascript("console.log(JSON.stringify(picture.kindOf(bytes)))", content) == kind
 
 
 def test_square_stays_inside_the_picture_and_keeps_its_middle(javascript):

@@ -371,6 +371,36 @@ def test_a_square_moved_before_the_next_picture_comes_is_that_of_its_own_picture
     page.says("pasted.png")
 
 
+def test_eight_views_are_of_the_square_that_is_shown(page, written, photograph):
+    page.choose(written(photograph))
+    page.run(
+        "const zoom = document.getElementById('zoom');"
+        "zoom.value = 50; zoom.dispatchEvent(new Event('input'));"
+        "document.getElementById('eight').click()"
+    )
+    page.until(lambda: page.answer()["views"] == 8)
+    time.sleep(0.5)  # in which a question about one view would come
+    page.settle()
+    assert page.answer()["views"] == 8 and page.answer()["square"]["side"] == 225
+
+
+def test_pictures_that_are_removed_are_not_asked_about(page, written, photograph):
+    content = base64.b64encode(written(photograph).read_bytes()).decode()
+    page.run(
+        "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
+        "const dataTransfer = new DataTransfer();"
+        "for (let number = 0; number < 20; number += 1)"
+        "  dataTransfer.items.add(new File([bytes], `${number}.png`));"
+        "dataTransfer.items.add(new File(['words'], 'text.jpg'));"
+        "dispatchEvent(new DragEvent('drop', { dataTransfer, cancelable: true }));"
+        "document.getElementById('clear').click()",
+        content,
+    )
+    page.choose(written(photograph))
+    assert page.answer()["seconds"] < 4  # twenty would take longer
+    assert page.run("return document.getElementById('problems').textContent") == ""
+
+
 def test_age_sex_and_site_are_taken_into_account(page, written, photograph, classifier):
     page.choose(written(photograph))
     before = page.answer()["probabilities"]
@@ -519,6 +549,8 @@ def test_page_works_without_a_network_after_one_visit(browser, built):
     page.open(running.address)
     page.until(lambda: page.run("return navigator.serviceWorker.controller !== null"))
     asked = sum(path.endswith(".onnx") for path in running.asked)
+    browser.get(running.address + "docs")  # of another program at this address
+    page.says("Error response")
     running.stop()
     page.open(running.address)
     page.run("document.querySelector('#sample').click()")
@@ -542,6 +574,21 @@ def test_a_picture_chosen_while_the_network_loads_waits_for_it(browser, built, p
         assert sum(page.answer()["probabilities"]) == pytest.approx(1, abs=1e-4)
     finally:
         slow.stop()
+
+
+def test_a_page_without_its_network_says_so_and_takes_no_pictures(browser, built, tmp_path):
+    shutil.copytree(built, tmp_path / "site")
+    (tmp_path / "site/data/network.onnx").unlink()
+    incomplete = Server(tmp_path / "site")
+    page = Page(browser)
+    try:
+        browser.get(incomplete.address)
+        page.says("The network could not be loaded")
+        page.run("document.querySelector('#sample').click()")
+        page.says("The network could not be loaded")
+        assert page.run("return lesions.pictures.size") == 0
+    finally:
+        incomplete.stop()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
