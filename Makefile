@@ -12,7 +12,8 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 
 help:
 	@echo "make study     run every notebook and print the comparison table"
-	@echo "make test      run all tests, every notebook on the demo set among them"
+	@echo "make test      run all tests, every notebook on the demo set among them; those of app,"
+	@echo "               service and page once \`make app\` or \`make serve\` has installed what they need"
 	@echo "make test-fast  the half of them that needs no network, in about a minute"
 	@echo "make test-platforms  the model and notebooks on Kaggle's and Colab's versions"
 	@echo "make app       show the network in the browser;  make serve  as an HTTP service"

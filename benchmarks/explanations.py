@@ -120,6 +120,8 @@ def report(architecture: str, settings: dict) -> None:
         clock, worked = medians[part]
         print(f"      {part}: {clock:.2f} s, {worked:.2f} s of CPU; ", end="")
         print(f"first call {found['first'][0]:.2f} s", flush=True)
+    if "Grad-CAM" not in medians:
+        return
     ours = medians["Grad-CAM"]
     for peer, bar in (("training step", BAR), ("tf-keras-vis", 1.0)):
         if peer in medians:

@@ -12,11 +12,12 @@ import sys
 import threading
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-BUILD = Path(os.environ.get("LESIONS_BUILD", REPOSITORY / "build"))
+from lesions.system.folders import REPOSITORY, build_folder  # noqa: E402
+
+BUILD = build_folder()
 INTERVAL = 0.01
 # False runs every part in this process, where its numbers mean little but it is soon seen to work.
 SEPARATE = True

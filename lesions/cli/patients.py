@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from lesions.cli.arguments import home
 from lesions.system.console import printable
 
 
@@ -14,6 +15,7 @@ def add_patient(command) -> None:
     add("--site", metavar="SITE", help='where on the body, such as back or "lower extremity"')
     add(
         "--patients",
+        type=home,
         metavar="TABLE.csv",
         help="age, sex and site of many: a table with image_id (the name of a photograph without "
         "its suffix) and any of age, sex and localization, as HAM10000 has them",

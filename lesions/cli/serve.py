@@ -3,7 +3,7 @@
 import socket
 
 from lesions import classes
-from lesions.cli.arguments import add_command, add_model, importing_keras, positive
+from lesions.cli.arguments import add_command, add_model, filled, importing_keras, positive
 
 SUMMARY = "Answer pictures that are sent over the network."
 EPILOG = f"""examples:
@@ -11,8 +11,9 @@ EPILOG = f"""examples:
   curl -F file=@photo.jpg http://127.0.0.1:8000/predict
   curl -F file=@photo.jpg "http://127.0.0.1:8000/explain?target=mel" --output overlay.png
 
-http://127.0.0.1:8000/docs describes and tries all addresses. Pictures of up to 20 MB are held
-in memory only. Beyond --queue pictures the answer is 503. Ctrl-C or SIGTERM finishes what waits.
+http://127.0.0.1:8000/docs describes and tries all addresses, with scripts from the internet;
+/openapi.json describes them without. Pictures of up to 20 MB are held in memory only. Beyond
+--queue pictures the answer is 503. Ctrl-C or SIGTERM finishes what waits.
 It needs `pip install -r requirements-app.txt`.
 {classes.NOTICE}"""
 
@@ -21,7 +22,7 @@ def add_parser(commands) -> None:
     """Describe the command."""
     command = add_command(commands, "serve", run, SUMMARY, EPILOG)
     add = command.add_argument
-    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this computer only")
+    add("--host", type=filled, default="127.0.0.1", help="default: 127.0.0.1, this computer only")
     add("--port", type=positive, default=8000, metavar="N", help="default: 8000")
     add(
         "--queue",

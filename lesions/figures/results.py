@@ -205,14 +205,13 @@ def reliability_lines(lines, dots: tuple[float, float, float], title: str, ax: A
 
 
 def reliability_diagram(
-    before: pd.DataFrame, after: pd.DataFrame | None = None, title: str = "Reliability",
-    ax: Axes | None = None,
-) -> Axes:  # fmt: skip
+    before: pd.DataFrame, after: pd.DataFrame, title: str = "Reliability", ax: Axes | None = None
+) -> Axes:
     """Draw how often predictions come true against how sure the network was.
 
     Args:
         before: From `evaluation.reliability`.
-        after: The same at the class frequencies, or None.
+        after: The same at the class frequencies.
         title: Title.
 
     Returns:
@@ -223,9 +222,8 @@ def reliability_diagram(
         ("before correction", before, SERIES[2], "s"),
         ("after correction", after, SERIES[0], "o"),
     ):
-        if table is not None:
-            least, look = SHOWN_SHARE * table["images"].sum(), {"color": colour, "marker": marker}
-            lines.append((f"{name}\n(ECE {{:.3f}})", table, least, look))
+        least, look = SHOWN_SHARE * table["images"].sum(), {"color": colour, "marker": marker}
+        lines.append((f"{name}\n(ECE {{:.3f}})", table, least, look))
     return reliability_lines(lines, (20, 500, 0.3), title, ax)
 
 

@@ -268,7 +268,8 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {total / 1e6:.1f} MB; show it by `make site-serve`.")
+    show = f"python -m http.server --bind 127.0.0.1 --directory {folder}"
+    print(f"{folder}: {total / 1e6:.1f} MB; show it by `{show}`.")
 
 
 if __name__ == "__main__":

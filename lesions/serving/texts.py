@@ -4,11 +4,11 @@ from lesions import classes
 from lesions.data import Patient
 from lesions.inference import familiarity
 
+ADVICE = "A benign answer is no reason to wait: show a lesion that worries you to a doctor."
 TEXTS = {
     "title": "What a network sees in a picture of a skin lesion",
-    "introduction": "It names one of seven diagnoses, even for a picture of a cup. A benign answer "
-    "is no reason to wait: show a lesion that worries you to a doctor.",
-    "advice": "A benign answer is no reason to wait: show a lesion that worries you to a doctor.",
+    "introduction": f"It names one of seven diagnoses, even for a picture of a cup. {ADVICE}",
+    "advice": ADVICE,
     "notice": classes.NOTICE,
     "credit": "Trained on HAM10000 (Tschandl et al. 2018, CC BY-NC 4.0).",
     "upload": "Dermatoscopic photographs, one lesion in the middle (.jpg or .png, up to 20 MB "
