@@ -23,10 +23,14 @@ from lesions import data
 from lesions.data import demo, images
 from lesions.system.folders import REPOSITORY
 
+# The files of most seconds come first, so that no worker is left alone with one.
+LONGEST = "demo_study models study tflite backends benchmarks trainer predict command_line".split()
+
 
 def pytest_collection_modifyitems(items):
-    """Begin with the file that takes longest, so that no worker is left alone with it."""
-    items.sort(key=lambda item: item.path.name != "test_demo_study.py")
+    """Order the files by their seconds, about."""
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 # The fewest demo photographs that leave seven lesions of every class.

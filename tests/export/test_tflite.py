@@ -7,9 +7,13 @@ from lesions import classes, export, inference
 from lesions.networks import models
 
 
+@pytest.fixture(scope="module")
+def model():
+    return models.build("resnet18", 64, "random", seed=1)
+
+
 @pytest.mark.parametrize(("precision", "share"), [("float16", 0.55), ("int8", 0.35)])
-def test_smaller_weights_answer_alike(tmp_path, precision, share):
-    model = models.build("resnet18", 64, "random", seed=1)
+def test_smaller_weights_answer_alike(model, tmp_path, precision, share):
     details = {"classes": list(classes.CODES), "image_size": 64}
     path, checked = export.export(model, details, "tflite", tmp_path / "a.tflite", precision)
     assert checked.startswith("Checked")
