@@ -24,8 +24,8 @@ STEPS = (
     ("DenseNet121 from ImageNet, 5 epochs", FROM_IMAGENET | {"patient": False}),
     ("the same, given age, sex and site", FROM_IMAGENET | {"patient": True}),
     (
-        "CNN + DenseNet121 in one network, 5 epochs",
-        {"architecture": "cnn_densenet121", "epochs": 5},
+        "CNN + DenseNet121 in one network, 11 epochs",
+        {"architecture": "cnn_densenet121", "epochs": 11},
     ),
     ("DenseNet169, 11 epochs", {"architecture": "densenet169", "epochs": 11}),
     ("DenseNet121, 11 epochs", {"architecture": "densenet121", "image_size": 128, "epochs": 11}),

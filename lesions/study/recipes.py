@@ -370,7 +370,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     patient = [config(BEST, profile, patient=True)]
     members = [config(name, profile, image_size=px, **MEMBER) for name, px in MEMBERS[profile]]
     others = [*controls(profile).values(), *patient, *repeats(profile), *members]
-    others += longer(profile, NETWORKS[profile]).values()
+    others += longer(profile, names).values()
     listed = [*stages(profile, metadata), *networks, *others]
     return list(dict.fromkeys([*listed, *balance_experiments(profile).values()]))
 

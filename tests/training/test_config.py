@@ -121,8 +121,10 @@ def test_every_fold_has_a_network_of_one_recipe_with_a_seed_of_its_own():
 
 
 def test_networks_from_imagenet_are_trained_longer_and_nothing_else_differs(demo_metadata):
-    longer = recipes.longer("cpu", recipes.networks("cpu"))
-    assert set(longer) == {"resnet50", "densenet121", "densenet169", "efficientnetb0"}
+    names = (*recipes.networks("cpu"), *recipes.hybrids("cpu"))
+    longer = recipes.longer("cpu", names)
+    of_one_branch = {"resnet50", "densenet121", "densenet169", "efficientnetb0"}
+    assert set(longer) == of_one_branch | {"cnn_densenet121", "densenet121_efficientnetb3"}
     assert set(longer.values()) <= set(recipes.queue("cpu", demo_metadata))
     for name, one in longer.items():
         shorter = recipes.config(name, "cpu")

@@ -201,30 +201,31 @@ def _seeds(short: str, metric: str, seeds: list, deeper: pd.DataFrame) -> dict:
 @functools.cache
 def notebook_05() -> dict:
     """Return the facts of notebook 05: hybrids and their branches, the ensemble, on validation."""
-    hybrid, second, *branches = (
-        recorded_run(recipes.config(name, PROFILE))
-        for name in ("cnn_densenet121", "densenet121_efficientnetb3", "cnn", "densenet121")
-    )
-    frames = [evaluation.answer(run.predictions, run.metrics) for run in branches]
-    voted, alone = _mean(frames, hybrid.metrics), answers(branches[1])
-    joined, with_b3 = answers(hybrid), answers(second)
-    gaps = {
-        "vote": (joined, voted),
-        "branch": (joined, alone),
-        "voting": (voted, alone),
-        "with_b3": (with_b3, alone),
-        "hybrids": (with_b3, joined),
-    }
+    cnn = recorded_run(recipes.config("cnn", PROFILE))
+    names = (*recipes.HYBRIDS[PROFILE], recipes.BEST)
+    few = {name: recipes.config(name, PROFILE) for name in names}
+    pairs, found = {}, {}
+    for suffix, configs in (("", few), ("_longer", recipes.longer(PROFILE, names))):
+        hybrid, _, branch = runs = [recorded_run(configs[name]) for name in names]
+        joined, with_b3, alone = map(answers, runs)
+        branches = [evaluation.answer(run.predictions, run.metrics) for run in (cnn, branch)]
+        voted = _mean(branches, hybrid.metrics)
+        pairs |= {
+            f"vote{suffix}": (joined, voted),
+            f"branch{suffix}": (joined, alone),
+            f"voting{suffix}": (voted, alone),
+            f"with_b3{suffix}": (with_b3, alone),
+            f"hybrids{suffix}": (with_b3, joined),
+        }
+        found[f"epochs{suffix}"] = hybrid.record["epochs_trained"]
+        for name, rows in (("hybrid", joined), ("voted", voted), ("b3", with_b3)):
+            found[f"{name}{suffix}_accuracy"] = score(rows, "balanced_accuracy")
+            found[f"{name}{suffix}_auc"] = score(rows, "macro_auc")
     return {
-        "image_size": hybrid.record["config"]["image_size"],
-        "epochs": hybrid.record["epochs_trained"],
-        "hybrid_accuracy": score(joined, "balanced_accuracy"),
-        "hybrid_auc": score(joined, "macro_auc"),
-        "voted_accuracy": score(voted, "balanced_accuracy"),
-        "voted_auc": score(voted, "macro_auc"),
-        "b3_accuracy": score(with_b3, "balanced_accuracy"),
-        "b3_auc": score(with_b3, "macro_auc"),
-        **_gaps(gaps),
+        "image_size": few[recipes.BEST].image_size,
+        "cnn_epochs": cnn.record["epochs_trained"],
+        **found,
+        **_gaps(pairs),
         **_ensemble(),
     }
 
