@@ -145,17 +145,9 @@ def _with_artefacts() -> dict[str, pd.DataFrame]:
 
 def warning_block() -> str:
     """Write what the warning notices, as Markdown."""
-    table = warned()
-    counted = counted_warnings(table)
-    rows = [[label, *row] for label, row in counted.iterrows()]
+    rows = [[label, *row] for label, row in counted_warnings(warned()).iterrows()]
     header = "| set | with the warning, of all photographs | of right answers | of errors |"
-    at_home = counted.loc[HOME]
-    told = f"At home the warning went to {at_home['of right answers']} right answers"
-    if table.loc[HOME, "of errors"]:
-        told += f" and {at_home['of errors']} errors."
-    else:
-        told += ", and to no error."
-    return f"{tables.markdown(header, rows)}\n\n{told}"
+    return tables.markdown(header, rows)
 
 
 def recall_block() -> str:

@@ -92,7 +92,7 @@ def block() -> str:
         "protocol shares a lesion. The difference, with its 95% interval, holds the leak, the "
         "draw of lesions, and what the correction and the decision rule fit to the protocol's own "
         "validation rows; without these two, the most probable class counts. Accuracy is of the "
-        "most probable class. Rows do not compare: only the first was trained and tested on "
+        "most probable class. Rows cannot be compared: only the first was trained and tested on "
         f"classes of equal size. One seed ({config['seed']}) and one draw of each split."
     )
     return f"{table}\n\n{text}"

@@ -73,7 +73,9 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     leads = [name for column, name in header.items() if shown[column].max() == best[column]]
     lower = table["student"] & (table["validation_log_loss"] < best["validation_log_loss"])
     too_large = lower & ~choice.fits_the_page(table["parameters"])
-    larger = "; a student with a lower one is too large for the page" if too_large.any() else ""
+    larger = ""
+    if too_large.any():
+        larger = "; a student with a lower one is too large for the browser page"
     text = (
         "The best model is chosen by log loss on photographs held out "
         f"([how](docs/results.md#the-student){larger}). Of these columns it leads "
@@ -107,17 +109,17 @@ def answer_block(table: pd.DataFrame) -> str:
         f"{row['missed']} ({row['missed_share']:.0%})" for _, row in missed.iterrows()
     )
     return (
-        "HAM10000 holds 10,015 dermatoscopic photographs of skin lesions from two clinics. Of "
+        "HAM10000 holds 10,015 dermatoscopic photographs of skin lesions from two clinics. On "
         "lesions that it has not seen, the network chosen by log loss on photographs held out "
-        "recognises, averaged over the seven diagnoses, "
-        f"{best['test_balanced_accuracy']:.0%} of the photographs of each (balanced accuracy "
+        f"recognises {best['test_balanced_accuracy']:.0%} of the photographs of a diagnosis, on "
+        "average over the seven (balanced accuracy "
         f"{Interval.of(best, 'test_balanced_accuracy'):.3f}). The area under its ROC curve (AUC), "
         "which measures how well it ranks photographs, is, averaged over the diagnoses, "
         f"{Interval.of(best, 'test_macro_auc'):.3f}. It misses {at_home} melanoma photographs: it "
         "names another diagnosis.\n\n"
         "In [other clinics](notebooks/10_other_clinics.ipynb), it misses "
-        f"{in_isic2017} on ISIC 2017, from several hospitals, which helped to choose its "
-        f"augmentation, and {in_ph2} on PH2, from one. Its AUC for melanoma is "
+        f"{in_isic2017} on ISIC 2017 (several hospitals; this set also helped to choose the "
+        f"augmentation) and {in_ph2} on PH2 (one hospital). Its AUC for melanoma is "
         f"{Interval.of(isic2017, 'there'):.3f} on ISIC 2017, against "
         f"{Interval.of(isic2017, 'home'):.3f} for the same diagnoses at home. On PH2 it is "
         f"{Interval.of(ph2, 'there'):.3f}, against {Interval.of(ph2, 'home'):.3f} at home.\n\n"
@@ -182,7 +184,8 @@ def results_block(table: pd.DataFrame) -> str:
         "takes the largest. *Of lesions*: probabilities averaged over each lesion's photographs, "
         "every lesion counted once. Ordered by log loss on validation, out of fold, or, for a "
         "student, on its twin's fold: other photographs each, so this is no ranking across them. "
-        "The test split was never used for a choice; it was scored for every recorded run. "
+        "No network of these and no setting was chosen by the test split, which was scored for "
+        "every recorded run ([one limit](limits.md) was set when scores there were known). "
         f"Hardware: {'; '.join(sorted(table.loc[table['networks'] == 1, 'hardware'].unique()))}.",
         *_seed_lines(table),
     ]

@@ -173,6 +173,7 @@ def _compared(rows: dict, more: dict) -> dict[str, tuple]:
     pairs["imagenet"] = rows[recipes.BEST], rows["random"]
     pairs["imagenet_longer"] = rows[recipes.BEST], rows["random_longer"]
     pairs["random_thrice"] = rows["random_longer"], rows["random"]
+    pairs["design"] = rows["resnet18"], rows["treated"]
     pairs["thrice"] = rows["longer"], rows["resnet18"]
     pairs["short"] = rows[recipes.BEST], rows["longer"]
     return pairs
