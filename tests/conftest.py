@@ -90,7 +90,9 @@ def lite_file(tiny_model, tmp_path_factory):
     from lesions.networks import models
 
     path = tmp_path_factory.mktemp("lite") / "model.tflite"
-    return export.export(*models.load(tiny_model), "tflite", path)[0]
+    path, checked = export.export(*models.load(tiny_model), "tflite", path)
+    assert checked.startswith("Checked")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from PIL import Image
 from lesions import export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line, explain
+from lesions.export import formats
 from lesions.networks import description
 
 
@@ -73,19 +74,6 @@ def test_explain_skips_what_it_wrote_into_the_folder_that_it_reads(
     assert "Skipped 1 heat map that" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("format", export.FORMATS)
-def test_export_is_checked_and_described(tiny_model, tmp_path, capsys, format):
-    if format == "onnx":
-        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    path = tmp_path / f"model.{format}"
-    arguments = ["export", "--format", format, "--output", str(path)]
-    assert command_line.main([*arguments, "--model", str(tiny_model)]) == 0
-    assert "Checked: the same probabilities" in capsys.readouterr().out
-    assert sorted(tmp_path.iterdir()) == [path, tmp_path / f"model.{format}.json"]
-    description = json.loads((tmp_path / f"model.{format}.json").read_text())
-    assert description["classes"] == list(CODES) and description["correction"]["power"] == 4.0
-
-
 @pytest.fixture
 def export_to(tiny_model):
     """Export the network; returns the exit code."""
@@ -97,15 +85,26 @@ def export_to(tiny_model):
     return run
 
 
-# The package of ONNX would write JSON under the first name.
-@pytest.mark.parametrize(("format", "name"), [("onnx", "network.json"), ("tflite", "network.onnx")])
-def test_a_format_is_that_of_the_option_under_any_name(export_to, tmp_path, capsys, format, name):
+# The package of ONNX would write JSON under its name here.
+PLACES = {
+    "savedmodel": b"model.savedmodel",
+    "onnx": b"latin-\xe9/network.json",
+    "tflite": b"latin-\xe9/network.onnx",
+}
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+def test_export_is_checked_and_described_under_any_name(export_to, tmp_path, capsys, format):
     if format == "onnx":
         pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    path = tmp_path / os.fsdecode(b"latin-\xe9") / name
+    path = tmp_path / os.fsdecode(PLACES[format])
     assert export_to(format, path) == 0
     assert "Checked: the same probabilities" in capsys.readouterr().out
-    assert path.is_file()
+    beside = description.beside(path)
+    assert sorted(path.parent.iterdir()) == [path, beside]
+    assert path.is_dir() == (format == "savedmodel")
+    written = json.loads(beside.read_text())
+    assert written["classes"] == list(CODES) and written["correction"]["power"] == 4.0
 
 
 def place(lite_file, path):
@@ -122,7 +121,31 @@ def test_a_lite_file_in_a_folder_whose_name_is_no_text_predicts(lite_file, photo
     assert row["predicted"] in CODES
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_an_export_is_replaced_with_its_description_or_not_at_all(
+    export_to, lite_file, tmp_path, monkeypatch, fails
+):
+    path = tmp_path / "network.tflite"
+    place(lite_file, path)
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+
+    def write(model, format, temporary, precision):
+        temporary.write_bytes(b"new weights")
+        if fails:
+            raise ValueError("The exported network answers differently.")
+        return "Checked."
+
+    monkeypatch.setattr(formats, "_write", write)
+    assert export_to("tflite", path) == (2 if fails else 0)
+    after = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    assert after.keys() == before.keys() and (after == before) == fails
+    if not fails:
+        assert after[path.name] == b"new weights"
+        described = json.loads(after["network.tflite.json"])
+        assert described["digest"] == description.file_digest(path)
+
+
+def test_what_an_export_cannot_replace_is_refused_before_anything_is_written(
     export_to, lite_file, tmp_path, capsys
 ):
     path = tmp_path / "network.tflite"

@@ -4,18 +4,19 @@ import asyncio
 import dataclasses
 import io
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from lesions import classes, export, inference
+from lesions import classes, explanation, export, inference
 from lesions.classes import CODES
 from lesions.cli import command_line
 from lesions.data import Patient
 from lesions.evaluation import predictions
-from lesions.networks import views
+from lesions.networks import description, models, views
 from lesions.serving import Assessor, report, site, table, track_record
 
 
@@ -37,14 +38,15 @@ def expected(tiny_model, paths):
 
 
 @pytest.fixture(scope="module")
-def lite_files(tiny_model, tmp_path_factory):
+def lite_files(tiny_model, lite_file, tmp_path_factory):
     """The tiny network as TensorFlow Lite, in three precisions."""
     folder = tmp_path_factory.mktemp("lite")
-    classifier = inference.Classifier(tiny_model)
-    network, files = (classifier.model, classifier.details), {}
-    for precision in export.PRECISIONS:
-        path = folder / f"{precision}.tflite"
-        files[precision], checked = export.export(*network, "tflite", path, precision)
+    files = {precision: folder / f"{precision}.tflite" for precision in export.PRECISIONS}
+    shutil.copy(lite_file, files["float32"])
+    shutil.copy(description.beside(lite_file), description.beside(files["float32"]))
+    network = models.load(tiny_model)
+    for precision in ("float16", "int8"):
+        _, checked = export.export(*network, "tflite", files[precision], precision)
         assert checked.startswith("Checked")
     return files
 
@@ -112,9 +114,10 @@ def test_onnx_predicts_it(tiny_model, paths, expected, tmp_path):
     assert np.abs(found - expected).max() < 1e-4
 
 
-def test_smaller_precision_is_a_smaller_file(lite_files):
-    sizes = {precision: path.stat().st_size for precision, path in lite_files.items()}
-    assert sizes["int8"] < 0.4 * sizes["float32"] and sizes["float16"] < 0.6 * sizes["float32"]
+def test_smaller_precision_is_a_smaller_file(tiny_model, lite_files):
+    whole = 4 * inference.Classifier(tiny_model).model.count_params()
+    for precision, share in {"float32": 1.0, "float16": 0.55, "int8": 0.35}.items():
+        assert lite_files[precision].stat().st_size < share * whole + 100_000
 
 
 def test_table_of_exports(tiny_model, lite_files, demo_metadata):
@@ -128,24 +131,6 @@ def test_table_of_exports(tiny_model, lite_files, demo_metadata):
     same = table["balanced_accuracy"].iloc[:2]
     assert same.nunique() == 1 and table["balanced_accuracy"].between(0, 1).all()
     assert (table["milliseconds"].iloc[1:] > 0).all()
-
-
-def test_a_saved_model_in_few_bits_is_refused(tiny_model, tmp_path, capsys):
-    arguments = [
-        "export",
-        "--format",
-        "savedmodel",
-        "--precision",
-        "int8",
-        "--output",
-        str(tmp_path / "a"),
-        "--model",
-        str(tiny_model),
-    ]
-    assert command_line.main(arguments) == 2
-    error = capsys.readouterr().err
-    assert "int8" in error and "savedmodel" in error and error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_lite_file_without_its_description_is_refused(lite_files, tmp_path, one_sentence):
@@ -299,12 +284,12 @@ def test_best_models_record_is_what_the_comparison_says(best_classifier):
     assert f"in testing is {row['test_balanced_accuracy']:.0%}" in record.headline
 
 
-def test_an_explainer_is_built_once(assessor, paths):
+def test_an_explainer_is_built_once(assessor, paths, monkeypatch):
     """Building one takes seconds, so every heat map comes from the same one."""
-    explainer = assessor._explainer
+    monkeypatch.setattr(explanation, "Explainer", lambda *_: pytest.fail("built again"))
     assessments = [assessor.assess(read(path), "a.jpg") for path in paths[:2]]
     maps = [assessor.heat_map(assessment, "mel") for assessment in assessments]
-    assert assessor._explainer is explainer and (maps[0] != maps[1]).any()
+    assert (maps[0] != maps[1]).any()
 
 
 def test_a_file_that_is_slow_to_decode_ends_in_a_sentence(assessor, monkeypatch):

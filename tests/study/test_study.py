@@ -36,7 +36,7 @@ from lesions.study import (
 from lesions.study.facts.common import comparison_table, recorded_entries
 from lesions.system import processor
 from lesions.system.folders import MODELS
-from lesions.training import runs
+from lesions.training import photographs, runs
 
 NAMES = [
     "01_explore_data",
@@ -71,11 +71,11 @@ def test_one_short_setup_cell_serves_every_notebook():
 
 
 def test_setup_cell_finds_the_repository_that_it_fetched_before(tmp_path, python):
-    (tmp_path / "study").symlink_to(publishing.REPOSITORY, target_is_directory=True)
+    (tmp_path / "study" / "lesions" / "cli").mkdir(parents=True)
+    (tmp_path / "study" / "utils.py").write_text("REPOSITORY = 'fetched before'")
     (tmp_path / "utils.py").write_text("raise ImportError('of somebody else')")
     code = f"import os; os.chdir({str(tmp_path)!r})\n{code_cells(NOTEBOOKS[0])[0].source}"
-    output = python(code + "\nprint(utils.REPOSITORY)")
-    assert output.strip().endswith(str(publishing.REPOSITORY))
+    assert python(code + "\nprint(utils.REPOSITORY)").strip() == "fetched before"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -236,7 +236,7 @@ def test_recorded_predictions_are_of_the_recorded_split():
         assert len(frame) == (expected != "train").sum()
 
 
-def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000_table):
+def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000_table, monkeypatch):
     assert len(ham10000_table) == 10015
     recorded = data.with_split(ham10000_table)
     assert set(pd.read_csv(MODELS / "splits.csv")["image_id"]) == set(recorded["image_id"])
@@ -246,6 +246,9 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000_table
     assert computed.groupby("lesion_id")["split"].nunique().max() == 1
     listed = [one for queue in running.QUEUES.values() for one in queue("cpu", computed)]
     configs = {training.run_name(one, computed): one for one in listed}
+    # One table, which is described once instead of for every run.
+    described = {given: photographs.describe(computed, given) for given in (False, True)}
+    monkeypatch.setattr(photographs, "describe", lambda _, patient=False: described[patient])
     competing = {folder.name: folder for folder in RECORDED}
     assert set(competing) <= set(configs)  # each can be trained again by a command
     for name, folder in competing.items():
@@ -536,7 +539,7 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
     assert with_patient.architecture == "densenet121"
 
 
-def test_several_processes_share_the_queue(tmp_path):
+def test_a_run_is_claimed_by_one_at_a_time(tmp_path):
     path = tmp_path / training.LOCK
     with runs._claim(path):
         with pytest.raises(training.Busy, match="Another process trains"), runs._claim(path):
@@ -552,6 +555,22 @@ def as_photographs(demo_folder, tmp_path, monkeypatch):
     shutil.copytree(demo_folder, photographs, ignore=shutil.ignore_patterns("demo.json"))
     monkeypatch.setenv("HAM10000_DIR", str(photographs))
     monkeypatch.setenv("PROFILE", "cpu")
+
+
+def test_what_another_process_trains_is_left_for_a_later_call(
+    as_photographs, tmp_path, monkeypatch, capsys
+):
+    configs = [tiny.SMALL, dataclasses.replace(tiny.SMALL, seed=1)]
+
+    def train(config, metadata, store, runs, retrain):
+        if config == configs[0]:
+            raise training.Busy("Another process trains it.")
+        return runs / "other"
+
+    monkeypatch.setattr(recipes, "queue", lambda *_: configs)
+    monkeypatch.setattr(training, "train", train)
+    assert running.train_queue(tmp_path) == [tmp_path / "runs" / "cpu" / "other"]
+    assert "Left for a later call: Another process trains it." in capsys.readouterr().out
 
 
 def test_a_queue_that_is_interrupted_says_so_without_a_traceback(

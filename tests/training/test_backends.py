@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -54,29 +55,36 @@ def test_another_backend_trains_what_tensorflow_reads(
         assert np.abs(found - run.predictions[CODES].to_numpy()).max() < 1e-5
 
 
-def begin(config, few, demo_store, work, precision):
-    """Train one of three epochs, and leave a checkpoint."""
-    with hardware.precision(precision):
-        return tiny.begin(config, few, demo_store, work)
+@pytest.fixture(scope="module")
+def trained(few, demo_store, config, tmp_path_factory):
+    """Precision to what is left after one of three epochs, and to the trainer of all three."""
+    config, found = dataclasses.replace(config, batch_size=4), {}
+    for precision in ("float16", "float32"):
+        work = tmp_path_factory.mktemp(precision)
+        with hardware.precision(precision):
+            trainer = tiny.begin(config, few, demo_store, work)
+            begun = shutil.copytree(work, work.with_name(f"{work.name}-begun"))
+            trainer.fit()
+        found[precision] = begun, trainer
+    return found
 
 
 @pytest.mark.parametrize(("first", "then"), [("float16", "float32"), ("float32", "float16")])
-def test_going_on_in_another_precision(first, then, few, demo_store, config, tmp_path, capsys):
+def test_going_on_in_another_precision(
+    first, then, trained, few, demo_store, config, tmp_path, capsys
+):
     """What a GPU began in float16, with a scale of the loss, goes on without one."""
     config = dataclasses.replace(config, batch_size=4)
-    begun = begin(config, few, demo_store, tmp_path, first)
+    (begun, before), (_, whole) = trained[first], trained[then]
+    work = shutil.copytree(begun, tmp_path / "work")
     with hardware.precision(then):
-        trainer = training.Trainer(config, few, demo_store, tmp_path)
+        trainer = training.Trainer(config, few, demo_store, work)
         trainer.fit()
     assert "Resuming after epoch 1" in capsys.readouterr().out
     assert [row["epoch"] for row in trainer.history] == [1, 2, 3]
-    assert trainer.history[0] == begun.history[0]
+    assert trainer.history[0] == before.history[0]
     assert trainer.environment["precision"] == then
     # In one precision throughout, the losses are nearly the same.
-    (tmp_path / "whole").mkdir()
-    with hardware.precision(then):
-        whole = training.Trainer(config, few, demo_store, tmp_path / "whole")
-        whole.fit()
     losses = [[row["loss"] for row in one.history] for one in (trainer, whole)]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
     rates = [[row["learning_rate"] for row in one.history] for one in (trainer, whole)]
@@ -84,27 +92,27 @@ def test_going_on_in_another_precision(first, then, few, demo_store, config, tmp
 
 
 def test_a_checkpoint_is_restored_whole_or_not_at_all(
-    few, demo_store, config, tmp_path, one_sentence
+    trained, few, demo_store, config, tmp_path, one_sentence
 ):
     config = dataclasses.replace(config, batch_size=4)
-    begin(config, few, demo_store, tmp_path, "float32")
-    arrays, state = checkpoint.read(tmp_path / training.CHECKPOINT)
+    work = shutil.copytree(trained["float32"][0], tmp_path / "work")
+    arrays, state = checkpoint.read(work / training.CHECKPOINT)
     assert "tiny_conv/kernel" in arrays and "optimizer/tiny_conv_kernel_average" in arrays
     for name in ("tiny_conv/kernel", "optimizer/logits_bias_velocity", "random/0"):
         fewer = {key: value for key, value in arrays.items() if key != name}
-        checkpoint.write(tmp_path / training.CHECKPOINT, fewer, state)
+        checkpoint.write(work / training.CHECKPOINT, fewer, state)
         with pytest.raises(ValueError) as error:
-            training.Trainer(config, few, demo_store, tmp_path).fit()
+            training.Trainer(config, few, demo_store, work).fit()
         one_sentence(error, training.CHECKPOINT, name)
     more = arrays | {"another/kernel": arrays["tiny_conv/kernel"]}
-    checkpoint.write(tmp_path / training.CHECKPOINT, more, state)
+    checkpoint.write(work / training.CHECKPOINT, more, state)
     with pytest.raises(ValueError) as error:
-        training.Trainer(config, few, demo_store, tmp_path).fit()
+        training.Trainer(config, few, demo_store, work).fit()
     one_sentence(error, "another/kernel")
     turned = arrays | {"logits/kernel": arrays["logits/kernel"].T}
-    checkpoint.write(tmp_path / training.CHECKPOINT, turned, state)
+    checkpoint.write(work / training.CHECKPOINT, turned, state)
     with pytest.raises(ValueError) as error:
-        training.Trainer(config, few, demo_store, tmp_path).fit()
+        training.Trainer(config, few, demo_store, work).fit()
     one_sentence(error, "logits/kernel", "(7, 8)")
 
 
