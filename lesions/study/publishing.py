@@ -228,10 +228,10 @@ def publish_external() -> list[Path]:
 
 
 def _smaller(png: str) -> str:
-    """Return a plot, base64 of a PNG file, with a palette of 48 colours, a third of the size."""
+    """Return a plot, base64 of a PNG file, with a palette of 32 colours, a third of the size."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(png))) as plot:
-        small = plot.convert("RGB").quantize(48, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+        small = plot.convert("RGB").quantize(32, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     small.save(buffer, "PNG", optimize=True)
     return min(base64.b64encode(buffer.getvalue()).decode(), png, key=len)
 
