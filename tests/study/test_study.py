@@ -54,6 +54,16 @@ NOTEBOOKS = publishing.notebooks()
 README = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture(autouse=True)
+def the_same_build_folder():
+    """Forget the folder that `execution.run` names for its notebooks."""
+    before = os.environ.get("LESIONS_BUILD")
+    yield
+    os.environ.pop("LESIONS_BUILD", None)
+    if before is not None:
+        os.environ["LESIONS_BUILD"] = before
+
+
 def code_cells(path: Path) -> list:
     cells = read_notebook(path).cells
     return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
