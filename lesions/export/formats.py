@@ -66,7 +66,7 @@ def export(model, details: dict, format: str, path, precision: str = "float32") 
     return path, checked
 
 
-def check_request(format: str, path, precision: str = "float32") -> None:
+def check_request(format: str, path, precision: str) -> None:
     """Raise the ValueError of `export` that needs no network: of its format, precision and path."""
     path = Path(path)
     if format not in FORMATS:

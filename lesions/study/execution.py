@@ -48,11 +48,6 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
     """
     folder = build / "study"
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ["LESIONS_BUILD"] = str(build.resolve())
-    # The notebooks run in their own folder.
-    for name in ("HAM10000_DIR", "PRETRAINED_DIR", "EXTERNAL_DIR"):
-        if named_by(name):
-            os.environ[name] = str(Path(named_by(name)).resolve())
     chosen = publishing.notebooks() if chosen is None else chosen
     seconds = asyncio.run(_execute_all(chosen, folder))
     return write_index(folder, [(render(folder / path.name), seconds[path]) for path in chosen])
@@ -133,7 +128,7 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
             config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
         )
         try:
-            await client.async_execute(env=environment_of(path), **start)
+            await client.async_execute(env=environment_of(path, target.parents[1]), **start)
         except (CellExecutionError, RuntimeError) as error:
             reason = "the kernel died or did not start, perhaps for lack of memory"
             if isinstance(error, CellExecutionError):
@@ -203,12 +198,16 @@ class Progress:
         print(f"\r{CLEAR_LINE}{shown[:width]}", end="", flush=True)
 
 
-def environment_of(path: Path) -> dict[str, str]:
-    """Return a notebook's environment: TensorFlow where it needs gradients of layers."""
+def environment_of(path: Path, build: Path) -> dict[str, str]:
+    """Return a notebook's environment: folders, TensorFlow where it needs gradients of layers."""
     # A backend of Matplotlib that was chosen for scripts would leave a notebook without figures.
     inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     forced = {"KERAS_BACKEND": "tensorflow"} if path.name.startswith(NEED_TENSORFLOW) else {}
-    return inherited | forced
+    # The notebooks run in their own folder.
+    named = ("HAM10000_DIR", "PRETRAINED_DIR", "EXTERNAL_DIR")
+    folders = {"LESIONS_BUILD": build} | {name: named_by(name) for name in named if named_by(name)}
+    found = {name: str(Path(folder).resolve()) for name, folder in folders.items()}
+    return inherited | found | forced
 
 
 @functools.cache

@@ -11,12 +11,13 @@ from lesions.system.folders import REPOSITORY
 FOLDER = REPOSITORY / "benchmarks"
 TINY = {
     "input_pipeline": "--images 24 --size 64 --batch-size 8 --repeats 1",
-    "step_overhead": f"--architecture {tiny.NAME} --steps 2 --size 32 --batch-size 8 --repeats 1",
+    "step_overhead": "--architecture cnn --steps 2 --size 64 --batch-size 8 --repeats 1",
     "scaling": "--images 30 60 --repeats 1",
     "allocator": f"--architecture {tiny.NAME} --steps 2 --size 32 --batch-size 8",
     "explanations": "--architecture cnn --size 64 --batch-size 2 --repeats 1",
     "page": "--model {model} --images 4 --repeats 0",
 }
+SEPARATE = "step_overhead"  # one part alone, so one other process
 RATIOS = {
     "input_pipeline": 3,
     "step_overhead": 1,
@@ -36,7 +37,7 @@ def test_benchmark_prints_its_ratio(name, demo_folder, tiny_model, tmp_path, mon
     if name == "page":
         pytest.importorskip("tf2onnx", reason="tf2onnx is not installed; see requirements-app.txt")
     monkeypatch.setattr(measuring, "BUILD", tmp_path)
-    monkeypatch.setattr(measuring, "SEPARATE", False)
+    monkeypatch.setattr(measuring, "SEPARATE", name == SEPARATE)
     monkeypatch.setenv("LESIONS_BUILD", str(tmp_path))
     monkeypatch.setenv("HAM10000_DIR", str(demo_folder))
     arguments = TINY[name].format(model=tiny_model).split()

@@ -54,16 +54,6 @@ NOTEBOOKS = publishing.notebooks()
 README = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(autouse=True)
-def the_same_build_folder():
-    """Forget the folder that `execution.run` names for its notebooks."""
-    before = os.environ.get("LESIONS_BUILD")
-    yield
-    os.environ.pop("LESIONS_BUILD", None)
-    if before is not None:
-        os.environ["LESIONS_BUILD"] = before
-
-
 def code_cells(path: Path) -> list:
     cells = read_notebook(path).cells
     return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
@@ -394,6 +384,7 @@ def test_a_kernel_that_does_not_start_is_named(tmp_path, monkeypatch, one_senten
 @pytest.mark.slow
 def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")  # as on a server
+    monkeypatch.delenv("LESIONS_BUILD", raising=False)
     code = (
         f"import sys; sys.path.insert(0, {str(publishing.REPOSITORY)!r})\n"
         "import matplotlib.pyplot as plt\nfrom lesions import figures\nfigures.use_style()\n"
@@ -407,6 +398,7 @@ def test_figures_are_described_for_readers_who_cannot_see_them(tmp_path, monkeyp
     execution.run(tmp_path, [tmp_path / "00_pictures.ipynb"])
     page = (tmp_path / "study" / "00_pictures.html").read_text(encoding="utf-8")
     assert re.findall(r'alt="(Figure.*?)"', page) == ["Figure: Two halves; left", "Figure: grid"]
+    assert "LESIONS_BUILD" not in os.environ  # it is the kernels' alone
 
 
 def test_only_a_whole_execution_of_a_notebook_as_it_is_now_is_published(tmp_path, monkeypatch):
