@@ -15,8 +15,8 @@ import numpy as np
 
 from lesions import evaluation, inference, training
 from lesions.data.store import ImageStore
-from lesions.evaluation import CODES, answering
-from lesions.evaluation.predictions import table, write_predictions
+from lesions.evaluation import answering
+from lesions.evaluation.predictions import CODES, table, write_predictions
 from lesions.networks import views
 from lesions.study import pilot, recipes
 
