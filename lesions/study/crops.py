@@ -19,6 +19,7 @@ from lesions.evaluation import answering
 from lesions.evaluation.predictions import CODES, table, write_predictions
 from lesions.networks import views
 from lesions.study import pilot, recipes
+from lesions.training import torch_layers
 
 LARGER = 256
 PLACES = 3  # along each side
@@ -51,10 +52,11 @@ def main(architecture: str, build: str) -> None:
     larger = ImageStore(metadata, LARGER, Path(build) / "stores")
     frequencies = evaluation.class_frequencies(metadata)
     found = {}
-    for name, config in (("plain", plain), ("crops", cropped(plain))):
+    for name, config in (("crops", cropped(plain)), ("plain", plain)):
         run = training.read_run(runs / training.run_name(config, metadata))
         whole = evaluation.rows_of(run.predictions, "validation").reset_index(drop=True)
         network = inference.Classifier(run.folder / "model.h5").model
+        torch_layers.use_native(network)
         pictures = larger.images[larger.rows(whole["image_id"])]
         cut = table(whole, parts(network, pictures))
         both = table(whole, (whole[CODES].to_numpy() + cut[CODES].to_numpy()) / 2)
