@@ -36,7 +36,6 @@ class LesionBatches(keras.utils.PyDataset):
         mixup: float = 0.0,
         patient: np.ndarray | None = None,
         soft_labels: np.ndarray | None = None,
-        larger: np.ndarray | None = None,
     ):
         """Describe the batches.
 
@@ -53,17 +52,13 @@ class LesionBatches(keras.utils.PyDataset):
             mixup: Beta parameter of MixUp (Zhang et al. 2018), 0 for none.
             patient: float32, (m, features), for `rows`, or None.
             soft_labels: float32, (m, 7), rows sum to 1, taught in the place of `labels`, or None.
-            larger: uint8, (m, S, S, 3), the same photographs with more pixels, from which every
-                second picture is cut out, at random; None for none.
         """
         # Two workers keep up with a GPU; on the CPU they use what training leaves over.
         super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.store, self.batch_size, self.seed = store, batch_size, seed
         self.augmentation, self.shuffle, self.mixup = augmentation, shuffle, mixup
         self.weights, self.epoch, self.given = weights, 0, len(rows)
-        self.larger = larger
         chosen = balance.oversample(labels, seed) if oversampling else np.arange(len(rows))
-        self.sources = chosen
         self.rows, self.labels = np.asarray(rows)[chosen], np.asarray(labels)[chosen]
         self.patient = None if patient is None else patient[chosen]
         taught = np.eye(len(classes.CODES))[labels] if soft_labels is None else soft_labels
@@ -102,15 +97,8 @@ class LesionBatches(keras.utils.PyDataset):
             for place, position in enumerate(chosen):
                 # The position tells repeated rows of an oversampled class apart.
                 random = np.random.default_rng((self.seed, self.epoch, int(position)))
-                if self.larger is not None and random.random() < 0.5:
-                    images[place] = self._crop(position, random)
                 images[place] = augment(images[place], random, self.augmentation)
         return images
-
-    def _crop(self, position: int, random: np.random.Generator) -> np.ndarray:
-        whole, side = self.larger[self.sources[position]], self.store.images.shape[1]
-        top, left = random.integers(0, len(whole) - side + 1, 2)
-        return whole[top : top + side, left : left + side]
 
     def _mix(self, index, images, taught, patient):
         random = np.random.default_rng((self.seed, self.epoch, index, 1))

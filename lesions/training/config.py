@@ -67,7 +67,6 @@ class Config:
             validation rows; empty for none.
         tta: Whether the mean of eight views of a photograph is recorded as its prediction
             (test-time augmentation), or the prediction of the photograph as it is.
-        crops: Whether every second picture is a part of the photograph at 256 px.
     """
 
     architecture: str
@@ -102,7 +101,6 @@ class Config:
     fold: int | None = None
     answers_from: str = ""
     tta: bool = True
-    crops: bool = False
 
     def __post_init__(self):
         kinds = typing.get_type_hints(type(self))

@@ -24,7 +24,7 @@ from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config, from_record
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_line
 
-LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta", "crops")
+LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta")
 LOCK = "lock"
 PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")

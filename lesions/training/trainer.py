@@ -12,7 +12,6 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from lesions import classes, data
 from lesions.data import balance
-from lesions.data.store import ImageStore
 from lesions.networks import models, views
 from lesions.system import hardware
 from lesions.system.files import DAMAGED_NPZ
@@ -110,7 +109,6 @@ class Trainer:
             oversampling=config.oversampling,
             mixup=config.mixup,
             soft_labels=soft,
-            larger=ImageStore(rows, 256, store.path.parent).images if config.crops else None,
         )
 
     def fit(self) -> None:
