@@ -22,6 +22,7 @@ except ValueError as problem:
 
 from lesions import classes, explanation, inference
 from lesions.data import SEXES, SITES, UNKNOWN_PATIENT, Patient
+from lesions.data.cells import to_cell
 from lesions.serving import Assessment, Assessor, report, table
 from lesions.serving.texts import TEXTS, basis
 from lesions.system import allocator, hardware
@@ -137,7 +138,7 @@ def choose(found: list[Assessment]) -> Assessment:
     rows = table(found)
     shares = ["malignant", *classes.CODES]
     st.dataframe(rows.style.format("{:.1%}", subset=shares), hide_index=True)
-    csv = rows.to_csv(index=False, float_format="%.6f")
+    csv = rows.assign(image=rows["image"].map(to_cell)).to_csv(index=False, float_format="%.6f")
     st.download_button("Download the table (CSV)", csv, "answers.csv", "text/csv")
     numbers = range(len(found))
     names = [f"{number + 1}: {one.name}" for number, one in enumerate(found)]

@@ -9,7 +9,7 @@ async function storeOf(version) {
 /** Read a large file, reporting its bytes as they come. */
 async function bytesOf(address, store, report) {
   const kept = await store?.match(address);
-  const response = kept ?? (await fetch(address));
+  const response = kept ?? (await fetch(address, { cache: "no-cache" }));
   if (!response.ok) throw new Error(`${address}: ${response.status}`);
   const parts = [];
   const reader = response.body.getReader();
@@ -24,7 +24,7 @@ async function bytesOf(address, store, report) {
 
 /** Read what `make site` wrote about the network, its classes and its tests. */
 export async function siteData() {
-  const response = await fetch("data/site.json");
+  const response = await fetch("data/site.json", { cache: "no-cache" });
   if (!response.ok) throw new Error(`data/site.json: ${response.status}`);
   return response.json();
 }

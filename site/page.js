@@ -16,9 +16,8 @@ let chosen = 0;
 let asked = 0;
 let cropper = null;
 let broken = false; // where the network could not be loaded, and a sentence says so
-const started = performance.now();
 // What the browser tests and the measurements read.
-globalThis.lesions = { pictures, ready: false, times: {} };
+globalThis.lesions = { pictures, ready: false };
 
 function say(sentence) {
   element("status").textContent = sentence;
@@ -61,6 +60,7 @@ function add(files, credit = "") {
 /** Show the strip of all pictures; it appears with the second one. */
 function showStrip() {
   element("several").hidden = pictures.size < 2;
+  element("clear").hidden = !pictures.size;
   const entries = [...pictures.values()].map((picture) => {
     const entry = made("li");
     const button = made("button");
@@ -133,7 +133,6 @@ function answered(found) {
   picture.seconds = (performance.now() - picture.asked) / 1000;
   picture.found = found;
   picture.answer = answerOf(found, data, known, patient());
-  lesions.times.firstAnswer ??= (performance.now() - started) / 1000;
   if (found.key === current) {
     show(picture, isNew);
     say(`${picture.name}: ${fullName(data.classes[picture.answer.label])}.`);
@@ -178,7 +177,6 @@ function heard({ data: message }) {
   if (message.type === "ready") {
     element("loading").hidden = true;
     lesions.ready = true;
-    lesions.times.ready = (performance.now() - started) / 1000;
     say("The network is ready.");
   }
 }
@@ -258,7 +256,11 @@ function offerPatient() {
     for (const picture of pictures.values()) {
       if (picture.found) picture.answer = answerOf(picture.found, data, known, patient());
     }
-    if (pictures.get(current)?.found) show(pictures.get(current), true);
+    const shown = pictures.get(current);
+    if (shown?.found) {
+      show(shown, true);
+      say(`${shown.name}: ${fullName(data.classes[shown.answer.label])}.`);
+    }
     showStrip();
   });
 }
@@ -311,7 +313,7 @@ async function main() {
     problem("not_loaded", {}, "");
     return;
   }
-  navigator.serviceWorker?.register("service.js").catch(console.error);
+  navigator.serviceWorker?.register("service.js", { updateViaCache: "none" }).catch(console.error);
 }
 
 main();

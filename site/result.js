@@ -122,6 +122,12 @@ export function showMap(found, label, opacity, data) {
   context.globalAlpha = 1;
 }
 
+/** Encode what a reader of the table would misread in a file's name, as `predict` does. */
+export function cell(name) {
+  const encoded = (one) => (one === "-" ? "%2D" : encodeURIComponent(one));
+  return (name.toWellFormed?.() ?? name).replace(/(?! )[%\p{C}\p{Z}]/gu, encoded).replace(/^[=+@-]/, encoded);
+}
+
 /** Write the answers as a table, one row a picture, as the app does. */
 export function table(rows, data) {
   const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
@@ -130,7 +136,7 @@ export function table(rows, data) {
     const { code, name: full } = data.classes[answer.label];
     const shares = [answer.malignant, ...answer.probabilities].map((share) => share.toFixed(6));
     const words = [answer.patient, answer.warnings.join(" ")].map(quoted);
-    return [quoted(name), code, quoted(full), ...shares, ...words].join(",");
+    return [quoted(cell(name)), code, quoted(full), ...shares, ...words].join(",");
   });
   const columns = ["image", "predicted", "name", "malignant", ...codes, "patient", "warnings"];
   return [columns.join(","), ...lines, ""].join("\n");

@@ -33,7 +33,7 @@ addEventListener("fetch", (event) => {
     const store = await caches.open(NAME);
     // Another program may be at another page of this address.
     const page = address.origin + address.pathname;
-    const wanted = page === registration.scope ? "index.html" : event.request;
+    const wanted = page === `${registration.scope}index.html` ? "./" : event.request;
     return (await store.match(wanted, { ignoreSearch: true })) ?? fetch(event.request);
   };
   event.respondWith(answered());

@@ -29,7 +29,7 @@ async function start({ network, runtime, ...options }) {
 }
 
 /** Turn a square by quarters and mirror it: one of the eight views of the symmetric square. */
-export function view(rgb, size, number) {
+function view(rgb, size, number) {
   const result = new Float32Array(rgb.length);
   const end = size - 1;
   for (let y = 0; y < size; y += 1) {
@@ -53,11 +53,15 @@ async function computed(rgb, number) {
   return session.run({ [session.inputNames[0]]: input });
 }
 
+function close() {
+  opened.bitmap?.close();
+  opened = { key: null, bitmap: null };
+}
+
 /** Decode a file unless it is the one that is open; only one picture is held at a time. */
 async function open(key, file) {
   if (opened.key === key) return opened.bitmap;
-  opened.bitmap?.close();
-  opened = { key: null, bitmap: null };
+  close();
   opened = { key, bitmap: await decode(file, limits) };
   return opened.bitmap;
 }
@@ -129,7 +133,11 @@ async function handled(message) {
 
 addEventListener("message", ({ data }) => {
   if (data.type === "start") return begin(handled(data));
-  if (data.type === "forget") return newest.set(data.key, Infinity); // nothing is newer
+  if (data.type === "forget") {
+    newest.set(data.key, Infinity); // nothing is newer
+    last = last.then(() => opened.key === data.key && close());
+    return;
+  }
   newest.set(data.key, data.id);
   last = last.then(() => handled(data)); // a picture chosen early waits for the network
 });

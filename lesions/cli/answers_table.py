@@ -13,23 +13,9 @@ from tqdm import tqdm
 
 from lesions.cli.outputs import model_files, named_in_errors
 from lesions.data import UNKNOWN_PATIENT, Patient
+from lesions.data.cells import to_cell
 from lesions.inference import COLUMNS, COLUMNS_WITH_PATIENT, Classifier
 from lesions.system import files
-
-
-def to_cell(text: str) -> str:
-    """Write a text, such as a file name, so that no reader of the table misreads it.
-
-    Line ends, control characters, bytes that are no text, `%` itself, and a first character that
-    spreadsheets take for a formula are percent-encoded, as in web addresses.
-    `urllib.parse.unquote(cell, errors="surrogateescape")` returns the file name.
-    """
-    text = "".join(_encoded(one) if one == "%" or not one.isprintable() else one for one in text)
-    return _encoded(text[0]) + text[1:] if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _encoded(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def write_answers(

@@ -11,7 +11,7 @@ import pandas as pd
 from lesions.data import values
 
 MAXIMUM_BYTES = 200_000_000
-# A first line by which Excel is told the separator.
+# A first line that names the separator for Excel.
 SEPARATOR_LINE = re.compile(r'\A"?sep=.?"?(?=[\r\n])', re.IGNORECASE)
 
 
@@ -148,3 +148,18 @@ def note_sites(table: pd.DataFrame, name: str, notes: list[str]) -> None:
             f"first is {unknown.iloc[0]['localization']!r}, row {unknown.index[0]}), which a "
             "network with patient data takes as unknown."
         )
+
+
+def to_cell(text: str) -> str:
+    """Write a text, such as a file name, so that no reader of the table misreads it.
+
+    Line ends, control characters, bytes that are no text, `%` itself, and a first character that
+    spreadsheets take for a formula are percent-encoded, as in web addresses.
+    `urllib.parse.unquote(cell, errors="surrogateescape")` returns the file name.
+    """
+    text = "".join(_encoded(one) if one == "%" or not one.isprintable() else one for one in text)
+    return _encoded(text[0]) + text[1:] if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _encoded(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -240,7 +240,7 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
 
 
 def serve(assessor: Assessor, host: str, port: int, queue_length: int) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the pictures that wait."""
+    """Serve until SIGTERM or Ctrl-C, then finish what waits, for `SECONDS_TO_FINISH` at most."""
     uvicorn.run(
         make_service(assessor, queue_length),
         host=host,

@@ -79,11 +79,11 @@ def _check(classifier) -> None:
     hardware.require_tensorflow("The page needs")
     classifier.require_keras("Pages")
     details = classifier.details
-    treated = [name for name in ("hair_removal", "colour_constancy") if details.get(name)]
-    if treated or len(classifier.model.inputs) > 1:
+    constancy = details.get("colour_constancy")
+    if constancy or len(classifier.model.inputs) > 1:
         raise ValueError(
-            f"{classifier.path} needs {treated[0] if treated else 'the patient'}, which the page "
-            "cannot compute; name another network."
+            f"{classifier.path} needs {constancy or 'the patient'}, which the page cannot compute; "
+            "name another network."
         )
 
 
@@ -251,7 +251,8 @@ def _write_index(facts: dict, folder: Path) -> None:
     version = digest.hexdigest()[:12]
     described = json.dumps({"version": version, **facts}, ensure_ascii=False)
     (folder / "data" / "site.json").write_text(described, encoding="utf-8")
-    kept = [*names, "data/site.json"]
+    # Some hosts answer for index.html by leading to its folder, and what was led cannot be kept.
+    kept = ["./" if name == "index.html" else name for name in [*names, "data/site.json"]]
     lines = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(kept)};\n"
     (folder / "files.js").write_text(lines)
 

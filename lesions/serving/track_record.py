@@ -1,5 +1,6 @@
 """What a network was right and wrong about in testing, in sentences for its answers."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,8 +107,9 @@ class TrackRecord:
             if number:
                 subject = f"Of the {number:,} photographs of {_short(code)} in {name}"
                 found.append(_when_true(rows, code, subject))
-        return [*found, self._melanomas_elsewhere()] if found else []
+        return [*found, self._melanomas_elsewhere] if found else []
 
+    @functools.cached_property
     def _melanomas_elsewhere(self) -> str:
         """Compare the AUC for melanoma with that of the same diagnoses at home."""
         there, here = [], []

@@ -16,6 +16,7 @@ from lesions.classes import CODES
 from lesions.cli import command_line
 from lesions.data import Patient
 from lesions.evaluation import predictions
+from lesions.export import comparison
 from lesions.networks import description, models, views
 from lesions.serving import Assessor, report, site, table, track_record
 
@@ -120,12 +121,13 @@ def test_smaller_precision_is_a_smaller_file(tiny_model, lite_files):
         assert lite_files[precision].stat().st_size < share * whole + 100_000
 
 
-def test_table_of_exports(tiny_model, lite_files, demo_metadata):
+def test_table_of_exports(tiny_model, lite_files, demo_metadata, monkeypatch):
+    monkeypatch.setattr(comparison, "REPEATS", 3)
     rows = demo_metadata.iloc[:20]
     classifier = inference.Classifier(tiny_model)
     prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
     labels = rows["dx"].map(CODES.index).to_numpy()
-    table = export.compare(classifier, lite_files, prepared, labels, repeats=3)
+    table = export.compare(classifier, lite_files, prepared, labels)
     assert table.index.tolist() == ["Keras (.h5)", *export.PRECISIONS]
     assert table.loc["float32", "largest_difference"] < 1e-4
     same = table["balanced_accuracy"].iloc[:2]
@@ -144,7 +146,7 @@ def test_lite_file_without_its_description_is_refused(lite_files, tmp_path, one_
     for wrong in ({"image_size": 96}, {"patient": True}):
         changed = {**json.loads(described), **wrong}
         lonely.with_name("lonely.tflite.json").write_text(json.dumps(changed))
-        with pytest.raises(ValueError, match="is not what lonely.tflite.json records"):
+        with pytest.raises(ValueError, match="are not those that lonely.tflite.json records"):
             inference.Classifier(lonely)
     lonely.with_name("lonely.tflite.json").write_text(described)
     lonely.write_bytes(b"text")

@@ -11,12 +11,13 @@ import pytest
 
 from lesions import evaluation
 from lesions.data import Patient, images
+from lesions.data.cells import to_cell
 from lesions.evaluation import patient_data
 from lesions.explanation import explainer
 from lesions.inference import familiarity
 from lesions.system.folders import REPOSITORY
 
-MODULES = ("answer", "crop", "heatmap", "picture", "resize")
+MODULES = ("answer", "crop", "heatmap", "picture", "resize", "result")
 
 
 @pytest.fixture
@@ -238,3 +239,17 @@ def test_age_sex_and_site_count_as_they_do_in_the_evaluation(javascript):
     expected = fusion.apply(probabilities, ages, *list(zip(*patients, strict=True))[1:])
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.abs(expected[1:] - probabilities[1:]).max(axis=1).min() > 0.01
+
+
+def test_names_in_the_table_are_those_of_predict(javascript):
+    names = [
+        "=1+1.jpg",
+        "-a.jpg",
+        "a-b.jpg",
+        "50%.png",
+        "a\tb\u00a0c.jpg",
+        "b\u2028c",
+        "Müller 1.jpg",
+    ]
+    lines = f"console.log(JSON.stringify({json.dumps(names)}.map(result.cell)))"
+    assert javascript(lines) == [to_cell(name) for name in names]
