@@ -89,12 +89,12 @@ def shows_progress() -> bool:
 
 
 def report_unreadable(unreadable: int, total: int, where: str) -> int:
-    """Print how many images could not be read, and return the exit code."""
+    """Print how many photographs could not be read, and return the exit code."""
     if unreadable:
         print(f"{unreadable} of {counted(total)} could not be read; {where}.", file=sys.stderr)
     return int(unreadable > 0)
 
 
-def counted(images: int) -> str:
-    """Say how many images."""
-    return "1 image" if images == 1 else f"{images} images"
+def counted(photographs: int) -> str:
+    """Write how many photographs."""
+    return "1 photograph" if photographs == 1 else f"{photographs} photographs"

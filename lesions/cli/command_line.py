@@ -73,9 +73,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _sentence(error: Exception) -> str:
     """Return one sentence on an error, with the way out."""
-    missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
-    if missing:
-        return f"The package {missing} is not installed; `pip install -r requirements.txt`."
+    if isinstance(error, ModuleNotFoundError):
+        return f"The package {error.name} is not installed; `pip install -r requirements.txt`."
     if isinstance(error, UnicodeEncodeError):
         named = repr(error.object[:200])
         return f"{named} is not text in UTF-8, which is needed here; rename the file or folder."

@@ -30,8 +30,8 @@ EPILOG = f"""examples:
   python -m lesions evaluate --data clinic --no-tta --output clinic.csv
 
 The folder holds one folder for each run, with config.json and predictions.csv. Every number is
-computed anew from predictions.csv; no image, network or GPU is needed. Runs are sorted by
-log loss on images held out, not the same for all; [ ] is a 95% interval over lesions.
+computed anew from predictions.csv; no photograph, network or GPU is needed. Runs are sorted by
+log loss on photographs held out, not the same for all; [ ] is a 95% interval over lesions.
 
 With --data nothing is compared: one network predicts the labelled photographs of that folder, in
 any of HAM10000's layouts, an ISIC ground truth's, the ISIC Archive's, or a metadata.csv with any

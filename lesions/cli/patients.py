@@ -46,7 +46,7 @@ def read(arguments, paths: list[str]):
         return {paths[0]: data.Patient.read(*single)}
     if single != (None, None, None):
         raise ValueError(
-            "--patients and --age, --sex or --site exclude one another; leave one of them out."
+            "--patients cannot be used together with --age, --sex or --site; leave one of them out."
         )
     return _from_table(arguments.patients, paths)
 

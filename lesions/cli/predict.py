@@ -92,7 +92,7 @@ def run(arguments) -> int:
     classifier = inference.Classifier(arguments.model, tta=not arguments.no_tta)
     if known is not None:
         classifier.require_patients()
-    if classifier.has_familiarity_file and classifier.familiarity[1]:
+    if classifier.familiarity[1]:
         print(printable(classifier.familiarity[1]), file=sys.stderr)
     try:
         written, unreadable = answers_table.write_answers(

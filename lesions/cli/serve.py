@@ -13,7 +13,7 @@ EPILOG = f"""examples:
 
 http://127.0.0.1:8000/docs describes and tries all addresses, with scripts from the internet;
 /openapi.json describes them without. Pictures of up to 20 MB are held in memory only. Beyond
---queue pictures the answer is 503. Ctrl-C or SIGTERM finishes what waits.
+--queue pictures the answer is 503. Ctrl-C or SIGTERM finishes what waits, for up to 30 s.
 It needs `pip install -r requirements-app.txt`.
 {classes.NOTICE}"""
 
@@ -42,7 +42,7 @@ def run(arguments) -> int:
         import python_multipart  # noqa: F401
 
         from lesions.serving import service
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ValueError(
             f"The service needs the package {error.name}; get it by "
             "`pip install -r requirements-app.txt`."

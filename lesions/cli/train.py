@@ -57,7 +57,7 @@ def run(arguments) -> int:
     """Run the command; returns the exit code."""
     with importing_keras():
         from lesions import data, training
-        from lesions.study import recipes
+        from lesions.study import opening, recipes
         from lesions.system import hardware
     changes = training.read_settings(arguments.set)
     for name in ("seed", "epochs", "image_size"):
@@ -66,7 +66,7 @@ def run(arguments) -> int:
     build, quick = data.build_folder(), arguments.quick
     # What no profile takes is refused before a demo set is drawn.
     recipes.config(arguments.architecture, "cpu", quick, **changes)
-    dataset, profile, metadata = recipes.open_data(arguments.profile, quick, arguments.data, build)
+    dataset, profile, metadata = opening.open_data(arguments.profile, quick, arguments.data, build)
     if arguments.runs and not dataset.is_demo:
         refuse_inside(arguments.runs, dataset.root, "--runs")
     config = recipes.config(arguments.architecture, profile, quick, **changes)

@@ -27,6 +27,10 @@ from lesions.system.folders import REPOSITORY
 
 WORKERS = 2
 START_SECONDS = 120  # a busy machine imports slowly
+NOT_STARTED = (
+    "The process that decodes pictures does not start; the log has its error, and a machine with "
+    "more memory or less to do may start it."
+)
 EXTRA_MEMORY = 3 * 2**30  # bytes; 100 million pixels with a colour profile need half of it
 
 _REQUEST = struct.Struct("<dQ")  # seconds, bytes of the picture
@@ -112,21 +116,21 @@ class _Decoder:
         paths = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         code = "from lesions.data import bounded; bounded._work()"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
+        except OSError as error:  # too little memory, or too many processes
+            raise ChildProcessError(NOT_STARTED) from error
         self.failed = False
         with self._ends_after(START_SECONDS):
             ready = self._process.stdout.read(1)
         if not ready:
             self.close()
-            raise ChildProcessError(
-                "The process that decodes pictures does not start; the log has its error, and a "
-                "machine with more memory or less to do may start it."
-            )
+            raise ChildProcessError(NOT_STARTED)
 
     def decode(self, data: bytes, seconds: float, name) -> np.ndarray:
         self.failed = True  # until the answer is whole

@@ -69,8 +69,8 @@ def find_photographs(location=None) -> Dataset:
     found = _find_real(location)
     if found is None or (found.is_demo and location is None):
         raise ValueError(
-            "There are no photographs of HAM10000 here, and the demo set will not do; set "
-            "--data or HAM10000_DIR to their folder."
+            "There are no photographs of HAM10000 here, and drawn ones do not serve here; name "
+            "their folder by HAM10000_DIR, or by --data where the command has it."
         )
     return found
 
@@ -152,7 +152,7 @@ def open_dataset(folder, reason: str) -> Dataset:
         )
     if not any(map(walking.is_photograph, files)):
         raise ValueError(
-            f"{root} holds {table.name} but no .jpg or .png image; "
+            f"{root} holds {table.name} but no .jpg or .png photograph; "
             "unpack HAM10000_images_part_1 and HAM10000_images_part_2 next to it."
         )
     return Dataset(root, table, f"{root} ({reason})", _is_drawn(table.parent))

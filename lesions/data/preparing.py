@@ -58,13 +58,12 @@ def grey_world(image: np.ndarray) -> np.ndarray:
 CONSTANCY = {"grey_world": grey_world, "shades_of_grey": shades_of_grey}
 
 
-def prepare(image, size: int, hair_removal: bool = False, colour_constancy: str | None = None):
+def prepare(image, size: int, colour_constancy: str | None = None) -> np.ndarray:
     """Bring one photograph to the form that the networks take.
 
     Args:
         image: Path of a photograph, or uint8 (height, width, 3) RGB 0-255.
         size: Side of the square in pixels.
-        hair_removal: Whether `remove_hair` is applied after resizing.
         colour_constancy: None, "grey_world" or "shades_of_grey".
 
     Returns:
@@ -76,8 +75,6 @@ def prepare(image, size: int, hair_removal: bool = False, colour_constancy: str 
     if not isinstance(image, np.ndarray):
         image = read_image(image)
     image = resize(centre_square(image), size)
-    if hair_removal:
-        image = remove_hair(image)
     if colour_constancy:
         if colour_constancy not in CONSTANCY:
             raise ValueError(

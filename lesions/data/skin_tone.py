@@ -42,7 +42,7 @@ def typology_angle(image: np.ndarray) -> float:
     if skin.mean() < LEAST_SKIN:
         return float("nan")
     lightness, _, yellow = np.median(lab[skin], axis=0)
-    # Skin is yellow; a bluish picture is taken for one without hue.
+    # Skin is yellow; a bluish picture counts as one without hue.
     return float(np.degrees(np.arctan2(lightness - 50, max(float(yellow), 1e-3))))
 
 

@@ -113,9 +113,9 @@ def _assign(metadata, key, units, seed) -> pd.DataFrame:
 def check_classes_present(metadata: pd.DataFrame) -> None:
     """Raise ValueError if a class that the table holds is absent from a split."""
     counts = pd.crosstab(metadata["dx"], metadata["split"]).reindex(columns=SPLITS, fill_value=0)
-    absent = counts.stack().loc[lambda count: count == 0]
+    absent = np.argwhere(counts.to_numpy() == 0)
     if len(absent):
-        code, split = absent.index[0]
+        code, split = counts.index[absent[0][0]], SPLITS[absent[0][1]]
         raise ValueError(
             f"The class {code!r} is absent from the {split} split; use more images or another seed."
         )

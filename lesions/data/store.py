@@ -24,9 +24,9 @@ CHUNK = 64
 class ImageStore:
     """All photographs of a table as one memory-mapped array.
 
-    Built once under a temporary name and renamed when whole; a store that is torn or belongs
-    to other images, another size or other options is rebuilt. Memory stays flat, because
-    images are decoded in small chunks and appended to the file.
+    Built once under a temporary name and renamed when whole; one that is torn is rebuilt, and
+    other photographs, another size or other options have a file of their own. Memory stays flat,
+    because images are decoded in small chunks and appended to the file.
 
     Attributes:
         images: uint8, (n, size, size, 3), RGB 0-255, read-only; row i is row i of the table.
@@ -38,7 +38,6 @@ class ImageStore:
         metadata: pd.DataFrame,
         size: int,
         folder,
-        hair_removal: bool = False,
         colour_constancy: str | None = None,
     ):
         """Open the store in `folder`, building it first where needed.
@@ -47,14 +46,13 @@ class ImageStore:
             metadata: Table with image_id and image_path.
             size: Side of the squares in pixels.
             folder: Where stores are kept; several may share it.
-            hair_removal: See `prepare`.
             colour_constancy: See `prepare`.
 
         Raises:
             ValueError: If a photograph is faulty or the disk is full.
         """
         self._row_of = {image_id: row for row, image_id in enumerate(metadata["image_id"])}
-        options = {"size": size, "hair_removal": hair_removal, "colour_constancy": colour_constancy}
+        options = {"size": size, "colour_constancy": colour_constancy}
         fingerprint = _fingerprint(metadata, options)
         self.path = Path(folder) / f"images-{size}px-{fingerprint[:12]}.npy"
         facts = {"fingerprint": fingerprint, "shape": (len(metadata), size, size, 3), **options}

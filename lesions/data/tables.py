@@ -108,7 +108,7 @@ def _from_archive(cells: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFr
 
 
 def _renamed(cells: pd.DataFrame) -> pd.DataFrame:
-    """Give the archive's columns HAM10000's names, in the place of any that have them already."""
+    """Rename the archive's columns to HAM10000's, in the place of any that have them already."""
     renamed = {old: new for old, new in ARCHIVE_NAMES.items() if old in cells.columns}
     return cells.drop(columns=list(renamed.values()), errors="ignore").rename(columns=renamed)
 

@@ -19,7 +19,7 @@ COMPILE_ABOVE = 4
 
 
 class Explainer:
-    """Makes heat maps of one model. Keep it: it is fast once it has seen a few images.
+    """Make heat maps of one model. Keep it: it is fast once it has seen a few images.
 
     The gradient is that of the logit, before the softmax: a class is explained by what speaks for
     it, not by what speaks against the others. Only the layers after the explained one run on the

@@ -152,7 +152,7 @@ def without_skin(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def has_room(mask: np.ndarray) -> bool:
-    """Tell whether there is as much skin as lesion, widened as `without_lesion` does."""
+    """Check whether there is as much skin as lesion, widened as `without_lesion` does."""
     return bool(_widened(mask, RING / 2).mean() <= 0.5)
 
 

@@ -41,7 +41,7 @@ def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
 
 
 class Recorder:
-    """Gathers scores of single photographs of a run and turns them into rows of the table."""
+    """Gather scores of single photographs of a run, and turn them into rows of the table."""
 
     def __init__(self, run: str):
         """Start an empty table."""
@@ -126,7 +126,7 @@ def quote(table: pd.DataFrame, part: str, method: str, metric: str, sign="", **w
 
 
 def maps_left(table: pd.DataFrame) -> str:
-    """Say how many photographs keep a map that is not empty while layers are shuffled.
+    """Describe how many photographs keep a map that is not empty while layers are shuffled.
 
     Returns:
         "10 keep a map with the last layer shuffled, 5 with a tenth of the layers, none with a

@@ -9,7 +9,7 @@ from lesions.classes import CREDIT, NAMES, NOTICE, in_a_sentence
 from lesions.system.files import replacing
 
 # Viridis is perceptual, safe for colour-blind readers, and its green and yellow stand out from
-# skin; inferno and turbo have reds and browns that cannot be told from the lesion beneath.
+# skin; inferno and turbo have reds and browns that look like the lesion beneath.
 COLOUR_MAP = "viridis"
 
 

@@ -11,23 +11,25 @@ from lesions import classes
 from lesions.export import formats
 from lesions.networks import views
 
+REPEATS = 20
 
-def latency(path, repeats: int) -> float:
+
+def latency(path) -> float:
     """Time a `.tflite` or `.onnx` file for one image on one CPU thread.
 
-    Returns the median of so many repeats, after two that are not timed, in milliseconds.
+    Returns the median of `REPEATS`, after two that are not timed, in milliseconds.
     """
     model = formats.open_model(path, threads=1)
     inputs = {one.name: np.ones((1, *one.shape[1:]), np.float32) for one in model.inputs}
     seconds = []
-    for _ in range(repeats + 2):
+    for _ in range(REPEATS + 2):
         started = time.perf_counter()
         model.predict_on_batch(inputs)
         seconds.append(time.perf_counter() - started)
     return float(np.median(seconds[2:]) * 1000)
 
 
-def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 20) -> pd.DataFrame:
+def compare(original, files: dict[str, Path], prepared, labels) -> pd.DataFrame:
     """Compare exported files with the network they come from, without test-time augmentation.
 
     Args:
@@ -35,7 +37,6 @@ def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 2
         files: What a row is called, and its `.tflite` or `.onnx` file.
         prepared: uint8, (n, image_size, image_size, 3), RGB 0-255, from `Classifier.prepare`.
         labels: int, (n,), 0 to 6.
-        repeats: See `latency`.
 
     Returns:
         One row a file below one for the original: megabytes, milliseconds (one image, one CPU
@@ -52,7 +53,7 @@ def compare(original, files: dict[str, Path], prepared, labels, repeats: int = 2
         named = [classes.CODES.index(code) for code in original.decide(found)]
         rows[name] = {
             "megabytes": Path(path).stat().st_size / 1e6,
-            "milliseconds": latency(path, repeats) if is_file else np.nan,
+            "milliseconds": latency(path) if is_file else np.nan,
             "balanced_accuracy": balanced_accuracy_score(labels, named),
             "largest_difference": np.abs(found - expected).max(),
             "mean_difference": np.abs(found - expected).mean(),

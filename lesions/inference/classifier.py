@@ -56,7 +56,7 @@ class Classifier:
                 f"There is no model {self.path}; train one by `python -m lesions train cnn`, "
                 "which prints its path, and pass that as --model."
             )
-        load = lite.load if self.path.suffix == ".tflite" else models.load
+        load = models.load if self.is_keras else lite.load
         self.model, self.details = load(self.path)
         self.image_size = self.details["image_size"]
         self.tta = tta
@@ -67,8 +67,8 @@ class Classifier:
 
     @property
     def is_keras(self) -> bool:
-        """Whether layers and gradients can be had, which a TensorFlow Lite file does not give."""
-        return self.path.suffix != ".tflite"
+        """Whether it has layers and gradients, which a TensorFlow Lite file has not."""
+        return self.path.suffix.lower() != ".tflite"
 
     def require_keras(self, purpose: str) -> None:
         """Refuse a TensorFlow Lite file for a purpose, such as "Heat maps", by a ValueError."""
@@ -96,11 +96,6 @@ class Classifier:
         """What `familiarity.find_for` returns, read when it is first asked for."""
         return familiarity.find_for(self)
 
-    @property
-    def has_familiarity_file(self) -> bool:
-        """Whether there is a file for `familiarity`, be it whole and of this network or not."""
-        return self.path.with_name(familiarity.FILE).exists()
-
     def prepare(self, image) -> np.ndarray:
         """Bring a photograph to the form that this network was trained on.
 
@@ -110,9 +105,7 @@ class Classifier:
         Returns:
             uint8, (image_size, image_size, 3), RGB 0-255.
         """
-        hair_removal = self.details.get("hair_removal", False)
-        constancy = self.details.get("colour_constancy")
-        return images.prepare(image, self.image_size, hair_removal, constancy)
+        return images.prepare(image, self.image_size, self.details.get("colour_constancy"))
 
     def patient_input(self, number: int, patient: np.ndarray | None = None) -> np.ndarray | None:
         """Return the second input of the network: `patient`, or "unknown" where it is None.

@@ -106,7 +106,8 @@ def load(path) -> Familiarity:
         return Familiarity(**facts, **arrays)
     except files.DAMAGED_NPZ as error:
         raise ValueError(
-            f"{path} is not a valid familiarity file; make it by `python -m lesions familiarity`."
+            f"{path} is not a valid familiarity file; remove it, or make it by `python -m lesions "
+            "familiarity --model FILE.h5`."
         ) from error
 
 
@@ -123,7 +124,10 @@ def find_for(classifier) -> tuple[Familiarity | None, str]:
             f"{classifier.path.name} does not hold the network's layers; use the .h5 file."
         )
     path = classifier.path.with_name(FILE)
-    way_out = "make it by `python -m lesions familiarity`, or photographs are judged by size only."
+    way_out = (
+        f"make it by `python -m lesions familiarity --model {classifier.path}`, or photographs are "
+        "judged by size only."
+    )
     if not path.is_file():
         return None, f"There is no {FILE} in the folder of {classifier.path.name}; {way_out}"
     try:

@@ -60,8 +60,8 @@ def load(path) -> tuple[LiteModel, dict]:
     found = (model.inputs[0].shape[1], len(model.inputs) > 1, model.classes)
     if found != (details["image_size"], details["patient"], len(details["classes"])):
         raise ValueError(
-            f"{path} takes {found[0]} px and returns {found[2]} classes, which is not what "
-            f"{Path(path).name}.json records; export the network again."
+            f"The inputs and outputs of {path} are not those that {Path(path).name}.json records; "
+            "export the network again."
         )
     return model, details
 
@@ -74,5 +74,8 @@ def _interpreter():
         import tensorflow as tf
 
         warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-        Interpreter = tf.lite.Interpreter
+        try:
+            Interpreter = tf.lite.Interpreter
+        except AttributeError as error:
+            raise ImportError("no TensorFlow Lite; pip install ai-edge-litert") from error
     return Interpreter

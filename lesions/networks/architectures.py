@@ -94,7 +94,7 @@ def _load_initial_weights(model: keras.Model, name: str, weights: str) -> None:
 def _convolution(
     tensor, filters: int, name: str, strides: int = 1, size: int = 3, activation: bool = True
 ):
-    """Convolution, batch normalisation and, where asked for, ReLU."""
+    """Add convolution, batch normalisation and, where asked for, ReLU."""
     tensor = layers.Conv2D(
         filters,
         size,

@@ -44,7 +44,7 @@ _CHECKS = {
     "correction": _is_read_by(Correction.from_details),
     "decision_strength": _is_share,
     "digest": lambda value: _is_text(value) and len(value) == 64,
-    "hair_removal": _is_flag,
+    "hair_removal": lambda value: value is False,  # of earlier versions; none does it now
     "colour_constancy": lambda value: value in (None, *images.CONSTANCY),
     "patient_fusion": _is_read_by(Fusion.from_details),
     "run": _is_text,

@@ -65,14 +65,17 @@ def save(model: keras.Model, path, details: dict) -> Path:
         logger.setLevel(logging.ERROR)
         try:
             model.save(temporary, include_optimizer=False)
+        except RuntimeError as error:  # what h5py makes of a full disk
+            raise OSError(f"{path} cannot be written ({error}); is the disk full?") from error
         finally:
             logger.setLevel(level)
-        whole = io.BytesIO(temporary.read_bytes())
-        with h5py.File(whole, "r") as file, h5py.File(temporary, "w", libver=HDF5) as compressed:
+        whole, small = io.BytesIO(temporary.read_bytes()), io.BytesIO()
+        with h5py.File(whole, "r") as file, h5py.File(small, "w", libver=HDF5) as compressed:
             compressed.attrs.update(file.attrs)
             compressed.attrs["model_config"] = _for_older_keras(file.attrs["model_config"])
             compressed.attrs[DETAILS] = json.dumps(details)
             file.visititems(lambda name, item: _compress(compressed, name, item))
+        temporary.write_bytes(small.getvalue())
     return Path(path)
 
 

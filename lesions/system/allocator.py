@@ -11,7 +11,7 @@ def keep_memory() -> bool:
     """Let the C library reuse freed memory; call it once, at the start of a program.
 
     By default glibc maps every large block anew and returns it after use, so that TensorFlow's
-    tensors cost page faults in every step: a third of the time of a training on a processor
+    tensors cost page faults in every step: up to a fifth of a deep network's processor time
     (benchmarks/allocator.py). Afterwards, freed blocks of any size are kept for the next step.
 
     Returns:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import stat
@@ -73,6 +74,31 @@ def write_csv(table, path, digits: int = 6) -> Path:
     return Path(path)
 
 
+def write_json(content, path) -> Path:
+    """Write what JSON can hold, indented by one, and return the path."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return Path(path)
+
+
+def replace_folder(new: Path, final: Path) -> None:
+    """Put a folder in the place of another, which is never seen half deleted.
+
+    Where that fails, the other one is as it was.
+    """
+    old = final.with_name(f".{final.name[:200]}.replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    try:
+        os.replace(new, final)
+    except OSError:
+        if old.exists():
+            os.replace(old, final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def replacing(path) -> Iterator[Path]:
     """Write a file or folder under a temporary name, and rename it once it is whole.
@@ -99,8 +125,9 @@ def replacing(path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            replace_folder(temporary, path)
+        else:
+            os.replace(temporary, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(

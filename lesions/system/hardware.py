@@ -1,6 +1,7 @@
-"""What this machine has, and how Keras is told to use it."""
+"""What this machine has, and how Keras uses it."""
 
 import contextlib
+import functools
 import platform
 import socket
 
@@ -30,6 +31,7 @@ def require_tensorflow(what_needs: str) -> None:
         )
 
 
+@functools.cache  # looking silences the whole process for a moment
 def _gpus() -> list[tuple[str, tuple[int, ...]]]:
     """List name and CUDA compute capability of each GPU; (0,) where it has none."""
     backend = keras.backend.backend()

@@ -23,4 +23,4 @@ from lesions.training.runs import (
     run_name,
     train,
 )
-from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer
+from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, schedule

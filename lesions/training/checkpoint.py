@@ -69,7 +69,7 @@ def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray],
         variable.assign(values[name])
 
 
-def write(path: Path, variables: dict, state: dict | None = None) -> None:
+def write(path: Path, variables: dict, state: dict) -> None:
     """Write variables by name, and a JSON-ready state, so that the file is whole or not there.
 
     Raises:
@@ -90,7 +90,7 @@ def write(path: Path, variables: dict, state: dict | None = None) -> None:
         np.savez(temporary, header=np.array(header), **numbered)
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict | None]:
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Read what `write` wrote: the arrays by name, and the state.
 
     Raises:

@@ -10,6 +10,7 @@ import keras
 
 from lesions import data
 from lesions.data import balance, images, leaky_splits
+from lesions.evaluation.comparison import RETIRED
 from lesions.networks import models
 from lesions.system import hardware
 from lesions.training import augmentation
@@ -18,8 +19,6 @@ LOSSES = {  # each takes `label_smoothing`
     "crossentropy": keras.losses.CategoricalCrossentropy,
     "focal": keras.losses.CategoricalFocalCrossentropy,  # Lin et al. 2017
 }
-# Settings that earlier versions had, at the value that stands for "not used".
-RETIRED = {"patience": 100, "cutmix": 0.0, "accumulation": 1, "first_layer_rate": 1.0}
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ class Config:
         batch_size: Images a step on each device; the learning rate does not depend on devices.
         learning_rate: Peak of the warm-up and cosine schedule; head epochs that others follow have
             their own.
-        weight_decay: AdamW's, on kernels only.
         warmup_steps: Steps of linear warm-up.
         class_weighting: See `balance.class_weights`.
         oversampling: Whether small classes are repeated, see `balance.oversample`.
@@ -47,10 +45,8 @@ class Config:
         augmentation: See `augmentation.augment`.
         mixup: Beta parameter of MixUp, 0 for none.
         ema: Momentum of the moving average of weights that is evaluated, 0 for none.
-        clip_norm: Largest norm of a gradient, over all weights together.
         freeze_batch_norm: Whether batch normalisation in pretrained layers stays as it is.
         precision: "auto", "float32", "bfloat16" or "float16".
-        hair_removal: Passed on to the image store.
         colour_constancy: Passed on to the image store.
         protocol: "lesion", or the name of a leaky split for the leakage experiment.
         tag: A word for the run's name.
@@ -79,7 +75,6 @@ class Config:
     epochs: int = 8
     batch_size: int = 32
     learning_rate: float = 3e-4
-    weight_decay: float = 1e-4
     warmup_steps: int = 200
     class_weighting: str = "square_root"
     oversampling: bool = False
@@ -88,10 +83,8 @@ class Config:
     augmentation: str = "standard"
     mixup: float = 0.0
     ema: float = 0.995
-    clip_norm: float = 1.0
     freeze_batch_norm: bool = False
     precision: str = "auto"
-    hair_removal: bool = False
     colour_constancy: str | None = None
     protocol: str = "lesion"
     tag: str = ""
@@ -159,12 +152,10 @@ _BOUNDS = {
     "epochs": (0, math.inf),
     "batch_size": (1, math.inf),
     "learning_rate": (_ABOVE_ZERO, math.inf),
-    "weight_decay": (0, math.inf),
     "warmup_steps": (0, math.inf),
     "label_smoothing": (0, 1),
     "mixup": (0, math.inf),
     "ema": (0, 1),
-    "clip_norm": (_ABOVE_ZERO, math.inf),
 }
 
 

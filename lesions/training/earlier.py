@@ -11,10 +11,10 @@ from lesions import classes, data, evaluation
 from lesions.evaluation import comparison, predictions
 from lesions.networks import model_file, models
 from lesions.networks.initial_weights import PRETRAINED
-from lesions.system.folders import MODELS
+from lesions.system.folders import BEST_MODEL, MODELS
 from lesions.training.config import Config, from_record
 
-BEST_MODEL = "best_model"  # the network that the repository ships
+SHIPPED = "best_model"  # as `start`: the network that the repository ships
 # In these a network of all rows may differ from the run that answers for it.
 FREE = ("fold", "answers_from", "keep", "seed", "start", "tag")
 
@@ -38,7 +38,7 @@ def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Ser
         ValueError: If the run is of another architecture, has other inputs, or was trained on a
             photograph that is held out.
     """
-    if run == BEST_MODEL:
+    if run == SHIPPED:
         known = held_out[held_out.isin(data.read_splits().index)]  # of the demo set, none
         _check_unseen(_start_from_best(model), runs_folder, known)
         return
@@ -50,12 +50,14 @@ def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Ser
             "start; name a run of the same architecture."
         )
     if len(earlier.inputs) != len(model.inputs):
-        given = "is" if len(earlier.inputs) > 1 else "is not"
+        kinds = ("without", "with") if len(earlier.inputs) > 1 else ("with", "without")
         raise ValueError(
-            f"The network of the run {run!r} {given} given age, sex and site and this one differs "
-            "in that; name another run by start or change patient."
+            f"A network {kinds[0]} age, sex and site cannot start from the run {run!r}, which is "
+            f"one {kinds[1]} them; name another run by start or change patient."
         )
     model.set_weights(earlier.get_weights())
+    learned = (layer.name for layer in models.learned_layers(model))
+    model.pretrained_layers = [name for name in learned if name != "logits"]
     model.initial_weights = f"{details['initial_weights']}, then {run}"
 
 
@@ -81,7 +83,9 @@ def _start_from_best(model: keras.Model) -> str:
 
     They count as pretrained: head epochs keep them. Returns the name of the run.
     """
-    details, known = model_file.read_checked(MODELS / f"{BEST_MODEL}.h5")
+    details, known = model_file.read_checked(BEST_MODEL)
+    if "run" not in details:
+        raise ValueError(f"{BEST_MODEL} does not say of which run it is; restore that file.")
     del known["logits"]
     taken = []
     for layer in model.layers:
@@ -91,11 +95,11 @@ def _start_from_best(model: keras.Model) -> str:
             taken.append(layer.name)
     if not taken:
         raise ValueError(
-            f"{BEST_MODEL}.h5 is a {details['architecture']} and shares no layer with "
+            f"{BEST_MODEL.name} is a {details['architecture']} and shares no layer with "
             f"{model.name}; leave start empty."
         )
     model.pretrained_layers = taken
-    model.initial_weights = f"{BEST_MODEL}.h5 ({details.get('run')})"
+    model.initial_weights = f"{BEST_MODEL.name} ({details['run']})"
     return details["run"]
 
 
@@ -124,7 +128,7 @@ def began_from_less(config: Config, began: str, runs_folder: Path) -> bool:
 
 def find_weights(run: str, runs_folder: Path) -> Path | None:
     """Find the network of a run: its own model.h5, or `models/best_model.h5`; None without."""
-    for path in (runs_folder / run / "model.h5", MODELS / f"{BEST_MODEL}.h5"):
+    for path in (runs_folder / run / "model.h5", BEST_MODEL):
         if path.exists() and model_file.read_details(path).get("run") == run:
             return path
     return None

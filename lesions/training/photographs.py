@@ -1,4 +1,4 @@
-"""Tell whether two folders under the same table hold the same photographs."""
+"""Compare photographs: whether two folders under the same table hold the same photographs."""
 
 import hashlib
 
@@ -40,13 +40,13 @@ def describe(metadata: pd.DataFrame, patient: bool = False) -> dict:
 
 
 def other_patients(recorded: dict, here: dict) -> bool:
-    """Tell whether descriptions differ in `patients`; what is not recorded does not differ."""
+    """Check whether descriptions differ in `patients`; what is not recorded does not differ."""
     known = "patients" in recorded and "patients" in here
     return known and recorded["patients"] != here["patients"]
 
 
 def look_alike(one: dict, other: dict) -> bool:
-    """Tell whether two descriptions are of the same pictures, be it at other sizes."""
+    """Check whether two descriptions are of the same pictures, be it at other sizes."""
     first, second = (
         np.frombuffer(bytes.fromhex(description["sample"]), np.uint8).astype(float)
         for description in (one, other)

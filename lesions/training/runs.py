@@ -24,7 +24,9 @@ from lesions.training import checkpoint, earlier, photographs, torch_layers
 from lesions.training.config import Config, from_record
 from lesions.training.trainer import BEST, CHECKPOINT, HISTORY, Trainer, epoch_line
 
+GONE = ("patience", "weight_decay", "clip_norm", "hair_removal")  # but not from runs' names
 LATER_FIELDS = ("start", "keep", "teacher", "fold", "answers_from", "tta")
+RECORDED = ("config", "initial_weights", "hardware", "seconds", "date")  # of config.json
 LOCK = "lock"
 PARTIAL = ".partial"
 RUN_FILES = ("config.json", "history.csv", "predictions.csv", "metrics.json")
@@ -59,10 +61,16 @@ def read_run(folder) -> Run:
     for name in RUN_FILES:
         if not (folder / name).exists():
             raise ValueError(f"The run folder {folder} lacks {name}; train it again.")
+    try:
+        history = files.read_csv(folder / "history.csv")[list(HISTORY)]
+    except (KeyError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
+        raise ValueError(
+            f"{folder / 'history.csv'} is damaged; restore it or train that run again."
+        ) from error
     return Run(
         folder,
-        comparison.read_record(folder / "config.json"),
-        pd.read_csv(folder / "history.csv"),
+        comparison.read_record(folder / "config.json", *RECORDED),
+        history,
         predictions.read_predictions(folder / "predictions.csv"),
         comparison.read_record(folder / "metrics.json"),
     )
@@ -92,7 +100,7 @@ def run_name(config: Config, metadata: pd.DataFrame) -> str:
 
     Its initial weights and the photographs' files are no part of the name, see `find_run`.
     """
-    fields = {"patience": 100, **asdict(config)}  # a setting that is gone, but not from names
+    fields = {**{name: comparison.RETIRED[name] for name in GONE}, **asdict(config)}
     for name in LATER_FIELDS:  # at their defaults, names are as they were before these fields
         if fields[name] == getattr(Config, name):
             del fields[name]
@@ -146,7 +154,7 @@ def find_recipe(config: Config, folder: Path) -> Path | None:
 
 
 def _fault(config: Config, metadata: pd.DataFrame, folder: Path, name: str) -> str:
-    """Say why a finished run of the right name is not that of a config, or return nothing."""
+    """Return why a finished run of the right name is not that of a config, or return nothing."""
     record = comparison.read_record(folder / name / "config.json", "initial_weights")
     published = folder.resolve() == MODELS
     trained_on = record.get("photographs")
@@ -158,7 +166,7 @@ def _fault(config: Config, metadata: pd.DataFrame, folder: Path, name: str) -> s
         if photographs.other_patients(trained_on, here):
             return "it was given other ages, sexes or sites"
     if not published and earlier.began_from_less(config, record["initial_weights"], folder):
-        return "it did not start from the weights that can be had now"
+        return "it did not start from the weights that are available now"
     return ""
 
 
@@ -168,7 +176,6 @@ def open_store(config: Config, metadata: pd.DataFrame, build) -> images.ImageSto
         metadata,
         config.image_size,
         Path(build) / "stores",
-        hair_removal=config.hair_removal,
         colour_constancy=config.colour_constancy,
     )
 
@@ -230,10 +237,11 @@ def train(config: Config, metadata, store, runs_folder, retrain: bool = True) ->
         with hardware.distribution(), hardware.precision(config.precision):
             trainer = Trainer(config, rows, store, work)
             print(f"Initial weights: {trainer.model.initial_weights}.", flush=True)
-            trainer.fit()
+            with torch_layers.native(trainer.model):
+                trainer.fit()
         record = _record(config, rows, trainer)
         _write_results(record, config, rows, store, trainer.history, work)
-        _replace_folder(work, final)
+        files.replace_folder(work, final)
     # Only now: a kill before the rename resumes from the finished checkpoint.
     for name in (CHECKPOINT, BEST, LOCK):
         (final / name).unlink(missing_ok=True)
@@ -263,16 +271,6 @@ def _claim(lock: Path):
         if moved:
             raise Busy(f"Another process has just finished {name}; run the command again.")
         yield
-
-
-def _replace_folder(work: Path, final: Path) -> None:
-    """Put a folder in the place of another, which is never seen half deleted."""
-    old = final.with_name(final.name + ".replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        os.replace(final, old)
-    os.replace(work, final)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def rows_of(config: Mapping, metadata: pd.DataFrame) -> pd.DataFrame:
@@ -326,8 +324,8 @@ def model_details(run: str, record: dict, frame: pd.DataFrame, metadata: pd.Data
     details = evaluation.answers_details(frame, metadata)
     if config["patient"]:  # this network is given age, sex and site itself
         details.pop("patient_fusion")
-    stored = {name: config[name] for name in ("colour_constancy", "hair_removal")}
-    return {**details, "initial_weights": record["initial_weights"], **stored, "run": run}
+    stored = {"colour_constancy": config["colour_constancy"], "run": run}
+    return {**details, "initial_weights": record["initial_weights"], **stored}
 
 
 def _write_results(record: dict, config, metadata, store, history: list, work: Path) -> None:
@@ -335,7 +333,6 @@ def _write_results(record: dict, config, metadata, store, history: list, work: P
     twin = models.build(
         config.architecture, config.image_size, "random", config.patient, config.dropout
     )
-    torch_layers.use_native(twin)
     best, _ = checkpoint.read(work / BEST)
     rounded = {path: models.rounded(value) for path, value in best.items()}
     checkpoint.restore(checkpoint.weights_of(twin), rounded, work / BEST)
@@ -345,7 +342,8 @@ def _write_results(record: dict, config, metadata, store, history: list, work: P
     number = views.VIEWS if config.tta else 1
     print(f"Predicting {len(once)} images, {number} views each.", flush=True)
     images = store.images[store.rows(once["image_id"])]
-    probabilities = views.predict(twin, images, config.tta, patient)
+    with torch_layers.native(twin):
+        probabilities = views.predict(twin, images, config.tta, patient)
     places = pd.Index(once["image_id"]).get_indexer(rows["image_id"])
     frame = predictions.table(rows, probabilities[places])
     if config.answers_from:
@@ -356,6 +354,7 @@ def _write_results(record: dict, config, metadata, store, history: list, work: P
     metrics = evaluation.evaluate(frame, evaluation.class_frequencies(metadata))
     details = model_details(work.name.removesuffix(PARTIAL), record, frame, metadata)
     models.save(twin, work / "model.h5", details)
-    pd.DataFrame(history, columns=HISTORY).to_csv(work / "history.csv", index=False)
-    (work / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    (work / "config.json").write_text(json.dumps(record, indent=1) + "\n")
+    with replacing(work / "history.csv") as temporary:
+        pd.DataFrame(history, columns=HISTORY).to_csv(temporary, index=False)
+    files.write_json(metrics, work / "metrics.json")
+    files.write_json(record, work / "config.json")

@@ -5,25 +5,32 @@ two memory layouts before a convolution. PyTorch has one kernel for each, in bfl
 takes a third off the training time of a DenseNet (see benchmarks/README.md).
 """
 
+import contextlib
 import functools
 
 import keras
 from keras import layers
 
 
-def use_native(model: keras.Model) -> None:
-    """Let the convolutions and batch normalisations of one network use PyTorch's kernels.
+@contextlib.contextmanager
+def native(model: keras.Model):
+    """Let the layers of one network use PyTorch's kernels inside a `with` block.
 
-    Outputs, gradients and moving statistics are Keras' own to rounding. Layers that PyTorch has no
-    single kernel for (a border and strides together, groups, dilation) are left to Keras; on other
-    backends nothing is changed. Nothing of it is saved with the network.
+    These are its convolutions and batch normalisations. Outputs, gradients and moving statistics
+    are Keras' own to rounding. Layers that PyTorch has no single kernel for (a border and strides
+    together, groups, dilation) are left to Keras; on other backends nothing is changed.
     """
-    if keras.backend.backend() != "torch":
-        return
-    for layer in model.layers:
-        for kind, fast in ((layers.Conv2D, _convolve), (layers.BatchNormalization, _normalise)):
-            if type(layer) is kind:
-                layer.call = _on_tensors(layer, fast, layer.call)
+    kernels = {layers.Conv2D: _convolve, layers.BatchNormalization: _normalise}
+    changed = []
+    if keras.backend.backend() == "torch":
+        changed = [layer for layer in model.layers if type(layer) in kernels]
+    for layer in changed:
+        layer.call = _on_tensors(layer, kernels[type(layer)], layer.call)
+    try:
+        yield
+    finally:
+        for layer in changed:
+            del layer.call  # that of its class takes over again
 
 
 def _on_tensors(layer, fast, original):
@@ -69,7 +76,8 @@ def _convolve(layer: layers.Conv2D, inputs):
 def _normalise(layer: layers.BatchNormalization, inputs, training=None, mask=None):
     import torch
 
-    if layer.axis not in (3, -1) or layer.renorm or layer.synchronized or mask is not None:
+    renorm = getattr(layer, "renorm", False)  # Keras before 3.14 does not know it
+    if layer.axis not in (3, -1) or renorm or layer.synchronized or mask is not None:
         return None
     images = _channels_first(inputs)
     means, variances = layer.moving_mean.value, layer.moving_variance.value

@@ -15,7 +15,7 @@ from lesions.data import balance
 from lesions.networks import models, views
 from lesions.system import hardware
 from lesions.system.files import DAMAGED_NPZ
-from lesions.training import batches, checkpoint, earlier, photographs, torch_layers
+from lesions.training import batches, checkpoint, earlier, photographs
 from lesions.training.config import LOSSES, Config
 
 CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
@@ -25,6 +25,27 @@ HISTORY = (
     "images_per_second seconds"
 ).split()
 HEAD_RATE = 1e-3
+WEIGHT_DECAY = 1e-4  # AdamW's, on kernels only
+CLIP_NORM = 1.0  # the largest norm of a gradient, over all weights together
+
+
+def schedule(
+    config: Config, phase: str, steps_an_epoch: int, epochs: int
+) -> keras.optimizers.schedules.CosineDecay:
+    """Return the learning rate of a phase by its step: linear warm-up, then a cosine to 1%.
+
+    Args:
+        config: What is trained.
+        phase: "head" or "all".
+        steps_an_epoch, epochs: How long the phase is.
+    """
+    steps = epochs * steps_an_epoch
+    warmup = min(config.warmup_steps, steps // 4)
+    # Where no layer is to learn later, the head's rate is the config's.
+    rate = HEAD_RATE if phase == "head" and config.epochs else config.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
+    )
 
 
 class Trainer:
@@ -64,7 +85,7 @@ class Trainer:
         self.model = models.build(
             config.architecture,
             config.image_size,
-            "random" if began else config.weights,
+            "random" if began or config.start not in ("", earlier.SHIPPED) else config.weights,
             config.patient,
             config.dropout,
             config.seed,
@@ -74,7 +95,6 @@ class Trainer:
         elif config.start:
             held_out = rows.loc[rows["split"] != "train", "image_id"]
             earlier.start_from(self.model, config.start, work.parent, held_out)
-        torch_layers.use_native(self.model)
         self.train_batches = self._training_batches(rows[rows["split"] == "train"], store)
         validated = rows[rows["split"] == "validation"]
         self.validation_labels = validated["label"].to_numpy()
@@ -134,9 +154,9 @@ class Trainer:
             if config.freeze_batch_norm and layer.name in pretrained:
                 layer.trainable &= not isinstance(layer, keras.layers.BatchNormalization)
         optimizer = keras.optimizers.AdamW(
-            self._schedule(epochs),
-            weight_decay=config.weight_decay,
-            global_clipnorm=config.clip_norm,
+            schedule(config, phase, len(self.train_batches), epochs),
+            weight_decay=WEIGHT_DECAY,
+            global_clipnorm=CLIP_NORM,
             use_ema=config.ema > 0,
             ema_momentum=config.ema or 0.99,
         )
@@ -147,16 +167,6 @@ class Trainer:
         loss = LOSSES[config.loss](label_smoothing=config.label_smoothing)
         self.model.compile(optimizer, loss=loss, jit_compile=views.use_jit())
         self.model.optimizer.build(self.model.trainable_variables)
-
-    def _schedule(self, epochs: int) -> keras.optimizers.schedules.CosineDecay:
-        steps = epochs * len(self.train_batches)
-        warmup = min(self.config.warmup_steps, steps // 4)
-        # Where no layer is to learn later, the head's rate is the config's.
-        first = self.phase == "head" and self.config.epochs > 0
-        rate = HEAD_RATE if first else self.config.learning_rate
-        return keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup), alpha=0.01, warmup_target=rate, warmup_steps=warmup
-        )
 
     def train_epoch(self, epoch: int, epochs: int) -> None:
         """Train epoch number `epoch` (from 0) of `epochs`, and keep the weights if they are best.
@@ -206,7 +216,7 @@ class Trainer:
         probabilities = predicted[: len(labels)].astype(np.float64)
         # An epoch's last step may break the weights after a loss that was still a number.
         epoch = len(self.history) + 1
-        self._check(probabilities, f"The probabilities became not a number in epoch {epoch}")
+        self._check(probabilities, f"A probability is not a number after epoch {epoch}")
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         named = probabilities.argmax(axis=1)
         return {
@@ -262,12 +272,14 @@ class Trainer:
             arrays, state = checkpoint.read(path)
             self._settle_best(state["best_epoch"])
             began, seen = state["initial_weights"], state["photographs"]
-        except DAMAGED_NPZ:
+        except DAMAGED_NPZ as error:
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise  # a file that may not be read, or a disk that fails, is not damaged
             print(f"{path} or {BEST} is damaged, so this training starts over.", flush=True)
             return None, None
         if earlier.began_from_less(self.config, began, self.work.parent):
             print(
-                f"{path} did not start from the weights that can be had now, so this training "
+                f"{path} did not start from the weights that are available now, so this training "
                 "starts over.",
                 flush=True,
             )

@@ -38,7 +38,7 @@ def test_explain_writes_three_panels(explained, photograph, tmp_path, capsys):
     written = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert written == [f"{stem}_2_gradcam.jpg", f"{stem}_gradcam.jpg"]
     assert Image.open(tmp_path / "maps" / written[1]).size == (1000, 390)
-    assert "1 of 3 images could not be read" in capsys.readouterr().err
+    assert "1 of 3 photographs could not be read" in capsys.readouterr().err
 
 
 def test_no_heat_map_takes_the_place_of_another(tmp_path):

@@ -296,7 +296,7 @@ def test_probabilities_are_calibrated_and_averaged_over_views(
 
 def test_bad_files_are_named_and_the_rest_goes_on(predict, bad, tmp_path, capsys):
     assert predict(tmp_path / "answers.csv", bad, options=["--batch-size", "2"]) == 1
-    assert "4 of 5 images could not be read; see the column error" in capsys.readouterr().err
+    assert "4 of 5 photographs could not be read; see the column error" in capsys.readouterr().err
     table = pd.read_csv(tmp_path / "answers.csv", keep_default_na=False).set_index("image")
     for name in BAD:
         row = table.loc[str(bad / name)]
@@ -328,6 +328,18 @@ def test_a_damaged_file_of_familiarity_is_said(tiny_model, photographs, tmp_path
     arguments = ["predict", path, "--output", tmp_path / "a.csv", "--model", tmp_path, "--no-tta"]
     assert command_line.main([str(argument) for argument in arguments]) == 0
     assert "familiarity.npz is not a valid" in capsys.readouterr().err
+
+
+def test_without_the_file_of_familiarity_predict_says_what_it_does_not_check(
+    tiny_model, photographs, tmp_path, capsys
+):
+    (tmp_path / "model.h5").write_bytes(tiny_model.read_bytes())
+    path = sorted(photographs.iterdir())[0]
+    arguments = ["predict", path, "--output", tmp_path / "a.csv", "--model", tmp_path, "--no-tta"]
+    assert command_line.main([str(argument) for argument in arguments]) == 0
+    said = capsys.readouterr().err
+    assert "There is no familiarity.npz" in said
+    assert f"familiarity --model {tmp_path / 'model.h5'}" in said
 
 
 def test_heat_maps_among_the_photographs_are_left_out_and_said(

@@ -118,7 +118,6 @@ def test_other_images_sizes_and_options_get_another_store(rows, tmp_path):
         path(rows[:29]),
         path(rows[::-1]),
         path(size=33),
-        path(hair_removal=True),
         path(colour_constancy="grey_world"),
     ]
     assert len(set(others)) == len(others)

@@ -12,7 +12,7 @@ SCRIPT = """
 import sys
 from lesions import cli
 
-for format in ("onnx", "tflite"):
+for format in ("onnx", "tflite", "savedmodel"):
     print(cli.main(["export", "--model", sys.argv[1], "--format", format, "--output", sys.argv[2]]))
 """
 
@@ -23,5 +23,5 @@ def test_another_backend_is_refused_in_one_sentence(tiny_model, tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(tiny_model), str(tmp_path / "network")]
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["2", "2"]
-    assert done.stderr.count("KERAS_BACKEND=tensorflow") == 2 and "Traceback" not in done.stderr
+    assert done.stdout.split() == ["2", "2", "2"]
+    assert done.stderr.count("KERAS_BACKEND=tensorflow") == 3 and "Traceback" not in done.stderr

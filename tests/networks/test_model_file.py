@@ -34,7 +34,7 @@ def network():
 def written(network, tmp_path_factory):
     """A whole file, to be copied and damaged."""
     path = tmp_path_factory.mktemp("whole") / "whole.h5"
-    return models.save(network, path, {"run": "some", "hair_removal": True})
+    return models.save(network, path, {"run": "some", "colour_constancy": "grey_world"})
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_everything_needed_is_inside(network, written):
     assert [tensor.name for tensor in again.inputs] == ["image", "patient"]
     assert again.get_layer("dropout_features").rate == 0.4
     assert details["patient"] is True and details["dropout"] == 0.4
-    assert details["run"] == "some" and details["hair_removal"] is True
+    assert details["run"] == "some" and details["colour_constancy"] == "grey_world"
     assert details["decision_strength"] == 0 and details["correction"]["power"] == 1
     for kept, read in zip(network.weights, again.weights, strict=True):
         assert np.array_equal(kept.numpy(), read.numpy()), kept.path
@@ -230,7 +230,7 @@ WRONG = {
     ],
     "decision_strength": ["1", 2, None, float("nan")],
     "digest": [None, "abc", 5],
-    "hair_removal": ["no", 1],
+    "hair_removal": ["no", 1, True],
     "colour_constancy": ["sepia", 1, []],
     "patient_fusion": [
         5,

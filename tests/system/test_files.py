@@ -67,3 +67,23 @@ def test_a_full_disk_is_told_with_the_file(tmp_path, one_sentence):
     with pytest.raises(OSError) as error, files.replacing(target):
         raise OSError(errno.ENOSPC, "No space left on device")
     one_sentence(error, str(target))
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "first").touch()
+    replace, calls = os.replace, []
+
+    def second_fails(source, goal):
+        calls.append(goal)
+        if len(calls) == 2:
+            raise PermissionError(errno.EACCES, "refused", str(goal))
+        replace(source, goal)
+
+    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+        patch.setattr(os, "replace", second_fails)
+        with files.replacing(target) as temporary:
+            temporary.mkdir()
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(target) == ["first"]

@@ -161,4 +161,5 @@ def test_a_tpu_is_no_gpu(monkeypatch):
     listed = SimpleNamespace(devices=lambda: [device(name) for name in ("cpu", "tpu", "gpu")])
     monkeypatch.setitem(sys.modules, "jax", listed)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(hardware, "_gpus", hardware._gpus.__wrapped__)
     assert hardware.gpus() == ["gpu chip"]

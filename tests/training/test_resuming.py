@@ -13,8 +13,8 @@ import tiny
 
 from lesions import classes, training
 from lesions.networks import models
-from lesions.system import hardware
-from lesions.training import checkpoint, photographs, runs
+from lesions.system import files, hardware
+from lesions.training import checkpoint, photographs
 from lesions.training.trainer import NEXT_BEST
 
 CODES = list(classes.CODES)
@@ -44,6 +44,22 @@ def test_damaged_checkpoint_starts_over(run, demo_metadata, demo_store, tmp_path
     found = training.read_run(training.train(config, demo_metadata, demo_store, tmp_path))
     assert "damaged" in capsys.readouterr().out
     check_same_run(found, run)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_thrown_away(
+    few, demo_store, tmp_path, config, monkeypatch
+):
+    work = tmp_path / (training.run_name(config, few) + training.PARTIAL)
+    work.mkdir()
+    (work / training.CHECKPOINT).write_bytes(b"hours of work")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(checkpoint, "read", refuse)
+    with pytest.raises(PermissionError):
+        training.train(config, few, demo_store, tmp_path)
+    assert (work / training.CHECKPOINT).read_bytes() == b"hours of work"
 
 
 def check_same_run(found, expected):
@@ -93,7 +109,7 @@ def test_weights_fit_a_network_that_is_built_later_in_the_same_process(tmp_path)
     # Keras numbers the layer of EfficientNet that normalises the input.
     first, second = (models.build("efficientnetb0", 32, "random", seed=seed) for seed in (1, 2))
     path = tmp_path / "best.npz"
-    checkpoint.write(path, checkpoint.weights_of(first))
+    checkpoint.write(path, checkpoint.weights_of(first), {})
     checkpoint.restore(checkpoint.weights_of(second), checkpoint.read(path)[0], path)
     for one, other in zip(first.weights, second.weights, strict=True):
         assert np.array_equal(one.numpy(), other.numpy()), one.path
@@ -154,16 +170,16 @@ def test_earlier_run_is_replaced_whole(tmp_path):
     for folder, text in ((work, "new"), (final, "old")):
         folder.mkdir()
         (folder / "metrics.json").write_text(text)
-    runs._replace_folder(work, final)
+    files.replace_folder(work, final)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (final / "metrics.json").read_text() == "new"
 
 
 def test_a_full_disk_is_named_before_a_checkpoint_is_lost(tmp_path, monkeypatch, one_sentence):
     path = tmp_path / training.CHECKPOINT
-    checkpoint.write(path, {"kernel": np.ones(10)})
+    checkpoint.write(path, {"kernel": np.ones(10)}, {})
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_500_000))
     with pytest.raises(OSError, match="disk is full") as error:
-        checkpoint.write(path, {"kernel": np.ones(1_000_000)})
+        checkpoint.write(path, {"kernel": np.ones(1_000_000)}, {})
     one_sentence(error, path, "8.0 MB", "1.5 MB")
     assert checkpoint.read(path)[0]["kernel"].shape == (10,)

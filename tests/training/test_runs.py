@@ -89,6 +89,15 @@ def test_a_run_whose_record_is_incomplete_is_named(
     one_sentence(error, half / "config.json", "is incomplete")
 
 
+@pytest.mark.parametrize("content", ["", "epoch\n1\n", "\x00"])
+def test_a_damaged_history_is_named(run, tmp_path, one_sentence, content):
+    half = shutil.copytree(run.folder, tmp_path / run.folder.name)
+    (half / "history.csv").write_text(content)
+    with pytest.raises(ValueError) as error:
+        training.read_run(half)
+    one_sentence(error, half / "history.csv", "is damaged")
+
+
 def test_a_recorded_run_is_loaded_and_named(run, runs, demo_metadata, capsys, config):
     before = (run.folder / "config.json").stat().st_mtime_ns
     folder = training.find_run(config, demo_metadata, [runs])
@@ -172,7 +181,7 @@ def test_a_torn_file_is_named(run, config, demo_metadata, tmp_path, name, one_se
 
 
 def test_a_run_that_waits_for_its_rename_is_not_compared(run, tmp_path):
-    for name in ("a", "a.partial", "a.replaced"):
+    for name in ("a", "a.partial", ".a.replaced"):
         shutil.copytree(run.folder, tmp_path / name)
         record = json.loads((tmp_path / name / "config.json").read_text())
         record["config"]["tag"] = ""
@@ -232,7 +241,7 @@ def test_class_absent_from_the_data(demo_metadata, demo_store, tmp_path, one_sen
 
 
 def test_loss_that_is_no_number(few, demo_store, tmp_path, one_sentence, one_step):
-    config = dataclasses.replace(one_step, learning_rate=1e38, warmup_steps=0, clip_norm=1e6)
+    config = dataclasses.replace(one_step, learning_rate=1e38, warmup_steps=0)
     with pytest.raises(ValueError) as error:
         training.train(config, few, demo_store, tmp_path)
     one_sentence(error, "epoch 1", "learning_rate (1e+38)", "precision float32")

@@ -31,7 +31,8 @@ def results(model):
     return [one.detach().numpy().copy() for one in found]
 
 ours, plain = pieces(), pieces()
-torch_layers.use_native(ours)
+kernels = torch_layers.native(ours)
+kernels.__enter__()
 changed = [layer.name for layer in ours.layers if "call" in vars(layer)]
 assert len(changed) == 6 and not any("call" in vars(layer) for layer in plain.layers)
 native = results(ours)
@@ -44,3 +45,20 @@ def test_outputs_gradients_and_statistics_are_keras_own(python):
     lines = python(COMPARE, KERAS_BACKEND="torch").splitlines()
     assert len(lines) > 20
     assert max(float(line.split()[-1]) for line in lines) < 1e-4
+
+
+WITHOUT_RENORM = """
+import keras, numpy as np
+from lesions.training import torch_layers
+
+model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.BatchNormalization()])
+vars(model.layers[-1]).pop("renorm", None)  # as in Keras 3.13
+calls = [vars(layer).get("call") for layer in model.layers]
+with torch_layers.native(model):
+    model(np.zeros((1, 8, 8, 3), "float32"), training=True)
+print(calls == [vars(layer).get("call") for layer in model.layers])
+"""
+
+
+def test_an_earlier_keras_is_used_too_and_nothing_stays_behind(python):
+    assert python(WITHOUT_RENORM, KERAS_BACKEND="torch").split() == ["True"]

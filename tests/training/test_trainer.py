@@ -65,7 +65,6 @@ def test_every_option_trains(demo_metadata, demo_store, tmp_path, config):
         label_smoothing=0.1,
         mixup=0.2,
         augmentation="strong",
-        clip_norm=0.5,
         freeze_batch_norm=True,
         keep="last",
         precision="bfloat16",
@@ -158,7 +157,7 @@ def test_a_fold_is_predicted_out_of_fold(few, demo_store, tmp_path, one_step):
 def test_start_from_an_earlier_run_at_another_size(run, runs, few, tmp_path, one_step):
     store = images.ImageStore(few, 96, tmp_path)
     config = dataclasses.replace(
-        one_step, image_size=96, learning_rate=1e-30, weight_decay=0.0, start=run.folder.name
+        one_step, image_size=96, learning_rate=1e-30, start=run.folder.name
     )
     later = training.read_run(training.train(config, few, store, runs))
     assert later.record["initial_weights"] == f"random, then {run.folder.name}"

@@ -576,3 +576,12 @@ def test_decoder_does_not_outlive_the_one_who_asked():
     while os.path.exists(f"/proc/{pid}") and b"Z" not in open(f"/proc/{pid}/stat", "rb").read():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_process_that_the_system_refuses_is_said_as_one_that_does_not_start(monkeypatch):
+    def refuse(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(bounded.subprocess, "Popen", refuse)
+    with pytest.raises(ChildProcessError, match="does not start"):
+        bounded.Decoders(1).decode(b"", 1, "mole.jpg")

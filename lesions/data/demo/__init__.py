@@ -105,14 +105,14 @@ def write_images(table, folder):
             image, mask = photograph(*lesion, rng, reach=1.0 if row.photo == 0 else 1.8)
             part = folder / PARTS[int(row.image_id > half)]
             quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
-            written = cv2.imwrite(str(part / f"{row.image_id}.jpg"), image[..., ::-1], quality)
-            written &= cv2.imwrite(str(folder / MASKS / f"{row.image_id}_segmentation.png"), mask)
-            if not written:
-                raise OSError(f"{part / row.image_id}.jpg cannot be written; is the disk full?")
+            content = cv2.imencode(".jpg", image[..., ::-1], quality)[1]
+            (part / f"{row.image_id}.jpg").write_bytes(content.tobytes())
+            content = cv2.imencode(".png", mask)[1]
+            (folder / MASKS / f"{row.image_id}_segmentation.png").write_bytes(content.tobytes())
 
 
 def is_whole(folder, recipe):
-    """Tell whether a folder holds the demo of this recipe, with no photograph missing."""
+    """Check whether a folder holds the demo of this recipe, with no photograph missing."""
     try:
         if json.loads((folder / "demo.json").read_text()) != recipe:
             return False
