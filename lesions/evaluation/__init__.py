@@ -21,7 +21,7 @@ from lesions.evaluation.bootstrap import (
     score,
 )
 from lesions.evaluation.decisions import decide
-from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold
+from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold, vote
 from lesions.evaluation.external import answer_among, external_report
 from lesions.evaluation.frequencies import Correction, class_frequencies
 from lesions.evaluation.patient_data import Fusion

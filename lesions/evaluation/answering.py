@@ -1,4 +1,4 @@
-"""From a network's predictions to what a user is told: corrected probabilities and a class."""
+"""From a network's predictions to what a user reads: corrected probabilities and a class."""
 
 import pandas as pd
 

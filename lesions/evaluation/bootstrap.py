@@ -45,7 +45,7 @@ class Interval:
 
     @property
     def zero(self) -> str:
-        """Say whether the interval of a difference includes zero, as an unknown one (NaN) may."""
+        """Whether the interval of a difference includes zero, as an unknown one (NaN) may."""
         return "excludes zero" if self.low > 0 or self.high < 0 else "includes zero"
 
 

@@ -3,7 +3,7 @@
 from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import rows_of
 
-# The limit of the page for the browser; how it came into the choice is told in docs/results.md.
+# The limit of the page for the browser; docs/results.md says how it came into the choice.
 MAXIMUM_NETWORK_BYTES = 15_000_000
 
 

@@ -15,6 +15,7 @@ from lesions.evaluation.frequencies import Correction
 from lesions.evaluation.predictions import read_predictions, rows_of
 from lesions.evaluation.summary import evaluate
 from lesions.system.files import write_csv
+from lesions.system.folders import MODELS
 
 # Architectures as people write them.
 NETWORKS = {
@@ -29,6 +30,16 @@ NETWORKS = {
     "densenet121_efficientnetb3": "DenseNet121 + EfficientNet-B3",
     "ensemble": "ensemble",
 }
+# Settings that earlier versions had, at the value that every recorded run has.
+RETIRED = {
+    "patience": 100,
+    "cutmix": 0.0,
+    "accumulation": 1,
+    "first_layer_rate": 1.0,
+    "weight_decay": 1e-4,
+    "clip_norm": 1.0,
+    "hair_removal": False,
+}
 WITH_INTERVAL = ("balanced_accuracy", "macro_auc", "melanoma_sensitivity_at_90_specificity")
 # What the networks of all folds have in common.
 SHARED = (
@@ -39,6 +50,7 @@ SHARED = (
     "oversampling",
     "loss",
     "epochs_trained",
+    "epochs_before",
     "config",
     "initial_weights",
 )
@@ -50,7 +62,7 @@ def finished_folders(folder) -> list[Path]:
     return [
         one
         for one in found  # of the others a training or a copy is under way
-        if one.suffix not in (".partial", ".replaced") and (one / "metrics.json").exists()
+        if one.suffix != ".partial" and (one / "metrics.json").exists()
     ]
 
 
@@ -116,8 +128,9 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     for run in runs:
         if run.record.get("fold") is not None:
             recipe = run.record["config"] | dict.fromkeys(("fold", "seed", "start", "tag"))
-            # A setting that came later is missing in earlier records.
+            # A setting that came later is missing in earlier records, one that is gone in later.
             recipe = {name: value for name, value in recipe.items() if value not in (None, "")}
+            recipe = {name: value for name, value in recipe.items() if name not in RETIRED}
             folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
     for group in filter(_is_whole, folds.values()):
         entry = _of_folds(group)
@@ -139,8 +152,9 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
     Returns:
         One row an entry, lowest validation log loss first: run, architecture, networks (how many
         answer), image_size, patient (whether age, sex and site are an input), student (whether
-        other networks taught it), class_balance, epochs (trained), seed, initial_weights, hardware,
-        minutes, parameters, members (weights of several networks), validation_images,
+        other networks taught it), class_balance, epochs (trained), epochs_before (of the runs
+        whose weights it went on from), seed, initial_weights, hardware, minutes, parameters,
+        members (weights of several networks), validation_images,
         validation_<metric> and test_<metric> for each key of `metrics` (photographs),
         test_lesion_<metric> for the headlines with every lesion counted once, _low and _high of the
         metrics of `WITH_INTERVAL` (95%, over lesions), power, offset, decision_strength and best
@@ -241,6 +255,7 @@ def read_entry(folder: Path) -> Entry:
     of_fold = {"config", "images"} if record.get("fold") is not None else set()
     if not {"architecture", "image_size"} | of_fold <= set(record):
         raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
+    record["epochs_before"] = _epochs_before(folder)
     predictions = read_predictions(folder / "predictions.csv")
     twice = predictions.loc[predictions["image_id"].duplicated(), "image_id"]
     if len(twice):
@@ -256,6 +271,17 @@ def read_entry(folder: Path) -> Entry:
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
     return Entry(folder.name, record, predictions, details)
+
+
+def _epochs_before(folder: Path) -> int:
+    """Count the epochs of the runs, beside it or recorded, whose weights a run went on from."""
+    start = read_record(folder / "config.json").get("config", {}).get("start") or "none"
+    places = [place / start for place in (folder.parent, MODELS)]
+    earlier = next((one for one in places if (one / "config.json").is_file()), None)
+    if earlier is None:
+        return 0
+    record = read_record(earlier / "config.json", "epochs_trained")
+    return record["epochs_trained"] + _epochs_before(earlier)
 
 
 def read_record(path: Path, *needed: str) -> dict:
@@ -335,6 +361,7 @@ def _about(entry: Entry) -> dict:
         "student": bool(record.get("teacher")),
         "class_balance": class_balance(record) if "config" in record else "",
         "epochs": record.get("epochs_trained", record.get("epochs")),
+        "epochs_before": record.get("epochs_before"),
         **{name: record.get(name) for name in ("seed", "initial_weights", "hardware")},
         "minutes": None if seconds is None else seconds / 60,
         "parameters": record.get("parameters"),

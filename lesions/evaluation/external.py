@@ -84,9 +84,7 @@ def external_report(
     """Compare a network on photographs of another clinic with the same network at home.
 
     Args:
-        there: Its predictions of an external set with melanomas and at least one other class;
-            columns image_id, dx and the seven codes. A row without a lesion_id is a lesion of
-            its own.
+        there: Its predictions of an external set with melanomas and at least one other class.
         home: predictions.csv of the run: validation and test rows.
         details: As of `answer`.
         resamples: How many resamples of lesions to draw.
@@ -110,8 +108,6 @@ def external_report(
             f"The external set shows {', '.join(codes)}; melanomas and at least one other class "
             "are needed."
         )
-    lesion_ids = there.get("lesion_id", there["image_id"]).fillna(there["image_id"])
-    there = there.assign(lesion_id=lesion_ids, split="test")
     home = home[home["dx"].isin(codes)]
     threshold = melanoma_threshold(answer(rows_of(home, "validation"), details))
     drawn = {

@@ -46,8 +46,8 @@ def metrics(
     absent = [code for label, code in enumerate(CODES) if label not in true_labels]
     if absent:
         raise ValueError(
-            f"No image has the true class {', '.join(absent)}, and the evaluation needs all seven; "
-            "add images of it."
+            f"No photograph has the true class {', '.join(absent)}, and the evaluation needs all "
+            "seven; add photographs of it."
         )
     named = _named(probabilities, predicted)
     found = weighted.once(true_labels, probabilities, HEADLINES, named)

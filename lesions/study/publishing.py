@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from lesions.study import (
     best_model,
     elsewhere,
     facts,
+    gains,
     leakage,
     numbers,
     other_clinics,
@@ -30,7 +30,7 @@ from lesions.study import (
     student,
     thumbnails,
 )
-from lesions.system.files import replacing
+from lesions.system.files import replacing, write_json
 from lesions.system.folders import MODELS, REPOSITORY, named_by
 from lesions.training.runs import copy_records, rows_of
 
@@ -86,10 +86,11 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
             nbformat.write(notebook, temporary)
         written += [path, thumbnails.write(notebook, path.stem)]
     if not which or "08" in which:  # which made Grad-CAM examples, here of real photographs
-        made = [
-            one for name in recipes.REAL for one in build.glob(f"runs/{name}/gradcam_examples/*")
-        ]
-        written += [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in sorted(made)]
+        made = [build / "runs" / name / "gradcam_examples" for name in recipes.REAL]
+        made = [one for one in made if one.is_dir()]
+        latest = max(made, key=lambda path: path.stat().st_mtime, default=None)
+        examples = sorted(latest.iterdir()) if latest else []
+        written += [Path(shutil.copy(one, REPOSITORY / "gradcam_examples")) for one in examples]
     return [*written, *publish_numbers(which)]
 
 
@@ -168,14 +169,18 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
 
     A table is `comparison.compare` over these runs, computed already.
     """
+    found = facts.recorded_entries()
     if table is None:
-        table = comparison.compare(comparison.entries(comparison.run_folders(MODELS)))
+        table = comparison.compare(found)
+    best = comparison.best_row(table)["run"]
     written = [comparison.write_comparison(table, MODELS / "comparison.csv")]
     compared = pilot.compare()
     blocks = {
         "answer": readme.answer_block(table),
         "results": readme.steps_block(table),
         "networks": readme.results_block(table),
+        "gains": gains.gains_block(found, best),
+        "lesions": gains.lesions_block(found, best),
         "leakage": leakage.block(),
         "explanations": readme.explanations_block(),
         "elsewhere": elsewhere.card_block(),
@@ -197,8 +202,7 @@ def publish_metrics() -> list[Path]:
     metadata = _ham10000()
     found = {path.parent: _metrics(path, metadata) for path in sorted(MODELS.glob("*/config.json"))}
     for folder, metrics in found.items():
-        with replacing(folder / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_json(metrics, folder / "metrics.json")
     return [folder / "metrics.json" for folder in found]
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesions import classes, data, evaluation
-from lesions.evaluation import Interval, choice, comparison, external
+from lesions import classes, data
+from lesions.evaluation import Interval, choice, comparison
 from lesions.explanation import measurements
 from lesions.figures.explanations import SCORES
 from lesions.study import elsewhere, leakage, other_clinics, recipes, student, tables
@@ -14,29 +14,27 @@ from lesions.system.files import replacing
 from lesions.system.folders import MODELS, REPOSITORY
 
 # The README's table tells the study in steps: name, and what picks the row of the comparison.
-FROM_IMAGENET = {"architecture": "densenet121", "image_size": 128, "epochs": 5}
+FROM_IMAGENET = {"architecture": "densenet121", "image_size": 128, "epochs": 11}
 STEPS = (
-    ("CNN from scratch, 10 epochs", {"architecture": "cnn", "class_balance": "oversampled"}),
+    ("CNN from scratch", {"architecture": "cnn", "class_balance": "oversampled"}),
     (
-        "DenseNet121 from random weights, 30 epochs",
+        "DenseNet121 from random weights",
         {"architecture": "densenet121", "initial_weights": "random", "epochs": 30},
     ),
-    ("DenseNet121 from ImageNet, 5 epochs", FROM_IMAGENET | {"patient": False}),
-    ("the same, given age, sex and site", FROM_IMAGENET | {"patient": True}),
     (
-        "CNN + DenseNet121 in one network, 11 epochs",
+        "CNN + DenseNet121 in one network, the latter from ImageNet",
         {"architecture": "cnn_densenet121", "epochs": 11},
     ),
-    ("DenseNet169, 11 epochs", {"architecture": "densenet169", "epochs": 11}),
-    ("DenseNet121, 11 epochs", {"architecture": "densenet121", "image_size": 128, "epochs": 11}),
+    ("DenseNet169 from DenseNet121's weights", {"architecture": "densenet169", "epochs": 11}),
+    ("DenseNet121 from ImageNet", FROM_IMAGENET | {"patient": False}),
+    ("the same, given age, sex and site", FROM_IMAGENET | {"patient": True}),
     (
-        "the same, 12 more at 192 px, strong augmentation, MixUp, the last 4 on oversampled rows",
+        "DenseNet121, strong augmentation, MixUp, the last 4 epochs on oversampled rows",
         {"image_size": 192, "epochs": 4},
     ),
-    (f"{data.FOLDS} DenseNet121, one a fold, averaged, 8 epochs", {"networks": data.FOLDS}),
+    (f"{data.FOLDS} DenseNet121, one a fold, averaged", {"networks": data.FOLDS}),
     (
-        "a [student](docs/results.md#the-student) of these five, also trained on validation, "
-        "192 px, 6 more epochs, MixUp",
+        "a [student](docs/results.md#the-student) of these five, also trained on validation, MixUp",
         {"student": True, "architecture": recipes.BEST},
     ),
 )
@@ -53,21 +51,31 @@ def steps_block(table: pd.DataFrame) -> str:
         shown.append(row)
         mark = ": **the best model**" if row["run"] == best["run"] else ""
         scores = [Interval.of(row, f"test_{one}") for one in comparison.WITH_INTERVAL]
-        rows.append([f"{name}{mark}", *(f"{score:.3f}" for score in scores)])
-    header = "| network | balanced accuracy | macro AUC | melanoma sensitivity at 90% specificity |"
+        cells = f"{row['image_size']:.0f}", _epochs(row), *(f"{score:.3f}" for score in scores)
+        rows.append([f"{name}{mark}", *cells])
+    header = (
+        "| network | px | epochs | balanced accuracy | macro AUC "
+        "| melanoma sensitivity at 90% specificity |"
+    )
     return (
         f"{tables.markdown(header, rows)}\n\n"
         f"{best['test_images']:,} test photographs of {best['test_lesions']:,} lesions that no "
-        "training has seen, at 128 px unless a row says otherwise, eight views, one seed a "
-        "network ([two have three](docs/results.md)). Probabilities are at the frequencies of the "
+        "training has seen, eight views, one seed a network "
+        "([two have three](docs/results.md)). Probabilities are at the frequencies of the "
         "diagnoses in training; a [decision rule](docs/results.md) names the class. In brackets: "
         "95% intervals over test lesions.\n\n"
         f"{_about_the_best(best, pd.DataFrame(shown), table)}"
     )
 
 
+def _epochs(row: pd.Series) -> str:
+    """Write how many epochs a row's network was trained, and after how many of earlier stages."""
+    before = f" after {row['epochs_before']:.0f}" if row["epochs_before"] > 0 else ""
+    return f"{row['epochs']:.0f}{before}"
+
+
 def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Say what the best model is chosen by, which columns it leads, and what is beyond chance."""
+    """Describe what the best model is chosen by, what it leads, and what is beyond chance."""
     header = {"test_balanced_accuracy": "balanced accuracy", "test_macro_auc": "macro AUC"}
     header["test_melanoma_sensitivity_at_90_specificity"] = "melanoma sensitivity"
     leads = [name for column, name in header.items() if shown[column].max() == best[column]]
@@ -99,11 +107,8 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
 def answer_block(table: pd.DataFrame) -> str:
     """Write the README's answer: at home, in other clinics, and what leakage would have claimed."""
     best = comparison.best_row(table)
-    home, details = other_clinics.home()
-    isic2017, ph2 = (
-        evaluation.external_report(external.read_recorded(name), home, details).loc["melanoma_auc"]
-        for name in ("isic2017", "ph2")
-    )
+    other_clinics.home()  # which refuses the records of another network
+    isic2017, ph2 = (elsewhere.reports()[name].loc["melanoma_auc"] for name in ("isic2017", "ph2"))
     missed = elsewhere.missed()
     at_home, in_isic2017, in_ph2 = (
         f"{row['missed']} ({row['missed_share']:.0%})" for _, row in missed.iterrows()
@@ -128,7 +133,7 @@ def answer_block(table: pd.DataFrame) -> str:
 
 
 def _leakage_answer() -> str:
-    """Say what published accuracies are, and what leakage alone makes of a weak network."""
+    """Describe what published accuracies are, and what leakage alone makes of a weak network."""
     config = leakage.run("oversampled").record["config"]
     own, clean = leakage.score("oversampled")
     own_accuracy, clean_accuracy = leakage.score("oversampled", metric="accuracy")
@@ -198,14 +203,14 @@ def _network(row, plain: dict[str, str]) -> list[str]:
         parts = [part.rsplit(": ", 1) for part in row.members.split("; ")]
         used = sorted(((float(weight), plain[name]) for name, weight in parts), reverse=True)
         texts = [f"{weight:.2f} {name}" for weight, name in used if weight >= 0.05]
-        about = f"**ensemble** of {len(parts)}: {'; '.join(texts)}; others below 0.05"
+        texts += ["others below 0.05"] * (len(texts) < len(parts))
+        about = f"**ensemble** of {len(parts)}: {'; '.join(texts)}"
         return [f"{about} | | | | "]
     name = f"{row.architecture}{', given age, sex and site' if row.patient else ''}"
     name += ", student" if row.student else ""
     name += f", {row.networks} networks" if row.networks > 1 else f", seed {row.seed:.0f}"
     name += ": **the best model**" if row.best else ""
-    numbers = f"{row.image_size:.0f}", f"{row.epochs:.0f}"
-    return [name, *numbers, row.initial_weights, row.class_balance]
+    return [name, f"{row.image_size:.0f}", _epochs(row), row.initial_weights, row.class_balance]
 
 
 def _seed_lines(table: pd.DataFrame) -> list[str]:
@@ -297,7 +302,7 @@ def _findings(table: pd.DataFrame) -> list[str]:
 
 
 def _most_flipped(table: pd.DataFrame) -> str:
-    """Say in which two classes the strongest change of the photograph flips most answers."""
+    """Describe in which two classes the strongest change of the photograph flips most answers."""
     rows = table[(table["part"] == "perturbations") & (table["metric"] == "flipped")]
     rows = rows[rows["group"] == "all"]
     most = rows[rows["class"] == "all"].set_index("method")["value"].idxmax()
@@ -331,7 +336,7 @@ def _dependence(table: pd.DataFrame) -> str:
         return f"{left}. An empty map cannot be compared, so it could not be decided."
     return (
         f"{left}; with all layers shuffled, its rank correlation with the real map is "
-        f"{Interval.of(row):.2f}, on too few photographs to decide it."
+        f"{Interval.of(row):.2f}, on {row['images']} photographs."
     )
 
 

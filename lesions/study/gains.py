@@ -1,0 +1,92 @@
+"""What each step of the study gave, and how sure its headline is: tables for the pages."""
+
+from __future__ import annotations
+
+from lesions import data, evaluation
+from lesions.evaluation import Interval, comparison
+from lesions.study import recipes, tables
+from lesions.study.facts import common
+from lesions.system.folders import MODELS
+
+METRICS = {
+    "log_loss": "log loss",
+    "macro_auc": "macro AUC",
+    "balanced_accuracy": "balanced accuracy",
+    "melanoma_sensitivity_at_90_specificity": "melanoma sensitivity",
+}
+
+
+def _pairs(found: dict[str, comparison.Entry], best: str) -> dict[str, tuple]:
+    """Map each step to what the networks with it, and those without, answer to the test split."""
+
+    def recorded(config) -> comparison.Entry:
+        return comparison.read_entry(common.recorded_run(config).folder)
+
+    first, *_, last = (
+        recorded(recipes.config(recipes.BEST, common.PROFILE, **changes))
+        for changes in recipes.STAGES[common.PROFILE]
+    )
+    few = recorded(recipes.config(recipes.BEST, common.PROFILE))
+    folds = _of_folds(found)
+    one_fold = comparison.read_entry(MODELS / next(iter(folds.members)))
+    raw = evaluation.rows_of(last.predictions, "test")
+    given = recorded(
+        recipes.config(
+            recipes.BEST, common.PROFILE, patient=True, **recipes.STAGES[common.PROFILE][0]
+        )
+    )
+    trained = [one.record["epochs_trained"] for one in (first, few)]
+    steps = {
+        "more epochs: DenseNet121, {} − {}".format(*trained): (first, few),
+        f"age, sex and site as a second input, {trained[0]} epochs: with − without": (given, first),
+        "192 px, strong augmentation, MixUp, oversampled rows: last stage − first": (last, first),
+        f"more networks: {data.FOLDS} folds, averaged − the first of them": (folds, one_fold),
+        "all networks of the split: ensemble − best model": (found["ensemble"], found[best]),
+    }
+    if found[best].record.get("teacher"):
+        label = f"learning from them, 192 px, MixUp: student − {data.FOLDS} folds"
+        steps[label] = found[best], folds
+    answers = {name: tuple(one.answers() for one in pair) for name, pair in steps.items()}
+    corrected = "class frequencies and decision rule: last stage, with − without"
+    return {corrected: (last.answers(), raw)} | answers
+
+
+def gains_block(found: dict[str, comparison.Entry], best: str) -> str:
+    """Write what each step gave on the test split, as Markdown.
+
+    Args:
+        found: From `comparison.entries`, of the recorded runs.
+        best: Name of the best single network.
+    """
+    gaps = evaluation.paired_differences(pairs := _pairs(found, best), tuple(METRICS))
+    rows = [
+        [name, *(f"{Interval.of(gaps[metric].loc[name]):+.3f}" for metric in METRICS)]
+        for name in pairs
+    ]
+    return tables.markdown(f"| step | {' | '.join(METRICS.values())} |", rows)
+
+
+def _of_folds(found: dict[str, comparison.Entry]) -> comparison.Entry:
+    return next(one for one in found.values() if one.record.get("networks") == data.FOLDS)
+
+
+def lesions_block(found: dict[str, comparison.Entry], best: str) -> str:
+    """Write scores by photograph and by lesion, on test and out of fold, as Markdown.
+
+    Args:
+        found, best: As of `gains_block`.
+    """
+    folds, rows = _of_folds(found), []
+    for name, entry, split in (
+        ("best model, test", found[best], "test"),
+        (f"{data.FOLDS} folds, test", folds, "test"),
+        (f"{data.FOLDS} folds, out of fold", folds, "validation"),
+        ("ensemble, test", found["ensemble"], "test"),
+    ):
+        for by_lesion, unit in ((False, "photographs"), (True, "lesions")):
+            answers = entry.answers(split, by_lesion)
+            scores = evaluation.intervals(answers, names=comparison.WITH_INTERVAL)
+            values = (f"{Interval.of(row):.3f}" for _, row in scores.iterrows())
+            rows.append([name, f"{len(answers):,} {unit}", *values])
+    header = "| networks | of | balanced accuracy | macro AUC | melanoma sensitivity |"
+    return tables.markdown(header, rows)
