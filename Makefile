@@ -20,8 +20,10 @@ help:
 	@echo "make site      write build/site, the page that computes in the reader's browser;"
 	@echo "               make site-serve  shows it"
 	@echo "make lint      check style;  make format  fix it"
-	@echo "make evaluate  remake models/comparison.csv and the README's table from the predictions"
-	@echo "make publish   copy the last study's notebooks, runs and best model from build/"
+	@echo "make evaluate  remake models/comparison.csv, the pages' tables and the numbers that the"
+	@echo "               notebooks quote from the predictions"
+	@echo "make publish   copy the last study's notebooks, runs and best model from build/; where the"
+	@echo "               best model is another than before, CONTRIBUTING.md says what else it takes"
 	@echo "make clean     remove build/ (image stores, runs, executed notebooks)"
 	@echo
 	@echo "Knobs, before or behind the target:"
@@ -30,7 +32,7 @@ help:
 	@echo "  PRETRAINED_DIR=<folder>  ImageNet weights for machines that cannot download them"
 	@echo "  EXTERNAL_DIR=<folder>    other clinics' photographs: isic2017/ and ph2/, each with a"
 	@echo "                           metadata.csv, for the galleries of notebook 10"
-	@echo "  PROFILE=demo|cpu|gpu     drawn 64 px; real 128 to 192 px; real 224 to 320 px; default: the"
+	@echo "  PROFILE=demo|cpu|gpu     drawn 32 to 128 px; real 128 to 192 px; real 224 to 320 px; default: the"
 	@echo "                           recorded one, or, to train, what the hardware allows"
 	@echo "  QUICK=1                  about 1,500 images and two epochs"
 	@echo "  RETRAIN=1                train where a recorded run is at hand"
@@ -41,7 +43,7 @@ help:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "error: Python 3.11 to 3.13 is needed, $(PYTHON) is another; name one by PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	$(PYTHON) -m venv --clear .venv || { rm -rf .venv; exit 1; }
 
 .venv/study: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
@@ -82,8 +84,8 @@ site: .venv/app
 
 # The service worker and the camera need https, or this computer's own address.
 site-serve: site
-	@echo "http://localhost:8000"
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$${LESIONS_BUILD:-build}/site" 8000
+	@echo "http://localhost:8080"
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$${LESIONS_BUILD:-build}/site" 8080
 
 lint: .venv/tests
 	$(BIN)/ruff check

@@ -108,7 +108,7 @@ with console.quiet_stderr():
     from lesions import classes, data, figures, training
     from lesions.data import images
     from lesions.evaluation import comparison
-    from lesions.study import durations, recipes
+    from lesions.study import durations, opening, recipes
     from lesions.system import hardware
     from lesions.system.files import replacing
     from lesions.system.folders import build_folder
@@ -203,25 +203,18 @@ class Study:
         """Open the image store of all rows, building it where needed."""
         return images.ImageStore(self.metadata, image_size, self.scratch / "stores", **options)
 
-    def config(self, architecture: str, **changes) -> training.Config:
+    def config(self, architecture: str) -> training.Config:
         """Return the recorded recipe of an architecture under this profile."""
-        return recipes.config(architecture, self.profile, self.quick, **changes)
+        return recipes.config(architecture, self.profile, self.quick)
 
-    def run(
-        self, architecture: str, metadata: pd.DataFrame | None = None, epoch_log=True, **changes
-    ):
-        """Load the recorded run of a recipe, or train it; see `train`.
+    def run(self, architecture: str, epoch_log: bool = True) -> training.Run:
+        """Load the recorded run of an architecture's recipe, or train it; see `train`.
 
         Args:
             architecture: A name of `models.ARCHITECTURES`.
-            metadata: Table of rows with another split; default this study's.
             epoch_log: As of `train`.
-            **changes: Fields of `training.Config` to set differently.
-
-        Returns:
-            A `training.Run`.
         """
-        return self.train(self.config(architecture, **changes), metadata, epoch_log)
+        return self.train(self.config(architecture), epoch_log=epoch_log)
 
     def train(
         self, config: training.Config, metadata: pd.DataFrame | None = None, epoch_log: bool = True
@@ -274,13 +267,15 @@ class Study:
     def all_runs(self) -> list[Path]:
         """List the finished run folders on these rows, without the notebooks' experiments.
 
-        Networks of folds and of all rows are among them: their rows follow from these.
+        Networks of folds and of all rows are among them: their rows follow from these. With
+        `retrain`, the runs that came with the repository are not.
         """
         tables = [data.hold_out(self.metadata, fold) for fold in (None, *range(data.FOLDS))]
         tables.append(data.without_validation(self.metadata))
         fingerprints = [data.data_fingerprint(table) for table in tables]
         found = {}
-        for place in reversed(self.run_folders):  # this study's own last, so that they win
+        places = self.run_folders[:-1] if self.retrain else self.run_folders
+        for place in reversed(places):  # this study's own last, so that they win
             for folder in comparison.run_folders(place):
                 record = (folder / "config.json").read_text(encoding="utf-8")
                 if any(one in record for one in fingerprints):
@@ -322,7 +317,7 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
         ValueError: If the profile is unknown or the data cannot be used.
     """
     profile = os.environ.get("PROFILE") or "auto" if profile == "auto" else profile
-    quick, retrain = _flag(quick, "QUICK"), _flag(retrain, "RETRAIN")
+    quick, retrain = is_set(quick, "QUICK"), is_set(retrain, "RETRAIN")
     warnings.filterwarnings("ignore", category=FutureWarning)
     # Colab's and Kaggle's images lack it, and HAM10000's files are whole.
     warnings.filterwarnings("ignore", message="The package simplejpeg is not installed")
@@ -330,13 +325,13 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     options = {"build": scratch, "show": not (quick or retrain)}
     download = _can_download()
     try:
-        found = recipes.open_data(profile, quick, download=download, **options)
+        found = opening.open_data(profile, quick, download=download, **options)
     except OSError as error:  # such as an answer of Kaggle's that kagglehub cannot use
         if not download:
             raise
         reason = type(error.__cause__ or error).__name__
         print(f"The photographs could not be downloaded ({reason}).")
-        found = recipes.open_data(profile, quick, **options)
+        found = opening.open_data(profile, quick, **options)
     dataset, profile, metadata = found
     build.mkdir(parents=True, exist_ok=True)  # a notebook may write there before it trains
     figures.use_style()
@@ -351,12 +346,13 @@ def open_study(profile: str = "auto", quick: bool = False, retrain: bool = False
     return Study(dataset, metadata, profile, quick, retrain, build, scratch)
 
 
-def _flag(value: bool, name: str) -> bool:
+def is_set(value: bool, name: str) -> bool:
+    """Check whether a setting of a notebook, or the environment variable of its name, is true."""
     return value or os.environ.get(name, "").lower() in ("1", "true", "yes")
 
 
 def _can_download() -> bool:
-    """Tell whether this is Colab or Kaggle and kagglehub can be reached from here."""
+    """Check whether this is Colab or Kaggle and kagglehub can be reached from here."""
     if environment.platform_name() == "local":
         return False
     try:

@@ -1,16 +1,16 @@
 """Every plot of the study, one function each: `from lesions import figures`.
 
 A plot takes data and `ax`, the axes to draw on (None makes a new figure), draws, and returns the
-axes; one of photographs or several panels returns its figure. None calls `show()`, and an error
-names a column that a table lacks. The seven classes have the colours of `lesions.classes`
-everywhere; whatever is not a class (a split, a run, a sex) takes its colour from `SERIES`.
+axes; one of photographs or several panels returns its figure. None calls `show()`. The seven
+classes have the colours of `lesions.classes` everywhere; whatever is not a class (a split, a run,
+a sex) takes its colour from `SERIES`. What only draws belongs here; what computes a figure of merit
+belongs to `lesions.evaluation`, what makes a heat map to `lesions.explanation`.
 """
 
 from lesions.figures.comparisons import (
     ensemble_weights_bar,
     forest,
     leakage_bars,
-    paired_differences,
     paired_panels,
     per_class_bars,
     per_class_heat_map,

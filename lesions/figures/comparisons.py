@@ -19,29 +19,24 @@ LEAST = 0.02  # runs with less of the weight are one bar together
 WHITE_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 
 
-def _by_class(tables: Mapping[str, pd.DataFrame], metric: str) -> pd.DataFrame:
-    """Return one metric, (7, runs)."""
-    for name, table in tables.items():
-        style.require_columns(table, [metric], f"per-class scores of {name}")
-    return pd.DataFrame({name: table[metric] for name, table in tables.items()}).reindex(CODES)
+def _recalls(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the recall of each class and run, (7, runs)."""
+    return pd.DataFrame({name: table["recall"] for name, table in tables.items()}).reindex(CODES)
 
 
-def per_class_bars(
-    tables: Mapping[str, pd.DataFrame], metric: str = "recall", ax: Axes | None = None
-) -> Axes:
-    """Draw one metric of each class, for several runs side by side.
+def per_class_bars(tables: Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Draw the recall of each class, for several runs side by side.
 
     Args:
         tables: Name of a run to its table from `evaluation.per_class`, indexed by class code.
-        metric: A column: precision, recall, f1, auc or average_precision.
     """
-    values = _by_class(tables, metric)
+    values = _recalls(tables)
     ax = style.axes_or_new(ax, 9, 4.5)
     style.grouped_bars(values, ax, "{:.2f}")
     style.legend_beside(ax, "Run")
     ax.set_ylim(0, 1.15)
     ax.set_yticks(np.arange(0, 1.01, 0.2))
-    return style.finish(ax, f"{readable(metric)} by class", "Diagnosis", readable(metric))
+    return style.finish(ax, "Recall by class", "Diagnosis", "Recall")
 
 
 def per_class_heat_map(
@@ -53,7 +48,7 @@ def per_class_heat_map(
         tables: As in `per_class_bars`, with a column images.
         title: Title.
     """
-    values = _by_class(tables, "recall").T
+    values = _recalls(tables).T
     images = next(iter(tables.values()))["images"].reindex(CODES)
     ax = style.axes_or_new(ax, 9, 1.3 + 0.42 * len(values))
     options = {"fmt": ".2f", "cbar_kws": {"label": "Recall"}, "annot_kws": {"fontsize": 10}}
@@ -64,28 +59,11 @@ def per_class_heat_map(
     return style.finish(ax, title, "Diagnosis, and how many photographs show it", "")
 
 
-def _with_interval(table: pd.DataFrame, metric: str, label: str, what: str) -> pd.DataFrame:
-    """Return value, low and high (NaN where no interval is known), indexed by name."""
+def _with_interval(table: pd.DataFrame, metric: str = "value") -> pd.DataFrame:
+    """Return value, low and high (NaN where no interval is known), with names as an index."""
     prefix = "" if metric == "value" else f"{metric}_"
-    columns = [metric, f"{prefix}low", f"{prefix}high"]
-    style.require_columns(table, columns, what)
-    names = table[label] if label in table.columns else table.index
-    values = table[columns].to_numpy(float)
-    return pd.DataFrame(values, index=list(map(str, names)), columns=["value", "low", "high"])
-
-
-def _intervals(rows: pd.DataFrame, number_format: str, ax: Axes | None) -> Axes:
-    """Draw a dot with its interval for every row, and its numbers at the right."""
-    ax = style.axes_or_new(ax, 9, 1.4 + 0.38 * len(rows))
-    colours = [SERIES[0]] * len(rows)
-    style.interval_rows(rows, rows.index, colours, ax, capsize=4, markersize=7)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    for place, (value, low, high) in enumerate(rows.to_numpy()):
-        text = number_format.format(value)
-        if np.isfinite([low, high]).all():
-            text += f" [{number_format.format(low)}, {number_format.format(high)}]"
-        _write_beside(ax, place, text)
-    return ax
+    values = table[[metric, f"{prefix}low", f"{prefix}high"]].to_numpy(float)
+    return pd.DataFrame(values, index=list(map(str, table.index)), columns=["value", "low", "high"])
 
 
 def _write_beside(ax: Axes, place: int, text: str) -> None:
@@ -102,7 +80,7 @@ def forest(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a score with its 95% interval for each run, best on top.
+    """Draw a score with its 95% interval for each run, best on top, and the numbers at the right.
 
     Args:
         comparison: A row a run, with columns value, low and high; or, for a metric
@@ -112,31 +90,16 @@ def forest(
         name: The score's name, for the axis.
         title: Title, or None for one made of the name.
     """
-    rows = _with_interval(comparison, metric, label, "comparison")
-    ax = _intervals(rows.sort_values("value", ascending=False), "{:.3f}", ax)
+    named = comparison.set_index(label) if label in comparison.columns else comparison
+    rows = _with_interval(named, metric).sort_values("value", ascending=False)
+    ax = style.axes_or_new(ax, 9, 1.4 + 0.38 * len(rows))
+    colours = [SERIES[0]] * len(rows)
+    style.interval_rows(rows, rows.index, colours, ax, capsize=4, markersize=7)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    for place, (value, low, high) in enumerate(rows.to_numpy()):
+        known = np.isfinite([low, high]).all()
+        _write_beside(ax, place, f"{value:.3f}{f' [{low:.3f}, {high:.3f}]' if known else ''}")
     return style.finish(ax, title or f"{name} with 95% intervals", name, "")
-
-
-def paired_differences(
-    differences: pd.DataFrame,
-    label: str = "change",
-    name: str = "balanced accuracy",
-    title: str | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw paired differences with their 95% intervals against a line at zero.
-
-    Args:
-        differences: A row a comparison in the order to show, with columns value, low and high.
-        label: Column with the comparisons' names; the index where there is no such column.
-        name: The score's name, for the axis.
-        title: Title, or None for one made of the name.
-    """
-    ax = _intervals(_with_interval(differences, "value", label, "differences"), "{:+.3f}", ax)
-    ax.axvline(0, color="black", linewidth=1)
-    ax.locator_params(axis="x", nbins=5)  # signed labels are long
-    title = title or f"Difference in {name} with 95% intervals"
-    return style.finish(ax, title, f"Difference in {name} (right of zero: better)", "")
 
 
 def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -155,7 +118,7 @@ def paired_panels(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         1, len(tables), figsize=(9, 1.5 + 0.3 * len(first)), sharey=True, layout="constrained"
     )
     for ax, (name, table) in zip(np.atleast_1d(axes), tables.items(), strict=True):
-        rows = _with_interval(table, "value", "", "differences")
+        rows = _with_interval(table)
         colours = np.where((rows["low"] <= 0) & (rows["high"] >= 0), GREY, SERIES[0])
         style.interval_rows(rows, rows.index, colours, ax, capsize=3)
         for place, value in enumerate(rows["value"]):
@@ -185,7 +148,6 @@ def leakage_bars(
         name: The score's name, for the axis.
         title: Title, or None for one made of the name.
     """
-    style.require_columns(scores, ["protocol", "test_set", "value", "low", "high"], "leakage")
     protocols = scores["protocol"].unique()
     values, margins = pd.DataFrame(index=protocols), {}
     for test_set, rows in scores.groupby("test_set", sort=False):
@@ -217,7 +179,6 @@ def size_against_score(
         group: Column whose values have a colour each, best first.
         title: Title, or None for one made of the metric's name.
     """
-    style.require_columns(comparison, ["parameters", metric, group], "comparison")
     ax = style.axes_or_new(ax, 9, 4.2)
     ranked = comparison.sort_values(metric, ascending=False)
     for number, (name, runs) in enumerate(ranked.groupby(group, sort=False)):

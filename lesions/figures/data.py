@@ -41,7 +41,6 @@ def _count_bars(names, counts: pd.Series, total: int, colours, ax: Axes) -> None
 
 def class_counts_bar(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw how many photographs each class has, most frequent first; needs dx."""
-    style.require_columns(metadata, ["dx"], "metadata")
     counts = metadata["dx"].value_counts().reindex(CODES, fill_value=0).sort_values()
     ax = style.axes_or_new(ax, 9, 4)
     names = [f"{NAMES[code]} ({code})".replace(" or ", "\nor ") for code in counts.index]
@@ -58,7 +57,6 @@ def age_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Args:
         metadata: With dx and age (years; NaN where unknown is left out).
     """
-    style.require_columns(metadata, ["dx", "age"], "metadata")
     ax = style.axes_or_new(ax)
     known = metadata.dropna(subset=["age"])
     sns.boxplot(
@@ -75,7 +73,6 @@ def age_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def _shares(metadata: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the percentage of every value of a column within each class, (7, values)."""
-    style.require_columns(metadata, ["dx", column], "metadata")
     values = metadata[column].fillna("unknown")
     shares = pd.crosstab(metadata["dx"], values, normalize="index") * 100
     frequent_first = values.value_counts().index
@@ -104,7 +101,7 @@ def sex_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = _stacked_shares(shares, "Sex", ax)
     title = "Sex by diagnosis"
     if "male" in shares:
-        men = shares["male"].sort_values()
+        men = shares.loc[shares.index.isin(metadata["dx"]), "male"].sort_values()
         title = (
             f"Men: {men.iloc[0]:.0f}% of {men.index[0]} to {men.iloc[-1]:.0f}% of {men.index[-1]}"
         )
@@ -115,8 +112,8 @@ def dx_type_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw how the diagnoses of each class were confirmed, as shares; needs dx and dx_type."""
     shares = _shares(metadata, "dx_type").rename(columns=DX_TYPE_NAMES)
     ax = _stacked_shares(shares, "Confirmed by", ax)
-    malignant = metadata["dx"].isin(MALIGNANT)
-    by_tissue = (metadata["dx_type"] == "histo").groupby(malignant).mean()
+    known = metadata[metadata["dx_type"].isin(DX_TYPE_NAMES)]
+    by_tissue = known["dx_type"].eq("histo").groupby(known["dx"].isin(MALIGNANT)).mean()
     shares = [f"{by_tissue[side]:.0%}" if side in by_tissue else "none" for side in (True, False)]
     title = f"By histopathology: {shares[0]} of malignant, {shares[1]} of benign"
     return style.finish(ax, title, "Diagnosis", "Share of the photographs (%)")
@@ -133,8 +130,11 @@ def localization_by_class(metadata: pd.DataFrame, ax: Axes | None = None) -> Axe
     bar = {"label": "Share of the diagnosis (%)"}
     style.heat_map(shares, ax, None, fmt=".0f", linewidths=0.5, cbar_kws=bar)
     ax.tick_params(axis="both", rotation=0)
-    site, code = shares.stack().idxmax()
-    title = f"Most concentrated: {shares.loc[site, code]:.0f}% of {code} on the {site}"
+    known, title = shares.drop("unknown", errors="ignore"), "Body site by diagnosis"
+    if len(known):
+        code = known.max().idxmax()
+        site = known[code].idxmax()
+        title = f"Most concentrated: {known.loc[site, code]:.0f}% of {code} on the {site}"
     return style.finish(ax, title, "Diagnosis (columns sum to 100%)", "Body site")
 
 
@@ -154,7 +154,6 @@ def missing_values(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def photographs_per_lesion(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw how many lesions were photographed once, twice, and so on; needs lesion_id."""
-    style.require_columns(metadata, ["lesion_id"], "metadata")
     photographs = metadata["lesion_id"].value_counts()
     lesions = photographs.value_counts().sort_index()
     ax = style.axes_or_new(ax, 7, 4)
@@ -172,7 +171,6 @@ def split_counts(metadata: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Args:
         metadata: With dx and split ("train", "validation" or "test").
     """
-    style.require_columns(metadata, ["dx", "split"], "metadata")
     counts = pd.crosstab(metadata["dx"], metadata["split"])
     counts = counts.reindex(index=CODES, columns=SPLITS, fill_value=0)
     rarest = counts["test"].idxmin()

@@ -161,7 +161,6 @@ def melanoma_curve(
         ValueError: If the shapes do not fit.
     """
     _check_probabilities(true_labels, probabilities)
-    style.require_columns(points, ["sensitivity", "precision"], "thresholds")
     label = CODES.index("mel")
     is_melanoma = np.asarray(true_labels) == label
     ax = style.axes_or_new(ax, 7, 4.2)
@@ -192,7 +191,6 @@ def reliability_lines(lines, dots: tuple[float, float, float], title: str, ax: A
     ax = style.axes_or_new(ax, 8, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
     for label, table, least, look in lines:
-        style.require_columns(table, ["confidence", "accuracy", "images"], "reliability")
         share = table["images"] / table["images"].sum()
         error = (share * (table["accuracy"] - table["confidence"]).abs()).sum()
         drawn = table["images"] >= least

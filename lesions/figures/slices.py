@@ -24,7 +24,6 @@ def slices_with_intervals(
         overall: The metric over all photographs, drawn as a dashed line.
         name: The metric's name, for axis and title, which also names the lowest slice.
     """
-    style.require_columns(rows, ["value", "low", "high", "images", "malignant"], "slices")
     ax = style.axes_or_new(ax, 9, 1.6 + 0.32 * len(rows))
     kinds = list(dict.fromkeys(rows.index.get_level_values(0)))
     colours = [SERIES[2 * kinds.index(kind) % len(SERIES)] for kind, _ in rows.index]

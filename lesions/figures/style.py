@@ -6,7 +6,7 @@ import itertools
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -88,16 +88,6 @@ def axes_or_new(ax: Axes | None, width: float = 8, height: float = 4.5) -> Axes:
     if ax is not None:
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
-
-
-def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
-    """Raise ValueError where a table, which the message calls `what`, lacks a column."""
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(
-            f"The {what} table lacks {', '.join(missing)}; it has "
-            f"{', '.join(map(str, table.columns))}, so add or rename the missing columns."
-        )
 
 
 def finish(ax: Axes, title: str, x_label: str, y_label: str) -> Axes:

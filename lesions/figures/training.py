@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from lesions.figures import style
 from lesions.figures.style import GREY, LINE_STYLES, MARKERS, SERIES, readable
 
-COLUMNS = ("epoch", "phase", "loss", "val_loss", "val_balanced_accuracy", "val_accuracy")
 # Which layers a phase of training changes.
 LAYERS = {"head": "new layers", "all": "all layers"}
 
@@ -37,7 +36,6 @@ def training_history(history: pd.DataFrame, title: str) -> Figure:
     Returns:
         The figure: losses left, balanced accuracy right with its best epoch marked.
     """
-    style.require_columns(history, COLUMNS, "history")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
     epochs = history["epoch"]
     left.plot(epochs, history["loss"], "o-", ms=4, color=SERIES[0], label="training")
@@ -75,7 +73,6 @@ def several_histories(
     ax = style.axes_or_new(ax, 9, 4.5)
     best = pd.Series.min if "loss" in metric else pd.Series.max
     for number, (name, history) in enumerate(histories.items()):
-        style.require_columns(history, ["epoch", metric], f"history of {name}")
         ax.plot(
             history["epoch"],
             history[metric],
@@ -101,13 +98,11 @@ def stages_plot(histories: Mapping[str, pd.DataFrame], scores: pd.DataFrame, tit
     Returns:
         The figure: validation balanced accuracy left, AUC right.
     """
-    style.require_columns(scores, ["value", "low", "high"], "scores")
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 3.8), width_ratios=(2.2, 1), layout="constrained"
     )
     start = 0
     for number, (name, history) in enumerate(histories.items()):
-        style.require_columns(history, ["epoch", "val_balanced_accuracy"], f"history of {name}")
         look = {"color": SERIES[2 * number], "marker": MARKERS[number]}
         epochs = start + history["epoch"]
         left.plot(epochs, history["val_balanced_accuracy"], label=name, markersize=5, **look)

@@ -14,6 +14,7 @@ from lesions.training import Config
 # One T4 in mixed precision against the processor cores of the recorded runs: an estimate from
 # published throughputs of DenseNet121, not a measurement.
 GPU_SPEEDUP = 40
+READ = ("config", "images", "epochs_trained", "seconds", "hardware")  # of config.json
 
 
 def estimate(
@@ -75,7 +76,7 @@ def _pixels_a_second(gpu: bool) -> dict[str, float]:
     """Return, by architecture, the median of the pixels that runs on GPUs or cores trained on."""
     rates: dict[str, list[float]] = {}
     for path in sorted(MODELS.glob("*/config.json")):
-        run = comparison.read_record(path)
+        run = comparison.read_record(path, *READ)
         pixels = run["images"]["train"] * run["epochs_trained"] * run["config"]["image_size"] ** 2
         if pixels and run["seconds"] and gpu != run["hardware"].endswith("no GPU"):
             rates.setdefault(run["config"]["architecture"], []).append(pixels / run["seconds"])

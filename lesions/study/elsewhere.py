@@ -39,6 +39,20 @@ def answers() -> dict[str, pd.DataFrame]:
     return {label: evaluation.answer(frame, details) for label, frame in frames.items()}
 
 
+@functools.cache
+def reports() -> dict[str, pd.DataFrame]:
+    """Compare the best model on each set of `external.SETS` with itself at home.
+
+    Returns:
+        A key of `external.SETS` to its table from `evaluation.external_report`.
+    """
+    home, details = other_clinics.home()
+    return {
+        name: evaluation.external_report(external.read_recorded(name), home, details)
+        for name in external.SETS
+    }
+
+
 def missed() -> pd.DataFrame:
     """Count the melanomas that the rule names as something else, and what it names melanoma.
 
@@ -176,12 +190,10 @@ def recall_block() -> str:
 
 def card_block() -> str:
     """Write home and other clinics side by side, as Markdown."""
-    home, details = other_clinics.home()
-    test = evaluation.rows_of(home, "test")
+    test = evaluation.rows_of(other_clinics.home()[0], "test")
     columns = {}
-    for name, label in external.SETS.items():
-        there = external.read_recorded(name)
-        report = evaluation.external_report(there, home, details)
+    for name, report in reports().items():
+        there, label = external.read_recorded(name), external.SETS[name]
         same = test[test["dx"].isin(there["dx"])]
         columns[label] = _column(there, report, "there")
         columns[f"home, beside {label}"] = _column(same, report, "home")

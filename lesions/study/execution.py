@@ -144,7 +144,7 @@ async def execute(path: Path, target: Path, progress: Progress, start: dict) -> 
 
 
 def _add_alternative_texts(notebook: nbformat.NotebookNode) -> None:
-    """Give each plot what is shown in its place, its titles, as the text of the HTML image."""
+    """Set what is shown in the place of each plot, its titles, as the text of the HTML image."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):

@@ -1,6 +1,5 @@
 """What the best model answers to other clinics' photographs: measured once, then read."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, tab
 from lesions.inference import familiarity
 from lesions.networks import views
 from lesions.study import at_prediction
-from lesions.system.files import replacing, write_csv
+from lesions.system.files import write_csv, write_json
 from lesions.system.folders import MODELS, named_by
 
 CREDITS = {
@@ -236,26 +235,20 @@ def publish(classifier, home: pd.DataFrame) -> list[Path]:
     """
     found = {name: require_set(name) for name in external.SETS}
     known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
-    written = []
+    written, measured = [], {}
     record = comparison.read_record(MODELS / classifier.details["run"] / "config.json")
     for name, dataset in found.items():
         rows = data.read_metadata(dataset)
-        frame = measure(classifier, rows, known)[[*COLUMNS, *FACTS]]
-        written.append(_write(frame, external.RECORDED / f"{name}.csv"))
+        measured[f"{name}.csv"] = measure(classifier, rows, known)[[*COLUMNS, *FACTS]]
         if name == CHANGED_SET:
-            changes = measure_changes(classifier, rows)
-            written.append(_write(changes, external.RECORDED / "changes.csv"))
-            # A network that was trained on all rows leaves none to judge a try by at home.
-            if not record["config"].get("answers_from"):
-                written.append(at_prediction.publish(classifier, home, rows))
-    test = measure_home(classifier, home[home["split"] == "test"])
-    written.append(_write(test, external.RECORDED / "home.csv"))
-    path = external.RECORDED / "network.json"  # see `external.recorded_network`
-    with replacing(path) as temporary:
-        described = {"network": familiarity.identity(classifier)}
-        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    return [*written, path]
-
-
-def _write(frame: pd.DataFrame, path: Path) -> Path:
-    return write_csv(frame, path, digits=5)
+            measured["changes.csv"] = measure_changes(classifier, rows)
+            changed_rows = rows
+    measured["home.csv"] = measure_home(classifier, home[home["split"] == "test"])
+    # Only now, together: another network's tables must not stand under this one's name.
+    for name, frame in measured.items():
+        written.append(write_csv(frame, external.RECORDED / name, digits=5))
+    # A network that was trained on all rows leaves none to judge a try by at home.
+    if not record["config"].get("answers_from"):
+        written.append(at_prediction.publish(classifier, home, changed_rows))
+    described = {"network": familiarity.identity(classifier)}  # see `external.recorded_network`
+    return [*written, write_json(described, external.RECORDED / "network.json")]

@@ -51,7 +51,6 @@ def predict(folder: Path, name: str) -> Path:
         rows,
         details["image_size"],
         data.build_folder() / "stores",
-        hair_removal=details.get("hair_removal", False),
         colour_constancy=details.get("colour_constancy"),
     )
     patient = data.patient_features(rows) if details["patient"] else None

@@ -8,6 +8,7 @@ from lesions import data, evaluation
 from lesions.evaluation import Interval, external
 from lesions.evaluation.comparison import Entry, finished_folders, read_entry
 from lesions.study import other_networks, recipes, tables
+from lesions.study.facts.common import listed
 from lesions.system.folders import MODELS
 from lesions.training import runs
 
@@ -144,7 +145,7 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
         rows.append([f"{name}{late}", *cells])
     header = "| augmentation | log loss, fold | macro AUC, fold | melanoma AUC, ISIC 2017 |"
     missing = _missing(compared.index)
-    verdict = f"The choice waits for {' and '.join(missing)}."
+    verdict = f"The choice waits for {listed(missing, code=False)}."
     if not missing:
         before, of_all = choose(compared), _best_traveller(compared)
         near = _within_margin(compared[compared.index.isin(recipes.PILOT)])

@@ -2,23 +2,21 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
 from lesions import data
 from lesions.networks.models import BRANCHES
-from lesions.system import hardware
-from lesions.system.folders import MODELS
-from lesions.training import Config, find_run, run_name
+from lesions.training import Config, run_name
 
 # In 150 steps at most, new views slow learning down more than they help.
 FEW_STEPS = {"augmentation": "none", "dropout": 0.0}
 PROFILES = {
     # Synthetic images, minutes on a laptop. Networks start from the one that the repository ships,
-    # which is no download, and only what is new in them learns.
+    # which is no download, and only what is new in them learns. At 64 px, their last feature maps
+    # have four cells, and no heat map could point at a lesion in the middle.
     "demo": {
-        "image_size": 64,
+        "image_size": 128,
         "weights": "random",
         "start": "best_model",
         "head_epochs": 3,
@@ -109,70 +107,6 @@ LEAKAGE = {
     "tta": False,
 }
 LEAKAGE_EPOCHS = {"demo": 18, "cpu": 25, "gpu": 25}
-
-
-def open_data(
-    profile: str = "auto",
-    quick: bool = False,
-    folder=None,
-    build="build",
-    download: bool = False,
-    show: bool = False,
-) -> tuple[data.Dataset, str, pd.DataFrame]:
-    """Find the photographs, choose the profile that fits them, and split them by lesion.
-
-    Args:
-        profile: "demo", "cpu", "gpu", or "auto" for what the data and the machine allow.
-        quick: Whether a stratified sample of lesions is enough.
-        folder: Folder of the data; None for the usual places, see `data.find_dataset`.
-        build: Folder under which a demo set is drawn.
-        download: See `data.find_dataset`.
-        show: Whether recorded runs are shown rather than trained: "auto" then is the profile
-            that most of them were trained under, whatever the hardware.
-
-    Returns:
-        The dataset, the profile, and one row a photograph with its `split`.
-
-    Raises:
-        ValueError: If the profile is unknown or the data cannot be used.
-    """
-    if profile not in ("auto", *PROFILES):
-        raise ValueError(f"Unknown profile {profile!r}; use auto, {', '.join(PROFILES)}.")
-    drawn = Path(build) / "demo"
-    if profile == "demo" and folder is None:
-        from lesions.data import demo
-
-        reason = "the synthetic demo set, as the profile asks"
-        dataset = data.open_dataset(demo.make_demo(drawn), reason)
-    else:
-        dataset = data.find_dataset(folder, download=download, demo_folder=drawn)
-    metadata = data.with_split(data.read_metadata(dataset))
-    if dataset.is_demo:
-        profile = "demo"
-    elif profile == "auto":
-        profile = recorded_profile(metadata) if show else None
-        profile = profile or ("gpu" if hardware.gpus() else "cpu")
-    if quick and not dataset.is_demo:
-        metadata = data.sample_lesions(metadata)
-    return dataset, profile, metadata
-
-
-def recorded_profile(metadata: pd.DataFrame) -> str | None:
-    """Return the profile under which most recorded runs on these rows were trained.
-
-    Args:
-        metadata: Table with a column `split`.
-
-    Returns:
-        "cpu" or "gpu"; None where no run on these rows is recorded.
-    """
-    counts = {}
-    for profile in ("gpu", "cpu"):
-        configs = [config(name, profile) for name in NETWORKS[profile]]
-        found = [find_run(one, metadata, [MODELS]) for one in configs]
-        counts[profile] = len(found) - found.count(None)
-    best = max(counts, key=counts.get)
-    return best if counts[best] else None
 
 
 def config(architecture: str, profile: str, quick: bool = False, **changes) -> Config:
@@ -367,7 +301,7 @@ def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
     """
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
-    patient = [config(BEST, profile, patient=True)]
+    patient = [config(BEST, profile, patient=True, **one) for one in ({}, STAGES[profile][0])]
     members = [config(name, profile, image_size=px, **MEMBER) for name, px in MEMBERS[profile]]
     others = [*controls(profile).values(), *patient, *repeats(profile), *members]
     others += longer(profile, names).values()

@@ -16,7 +16,7 @@ from lesions.system.folders import MODELS
 with console.quiet_stderr():
     from lesions import classes, data, training
     from lesions.evaluation import comparison
-    from lesions.study import best_model, execution, pilot, publishing, recipes
+    from lesions.study import best_model, execution, opening, pilot, publishing, recipes
     from lesions.study.publishing import latest_runs, notebooks
 
 # What `train` trains, from the profile and the table.
@@ -48,7 +48,7 @@ def train_queue(build: Path, which: str = "comparison") -> list[Path]:
     Raises:
         ValueError: If only the demo set is at hand.
     """
-    dataset, profile, metadata = recipes.open_data(os.environ.get("PROFILE") or "auto", build=build)
+    dataset, profile, metadata = opening.open_data(os.environ.get("PROFILE") or "auto", build=build)
     if dataset.is_demo:
         raise ValueError("The queue trains on real photographs; set HAM10000_DIR to their folder.")
     runs, folders = build / "runs" / profile, []
@@ -126,6 +126,11 @@ def main(arguments: list[str] | None = None) -> int:
         elif chosen.command == "train":
             print(*train_queue(build, chosen.which), sep="\n")
         elif chosen.command == "publish":
+            if chosen.numbers and chosen.what not in ("notebooks", "numbers"):
+                raise ValueError(
+                    f"publish {chosen.what} takes no number of a notebook; leave "
+                    f"{' '.join(chosen.numbers)} out."
+                )
             publishers = {
                 "notebooks": lambda: publishing.publish_notebooks(build, chosen.numbers),
                 "numbers": lambda: publishing.publish_numbers(chosen.numbers),

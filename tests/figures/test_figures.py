@@ -152,7 +152,6 @@ PLOTS = {
     "melanoma_curve": (TRUE_LABELS, PROBABILITIES, SCREENING),
     "per_class_bars": ({"cnn": PER_CLASS, "resnet50": PER_CLASS},),
     "forest": (make_comparison(),),
-    "paired_differences": (make_comparison(), "run"),
     "leakage_bars": (LEAKAGE,),
     "slices_with_intervals": (SLICES_WITH_INTERVALS, 0.85, "Malignant AUC"),
     "size_against_score": (make_comparison(), "value", "run"),
@@ -515,8 +514,6 @@ def test_style_sets_a_hundred_dots_per_inch():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: figures.class_counts_bar(METADATA.drop(columns="dx")), "lacks dx"),
-        (lambda: figures.training_history(pd.DataFrame({"loss": [1]}), "cnn"), "val_loss"),
         (lambda: figures.roc_curves(TRUE_LABELS, PROBABILITIES[:, :6]), r"\(210, 6\)"),
         (lambda: figures.confusion_matrix(np.ones((2, 2))), r"\(2, 2\)"),
         (lambda: figures.photo_grid([]), "no photograph"),
@@ -527,3 +524,15 @@ def test_style_sets_a_hundred_dots_per_inch():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_titles_of_the_data_name_what_is_there(ax):
+    rows = METADATA[METADATA["dx"] != "df"].assign(localization="unknown")
+    figures.localization_by_class(rows, ax=ax)
+    assert ax.get_title() == "Body site by diagnosis"
+    ax.clear()
+    figures.sex_by_class(rows, ax=ax)
+    assert "df" not in ax.get_title()
+    ax.clear()
+    figures.dx_type_by_class(rows.assign(dx_type=np.nan), ax=ax)
+    assert ax.get_title() == "By histopathology: none of malignant, none of benign"

@@ -3,10 +3,11 @@
 import re
 
 import nbformat
+import numpy as np
 import pytest
 
 from lesions import classes, evaluation, training
-from lesions.data import leaky_splits
+from lesions.data import images, leaky_splits
 from lesions.evaluation import comparison
 from lesions.study import execution, publishing
 
@@ -75,3 +76,16 @@ def test_oversampling_before_the_split_reports_too_much(build):
     sides = [evaluation.rows_of(answers, split) for split in ("test", leaky_splits.CLEAN)]
     gap = evaluation.independent_difference(*sides)
     assert gap["value"] > 0.05 and gap["low"] > 0, gap
+
+
+def test_grad_cam_points_at_the_drawn_lesion(build):
+    executed = nbformat.read(build / "study" / "08_grad_cam.ipynb", 4)
+    texts = [
+        output.get("data", {}).get("text/plain", "")
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+    ]
+    (title,) = [text for text in texts if "Hottest point on the lesion" in text]
+    share = float(re.search(r"Grad-CAM ([\d.]+)", title)[1])
+    masks = [images.read_mask(path, 64) for path in (build / "demo").rglob("*_segmentation.png")]
+    assert share > 2 * np.mean([mask.mean() for mask in masks]), title

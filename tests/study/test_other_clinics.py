@@ -239,3 +239,24 @@ def test_pages_show_home_and_other_clinics_as_recorded():
 def test_no_photograph_of_another_clinic_is_a_copy_of_one_at_home():
     for name in external.SETS:
         assert external.read_recorded(name)["home_correlation"].max() < near_duplicates.SAME_ABOVE
+
+
+def test_publishing_that_fails_leaves_every_record_as_it_was(tmp_path, monkeypatch, measured):
+    classifier, rows, frame = measured
+    monkeypatch.setattr(external, "RECORDED", tmp_path)
+    found = data.Dataset(tmp_path, tmp_path / "metadata.csv", "drawn", False)
+    monkeypatch.setattr(other_clinics, "require_set", lambda name: found)
+    monkeypatch.setattr(data, "read_metadata", lambda dataset: rows)
+    sets = iter([frame])
+
+    def second_fails(*_):
+        return next(sets)
+
+    monkeypatch.setattr(other_clinics, "measure", second_fails)
+    monkeypatch.setattr(other_clinics, "measure_changes", lambda *_: frame)
+    record = {"config": {"answers_from": "a twin"}}
+    monkeypatch.setattr(other_clinics.comparison, "read_record", lambda path: record)
+    monkeypatch.setitem(classifier.details, "run", "drawn")
+    with pytest.raises(StopIteration):
+        other_clinics.publish(classifier, rows.assign(split="test"))
+    assert list(tmp_path.iterdir()) == []

@@ -25,7 +25,9 @@ from lesions.networks import models, views
 from lesions.study import (
     best_model,
     execution,
+    gains,
     leakage,
+    opening,
     other_clinics,
     pilot,
     publishing,
@@ -148,7 +150,7 @@ def test_readme_is_short():
     assert len(words) <= 1500
     table = shown("results").splitlines()
     rows = [line for line in table if line.startswith("|")]
-    assert len(rows) <= 12 and all(line.count("|") == 5 for line in rows)
+    assert len(rows) <= 12 and all(line.count("|") == 7 for line in rows)
 
 
 def test_address_is_rewritten_everywhere(tmp_path, monkeypatch):
@@ -183,6 +185,9 @@ def test_recorded_results_are_what_the_predictions_say(tmp_path):
     same_numbers(shown("answer"), readme.answer_block(table))
     same_numbers(shown("results"), readme.steps_block(table))
     same_numbers(shown("networks"), readme.results_block(table))
+    best = comparison.best_row(table)["run"]
+    same_numbers(shown("gains"), gains.gains_block(recorded_entries(), best))
+    same_numbers(shown("lesions"), gains.lesions_block(recorded_entries(), best))
     recorded = pd.read_csv(MODELS / "comparison.csv")
     path = comparison.write_comparison(table, tmp_path / "comparison.csv")
     pd.testing.assert_frame_equal(recorded, pd.read_csv(path), atol=2e-3, rtol=2e-3)
@@ -255,7 +260,7 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000_table
         assert training.find_run(configs[name], computed, [folder.parent]) == folder
         record = json.loads((folder / "config.json").read_text())
         assert training.from_record(record["config"]) == configs[name]
-    assert recipes.recorded_profile(computed) == "cpu"
+    assert opening.recorded_profile(computed) == "cpu"
 
 
 def test_recorded_leakage_runs_are_those_of_the_recipes(ham10000_table):
@@ -537,8 +542,8 @@ def test_queue_holds_every_run_of_the_comparison_once(demo_metadata):
         assert seeds == {42, 43, 44}
     # Notebook 02 trains what the queue has trained already.
     assert set(recipes.balance_experiments("cpu").values()) <= set(configs)
-    (with_patient,) = [config for config in configs if config.patient]
-    assert with_patient.architecture == "densenet121"
+    given = [(one.architecture, one.epochs) for one in configs if one.patient]
+    assert given == [("densenet121", 4), ("densenet121", 10)]
 
 
 def test_a_run_is_claimed_by_one_at_a_time(tmp_path):
@@ -641,3 +646,8 @@ def test_every_later_stage_starts_from_a_run_that_the_queue_trains_before(which,
     for place in later:
         before = names.index(configs[place].start)
         assert before < place and configs[before].image_size <= configs[place].image_size
+
+
+def test_a_number_that_is_not_heeded_is_refused(capsys):
+    assert running.main(["publish", "table", "03"]) == 2
+    assert "takes no number of a notebook" in capsys.readouterr().err

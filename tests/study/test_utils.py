@@ -11,7 +11,7 @@ import tiny
 
 import utils
 from lesions import data, training
-from lesions.study import durations, publishing, recipes
+from lesions.study import durations, opening, publishing, recipes
 from lesions.study.facts.common import recorded_run
 from lesions.system import hardware
 from lesions.training import runs
@@ -81,16 +81,16 @@ def test_what_is_recorded_is_shown_on_any_hardware(
     gpus, recorded, table, kaggle_folder, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(hardware, "gpus", lambda: gpus)
-    monkeypatch.setattr(recipes, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(opening, "MODELS", tmp_path / "models")
     folder = kaggle_folder(table)
-    _, profile, metadata = recipes.open_data(folder=folder)
+    _, profile, metadata = opening.open_data(folder=folder)
     assert profile == ("gpu" if gpus else "cpu")
     run = training.run_name(recipes.config("resnet18", recorded), metadata)
     (tmp_path / "models" / run).mkdir(parents=True)
     for name in runs.RUN_FILES:
         (tmp_path / "models" / run / name).write_text('{"initial_weights": "random"}')
-    assert recipes.open_data(folder=folder, show=True)[1] == recorded
-    assert recipes.open_data(folder=folder)[1] == profile
+    assert opening.open_data(folder=folder, show=True)[1] == recorded
+    assert opening.open_data(folder=folder)[1] == profile
 
 
 def test_a_gpu_shortens_the_estimate_and_is_said_to_be_estimated(demo_metadata, monkeypatch):
@@ -205,3 +205,11 @@ def test_every_platform_has_what_a_notebook_needs():
         listed = (PLATFORMS / f"{name}.txt").read_text()
         for package in utils.NEEDED.values():
             assert f"\n{package}==" in listed, f"{name} lacks {package}"
+
+
+def test_retraining_leaves_the_recorded_runs_out_of_the_comparison(study, monkeypatch):
+    run = study.train(tiny.SMALL)
+    monkeypatch.setattr(utils.Study, "recorded", run.folder.parent)
+    other = dataclasses.replace(study, build=study.build / "again")
+    assert other.all_runs() == [run.folder]
+    assert dataclasses.replace(other, retrain=True).all_runs() == []

@@ -1,6 +1,7 @@
 """What the notebooks' sentences quote, by name: computed from the data set and the recorded runs.
 
-`numbers` writes them into the Markdown.
+`numbers` writes them into the Markdown. A number that a sentence quotes belongs here, one that only
+a cell shows does not.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import pandas as pd
 
 from lesions.study.facts import dataset, elsewhere, explanations, results, trainings
+from lesions.study.facts.common import recorded_entries
 
-__all__ = ["OF_THE_DATA", "OF_THE_RUNS", "of"]
+__all__ = ["OF_THE_DATA", "OF_THE_RUNS", "of", "recorded_entries"]
 
 OF_THE_DATA = {
     "01": dataset.notebook_01,

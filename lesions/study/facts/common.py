@@ -31,7 +31,8 @@ def recorded_run(config: Config) -> Run:
     """
     found = find_recipe(config, MODELS)
     if found is None:
-        raise ValueError(f"models/ holds no run of {config}; train it and publish it.")
+        named = f"{config.architecture} at {config.image_size} px, seed {config.seed}"
+        raise ValueError(f"models/ holds no such run of {named}; train it and publish it.")
     return read_run(found)
 
 

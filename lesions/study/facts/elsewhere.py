@@ -16,11 +16,10 @@ from lesions.study.facts.common import Interval, recorded_entries
 @functools.cache
 def notebook_10() -> dict:
     """Return the facts of notebook 10: at home, on ISIC 2017 and on PH2, one view there."""
-    home, details = other_clinics.home()
+    details = other_clinics.home()[1]
     frames = {name: external.read_recorded(name) for name in external.SETS}
     facts = {}
-    for name, frame in frames.items():
-        report = evaluation.external_report(frame, home, details)
+    for name, report in elsewhere.reports().items():
         for side, column in (("home", "home"), ("there", "there"), ("change", "difference")):
             figures = {figure: Interval.of(row, column) for figure, row in report.iterrows()}
             facts[f"{side}_{name}"] = figures

@@ -23,7 +23,7 @@ from lesions.study.facts.common import (
 )
 
 FOUND_90 = "melanoma_sensitivity_at_90_specificity"
-TIE = 0.01  # recalls closer than this are not told apart
+TIE = 0.01  # recalls closer than this count as equal
 
 
 def _best() -> tuple[pd.Series, pd.DataFrame]:
@@ -157,7 +157,7 @@ def notebook_06_of_patients(metadata: pd.DataFrame) -> dict:
 
 
 def _groups(test: pd.DataFrame, metadata: pd.DataFrame, overall: float) -> dict:
-    """Return in which groups of patients malignant lesions are told from benign ones worst."""
+    """Return in which groups of patients malignant and benign lesions are ranked worst."""
     tested = metadata[metadata["image_id"].isin(test["image_id"])].copy()
     pictures = (images.prepare(path, 192) for path in tested["image_path"])
     tested["skin_tone"] = [skin_tone.tone(skin_tone.typology_angle(one)) for one in pictures]

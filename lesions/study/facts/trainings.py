@@ -9,7 +9,6 @@ import pandas as pd
 
 from lesions import evaluation
 from lesions.evaluation import CODES, choice, comparison, score
-from lesions.evaluation.answering import fit
 from lesions.networks import models
 from lesions.study import recipes
 from lesions.study.facts.common import (
@@ -243,9 +242,9 @@ def _gaps(pairs) -> dict[str, Interval]:
 
 def _mean(frames: list[pd.DataFrame], details: dict) -> pd.DataFrame:
     """Average answers plainly, correct the mean, and answer for validation."""
-    mean = evaluation.ensemble(frames, np.full(len(frames), 1 / len(frames)))
-    fitted = fit(mean, np.array(details["correction"]["class_frequencies"]))
-    return evaluation.rows_of(evaluation.answer(mean, fitted), "validation")
+    equal, correction = np.full(len(frames), 1 / len(frames)), details["correction"]
+    mean = evaluation.vote(frames, equal, np.array(correction["class_frequencies"]))
+    return evaluation.rows_of(mean, "validation")
 
 
 def _plain_name(run: str) -> str:
@@ -263,7 +262,9 @@ def _weights(entries: dict[str, comparison.Entry]) -> dict:
     ranked = pd.Series(entries["ensemble"].members).sort_values(ascending=False)
     first, second = ranked.index[:2]
     one_training = second in _earlier(first, entries) or first in _earlier(second, entries)
-    alone = ranked[ranked.index.str.match("densenet121-160px|resnet50-128px-seed43")]
+    seed = recipes.MEMBER["seed"]
+    trained = {f"{name}-{px}px-seed{seed}" for name, px in recipes.MEMBERS[PROFILE]}
+    alone = ranked[ranked.index.str.rsplit("-", n=1).str[0].isin(trained)]
     return {
         "line": "stages of one training" if one_training else "separate trainings",
         "heaviest": _plain_name(first),
