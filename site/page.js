@@ -23,6 +23,10 @@ function say(sentence) {
   element("status").textContent = sentence;
 }
 
+function announce(picture) {
+  say(`${picture.name}: ${fullName(data.classes[picture.answer.label])}.`);
+}
+
 function problem(key, facts, name) {
   if (broken) return;
   broken = key === "not_loaded";
@@ -135,7 +139,7 @@ function answered(found) {
   picture.answer = answerOf(found, data, known, patient());
   if (found.key === current) {
     show(picture, isNew);
-    say(`${picture.name}: ${fullName(data.classes[picture.answer.label])}.`);
+    announce(picture);
     if (isNew) reveal(element("answer-title"));
   }
   showStrip();
@@ -259,7 +263,7 @@ function offerPatient() {
     const shown = pictures.get(current);
     if (shown?.found) {
       show(shown, true);
-      say(`${shown.name}: ${fullName(data.classes[shown.answer.label])}.`);
+      announce(shown);
     }
     showStrip();
   });

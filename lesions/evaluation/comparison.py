@@ -255,7 +255,7 @@ def read_entry(folder: Path) -> Entry:
     of_fold = {"config", "images"} if record.get("fold") is not None else set()
     if not {"architecture", "image_size"} | of_fold <= set(record):
         raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
-    record["epochs_before"] = _epochs_before(folder)
+    record["epochs_before"] = _epochs_before(record, folder.parent)
     predictions = read_predictions(folder / "predictions.csv")
     twice = predictions.loc[predictions["image_id"].duplicated(), "image_id"]
     if len(twice):
@@ -273,15 +273,15 @@ def read_entry(folder: Path) -> Entry:
     return Entry(folder.name, record, predictions, details)
 
 
-def _epochs_before(folder: Path) -> int:
-    """Count the epochs of the runs, beside it or recorded, whose weights a run went on from."""
-    start = read_record(folder / "config.json").get("config", {}).get("start") or "none"
-    places = [place / start for place in (folder.parent, MODELS)]
-    earlier = next((one for one in places if (one / "config.json").is_file()), None)
+def _epochs_before(config: dict, runs_folder: Path) -> int:
+    """Count the epochs of the runs, there or recorded, whose weights a run went on from."""
+    start = config.get("start") or "none"
+    places = [place / start / "config.json" for place in (runs_folder, MODELS)]
+    earlier = next(filter(Path.is_file, places), None)
     if earlier is None:
         return 0
-    record = read_record(earlier / "config.json", "epochs_trained")
-    return record["epochs_trained"] + _epochs_before(earlier)
+    record = read_record(earlier, "epochs_trained")
+    return record["epochs_trained"] + _epochs_before(record.get("config", {}), runs_folder)
 
 
 def read_record(path: Path, *needed: str) -> dict:

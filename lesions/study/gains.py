@@ -19,22 +19,16 @@ METRICS = {
 def _pairs(found: dict[str, comparison.Entry], best: str) -> dict[str, tuple]:
     """Map each step to what the networks with it, and those without, answer to the test split."""
 
-    def recorded(config) -> comparison.Entry:
-        return comparison.read_entry(common.recorded_run(config).folder)
+    def recorded(**changes) -> comparison.Entry:
+        config = recipes.config(recipes.BEST, common.PROFILE, **changes)
+        return found[common.recorded_run(config).folder.name]
 
-    first, *_, last = (
-        recorded(recipes.config(recipes.BEST, common.PROFILE, **changes))
-        for changes in recipes.STAGES[common.PROFILE]
-    )
-    few = recorded(recipes.config(recipes.BEST, common.PROFILE))
+    stages = recipes.STAGES[common.PROFILE]
+    first, *_, last = (recorded(**changes) for changes in stages)
+    few, given = recorded(), recorded(patient=True, **stages[0])
     folds = _of_folds(found)
     one_fold = comparison.read_entry(MODELS / next(iter(folds.members)))
     raw = evaluation.rows_of(last.predictions, "test")
-    given = recorded(
-        recipes.config(
-            recipes.BEST, common.PROFILE, patient=True, **recipes.STAGES[common.PROFILE][0]
-        )
-    )
     trained = [one.record["epochs_trained"] for one in (first, few)]
     steps = {
         "more epochs: DenseNet121, {} − {}".format(*trained): (first, few),

@@ -233,22 +233,21 @@ def publish(classifier, home: pd.DataFrame) -> list[Path]:
     Raises:
         ValueError: If EXTERNAL_DIR names no folder, or a set is not in it.
     """
-    found = {name: require_set(name) for name in external.SETS}
+    rows = {name: data.read_metadata(require_set(name)) for name in external.SETS}
     known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
-    written, measured = [], {}
     record = comparison.read_record(MODELS / classifier.details["run"] / "config.json")
-    for name, dataset in found.items():
-        rows = data.read_metadata(dataset)
-        measured[f"{name}.csv"] = measure(classifier, rows, known)[[*COLUMNS, *FACTS]]
-        if name == CHANGED_SET:
-            measured["changes.csv"] = measure_changes(classifier, rows)
-            changed_rows = rows
+    measured = {
+        f"{name}.csv": measure(classifier, one, known)[[*COLUMNS, *FACTS]]
+        for name, one in rows.items()
+    }
+    measured["changes.csv"] = measure_changes(classifier, rows[CHANGED_SET])
     measured["home.csv"] = measure_home(classifier, home[home["split"] == "test"])
     # Only now, together: another network's tables must not stand under this one's name.
-    for name, frame in measured.items():
-        written.append(write_csv(frame, external.RECORDED / name, digits=5))
+    written = [
+        write_csv(frame, external.RECORDED / name, digits=5) for name, frame in measured.items()
+    ]
     # A network that was trained on all rows leaves none to judge a try by at home.
     if not record["config"].get("answers_from"):
-        written.append(at_prediction.publish(classifier, home, changed_rows))
+        written.append(at_prediction.publish(classifier, home, rows[CHANGED_SET]))
     described = {"network": familiarity.identity(classifier)}  # see `external.recorded_network`
     return [*written, write_json(described, external.RECORDED / "network.json")]

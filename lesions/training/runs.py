@@ -154,7 +154,7 @@ def find_recipe(config: Config, folder: Path) -> Path | None:
 
 
 def _fault(config: Config, metadata: pd.DataFrame, folder: Path, name: str) -> str:
-    """Return why a finished run of the right name is not that of a config, or return nothing."""
+    """Return why a finished run of the right name is not that of a config, or nothing."""
     record = comparison.read_record(folder / name / "config.json", "initial_weights")
     published = folder.resolve() == MODELS
     trained_on = record.get("photographs")

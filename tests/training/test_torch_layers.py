@@ -31,11 +31,10 @@ def results(model):
     return [one.detach().numpy().copy() for one in found]
 
 ours, plain = pieces(), pieces()
-kernels = torch_layers.native(ours)
-kernels.__enter__()
-changed = [layer.name for layer in ours.layers if "call" in vars(layer)]
-assert len(changed) == 6 and not any("call" in vars(layer) for layer in plain.layers)
-native = results(ours)
+with torch_layers.native(ours):
+    changed = [layer.name for layer in ours.layers if "call" in vars(layer)]
+    assert len(changed) == 6 and not any("call" in vars(layer) for layer in plain.layers)
+    native = results(ours)
 for number, (one, other) in enumerate(zip(results(plain), native, strict=True)):
     print(number, one.shape, np.abs(one - other).max() / max(1e-3, np.abs(one).max()))
 """
