@@ -6,14 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lesions.system import processor
-
-# Keep each worker on its share of the cores: threads of two that share them wait in turns. NumPy
-# and TensorFlow count the cores once, when they are first imported.
+# One thread of computing for each worker and for what it starts: threads of two that share the
+# cores wait in turns. NumPy, PyTorch and TensorFlow read these when they are first imported.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    if share := processor.share(int(worker.removeprefix("gw")), workers):
-        os.sched_setaffinity(0, share)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
@@ -187,18 +184,6 @@ def python():
         return output
 
     return run
-
-
-@pytest.fixture
-def all_cores():
-    """Let a test use all cores, where a worker of these tests has only its share."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count()))
-    yield
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture

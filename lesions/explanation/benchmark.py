@@ -1,7 +1,6 @@
 """The benchmark of explanations: every measurement of the maps, gathered in one table."""
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,11 @@ from lesions.explanation.measurements import (
     sample,
 )
 from lesions.explanation.methods import METHODS
-from lesions.explanation.subject import BATCH, Batch, Subject
+from lesions.explanation.subject import BATCH, Batch, Mapper, Subject
 from lesions.inference import Classifier
 
 THRESHOLD_IMAGES = 140  # validation photographs that fix the threshold of a map
 GAUSSIAN_IMAGES = 1000  # training masks that the centred Gaussian is fitted on
-
-Mapper = Callable[[Batch], np.ndarray]
 
 
 def measure(
@@ -59,6 +56,7 @@ def measure(
     rows["train"] = sample(rows["train"], GAUSSIAN_IMAGES)
     rows["validation"] = sample(rows["validation"], min(number or np.inf, THRESHOLD_IMAGES))
     subject = Subject(classifier, progress)
+    subject.mappers |= _grad_cam_and_controls(subject, rows["train"])
     recorder = Recorder(str(classifier.details.get("run", classifier.model.name)))
     for images_of_part, measure_part in PARTS.values():
         limits = [limit for limit in (images_of_part, number) if limit is not None]
@@ -138,14 +136,13 @@ def _score(subject, test, part, mappers, score) -> tuple[dict, pd.DataFrame, dic
 
 
 def _agreement(subject, rows, recorder) -> None:
-    mappers = _grad_cam_and_controls(subject, rows["train"])
-    thresholds = _thresholds(subject, rows["validation"], mappers)
+    thresholds = _thresholds(subject, rows["validation"], subject.mappers)
 
     def score(batch, name, maps):
         found = agreement.table(maps, batch.masks, thresholds[name])
         return found.assign(threshold=thresholds[name])
 
-    scores, about, seconds = _score(subject, rows["test"], "agreement", mappers, score)
+    scores, about, seconds = _score(subject, rows["test"], "agreement", subject.mappers, score)
     for name, found in scores.items():
         options = {"seconds": seconds[name], "by_class": True}
         recorder.add("agreement", name, found, about, agreement.RATIOS, **options)
@@ -155,9 +152,8 @@ def _agreement(subject, rows, recorder) -> None:
 
 
 def _faithfulness(subject, rows, recorder) -> None:
-    mappers = _grad_cam_and_controls(subject, rows["train"])
     # A uniform map has no order to remove pixels in.
-    del mappers["uniform"]
+    mappers = {name: one for name, one in subject.mappers.items() if name != "uniform"}
     layer = subject.explainer.model.get_layer(subject.explainer.layers[0])
     noise = controls.smooth_noise(layer.output.shape[1:3])
     mappers["smooth noise"] = lambda batch: noise(batch.images)

@@ -1,7 +1,7 @@
 """The network whose explanations are measured, and its photographs in batches."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,14 +38,23 @@ class Batch:
     shares: np.ndarray
 
 
+Mapper = Callable[[Batch], np.ndarray]
+
+
 class Subject:
-    """The network that is measured, one view a photograph, with one explainer for all parts."""
+    """The network that is measured, one view a photograph, with one explainer for all parts.
+
+    Attributes:
+        mappers: Name to Grad-CAM and its controls, which several parts measure: each is a function
+            from a batch to its maps, float32 (n, size, size), and is traced once.
+    """
 
     def __init__(self, classifier: Classifier, progress: bool):
         """Prepare a classifier's network."""
         self.classifier = copy.copy(classifier)
         self.classifier.tta = False
         self.explainer = Explainer(classifier.model)
+        self.mappers: dict[str, Mapper] = {}
         self.progress = progress
 
     def maps(self, batch: Batch, method: str = "grad_cam") -> np.ndarray:

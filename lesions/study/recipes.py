@@ -19,7 +19,7 @@ PROFILES = {
         "image_size": 128,
         "weights": "random",
         "start": "best_model",
-        "head_epochs": 3,
+        "head_epochs": 2,
         "epochs": 0,
         "learning_rate": 4e-3,
         "batch_size": 8,

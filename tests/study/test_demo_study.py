@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """What `make study` makes where no photographs are at hand."""
+    """What `make study` makes where no photographs are at hand, two notebooks at a time."""
     folder = tmp_path_factory.mktemp("build")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HAM10000_DIR", "RETRAIN", "QUICK"):

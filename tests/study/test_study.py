@@ -491,7 +491,7 @@ class TestLanes:
         return "".join(output["text"] for output in cell.outputs)
 
     @pytest.mark.slow
-    def test_the_second_waits_for_the_best_model(self, machine, all_cores, tmp_path):
+    def test_the_second_waits_for_the_best_model(self, machine, tmp_path):
         machine(2, [])
         sources = {
             "06_compare": "import time; time.sleep(1); open('model', 'w').write('x')",
@@ -502,9 +502,7 @@ class TestLanes:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("names", [("01_explore", "03_train"), ("01_explore",)])
-    def test_two_at_a_time_share_the_cores_and_one_has_them_all(
-        self, machine, all_cores, tmp_path, names
-    ):
+    def test_two_at_a_time_share_the_cores_and_one_has_them_all(self, machine, tmp_path, names):
         if len(processor.share(0, 1)) < 2:
             pytest.skip("needs two cores that a process can be kept to")
         machine(2, [])

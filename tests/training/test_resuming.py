@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,7 +78,7 @@ class Killed(BaseException):
 
 
 def test_killed_while_writing_the_run(
-    run, demo_metadata, demo_store, tmp_path, monkeypatch, capsys, config, all_cores
+    run, demo_metadata, demo_store, tmp_path, monkeypatch, capsys, config, request
 ):
     """Killed with everything written, but for the rename that makes the run visible."""
     replace = os.replace
@@ -95,6 +96,7 @@ def test_killed_while_writing_the_run(
     assert training.find_run(config, demo_metadata, [tmp_path]) is None
     trained_on = hardware.describe()
     if hasattr(os, "sched_setaffinity"):
+        request.addfinalizer(partial(os.sched_setaffinity, 0, os.sched_getaffinity(0)))
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     whole = training.read_run(training.train(config, demo_metadata, demo_store, tmp_path))
     assert "Resuming after epoch 3" in capsys.readouterr().out
