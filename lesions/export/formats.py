@@ -118,9 +118,16 @@ def _write_description(model, details: dict, path: Path) -> None:
 
 def _write_tflite(model, path: Path, precision: str) -> None:
     import tensorflow as tf
+    from tensorflow.python.framework import convert_to_constants
 
+    inputs = [tf.TensorSpec(one.shape, one.dtype, one.name) for one in model.inputs]
+    called = tf.function(lambda *given: model(given[0] if len(given) == 1 else given))
     with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, format="tf_saved_model", verbose=False)
+        # With its weights as constants, since hundreds of variables take most of the time.
+        frozen = convert_to_constants.convert_variables_to_constants_v2(
+            called.get_concrete_function(*inputs)
+        )
+        tf.saved_model.save(tf.Module(), folder, signatures=frozen)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if precision != "float32":
             # By itself this stores the weights in 8 bits and computes with them as it pays.

@@ -5,6 +5,8 @@ import pytest
 
 from lesions import export
 from lesions.export import comparison
+from lesions.inference import lite
+from lesions.networks import models
 
 
 @pytest.mark.slow
@@ -19,3 +21,13 @@ def test_published_network_keeps_its_answers(best_classifier, demo_metadata, tmp
     assert table.loc["int8", "mean_difference"] < 0.005
     score = table["balanced_accuracy"]
     assert score["int8"] > score.iloc[0] - 0.05
+
+
+def test_a_network_given_age_sex_and_site_keeps_both_inputs(tmp_path):
+    path = models.save(
+        models.build("cnn", 64, "random", True), tmp_path / "given.h5", {"run": "given"}
+    )
+    path, checked = export.export(*models.load(path), "tflite", tmp_path / "given.tflite")
+    assert checked.startswith("Checked: the same probabilities")
+    network, details = lite.load(path)
+    assert [one.name for one in network.inputs] == ["image", "patient"] and details["patient"]
