@@ -24,6 +24,16 @@ from lesions.data import jpeg
 MAXIMUM_PIXELS = 100_000_000
 MAXIMUM_BYTES = 500_000_000
 MINIMUM_SIDE = 16
+# What keeps a picture from being used; the page for the browser says the same.
+PROBLEMS = {
+    "empty": "{name} is empty (0 bytes); download it again.",
+    "no_image": "{name} is not an image or is damaged; use an intact .jpg or .png file.",
+    "damaged": "{name} is cut short or damaged; download it again.",
+    "too_large": "{name} has {width} x {height} pixels, over the limit of 100 million; reduce it "
+    "first.",
+    "too_small": f"{{name}} has {{width}} x {{height}} pixels; at least {MINIMUM_SIDE} a side are "
+    "needed.",
+}
 
 # Opened by their classes: `Image.open` has a limit of its own, which is one for all threads.
 _OPENERS = (
@@ -88,13 +98,11 @@ def read_image(path) -> np.ndarray:
 def decode_image(data: bytes, name="the image") -> np.ndarray:
     """Decode the bytes of one photograph, which errors call `name`; see `read_image`."""
     if not data:
-        raise ValueError(f"{name} is empty (0 bytes); download it again.")
+        raise ValueError(PROBLEMS["empty"].format(name=name))
     try:
         picture = _opener(data)(io.BytesIO(data))
     except Exception as error:  # Pillow raises what it likes
-        raise ValueError(
-            f"{name} is not an image or is damaged; use an intact .jpg or .png file."
-        ) from error
+        raise ValueError(PROBLEMS["no_image"].format(name=name)) from error
     with picture:
         _check_size(*picture.size, name)
         try:
@@ -104,7 +112,7 @@ def decode_image(data: bytes, name="the image") -> np.ndarray:
         except MemoryError as error:
             raise ValueError(f"{name} does not fit into the memory; reduce it first.") from error
         except Exception as error:  # whatever OpenCV and Pillow raise is about this file
-            raise ValueError(f"{name} is cut short or damaged; download it again.") from error
+            raise ValueError(PROBLEMS["damaged"].format(name=name)) from error
 
 
 def _opener(data: bytes):
@@ -114,13 +122,9 @@ def _opener(data: bytes):
 def _check_size(width: int, height: int, name) -> None:
     """Check the size before decoding, so that a huge picture never fills the memory."""
     if width * height > MAXIMUM_PIXELS:
-        raise ValueError(
-            f"{name} has {width} x {height} pixels, over the limit of 100 million; reduce it first."
-        )
+        raise ValueError(PROBLEMS["too_large"].format(name=name, width=width, height=height))
     if min(width, height) < MINIMUM_SIDE:
-        raise ValueError(
-            f"{name} has {width} x {height} pixels; at least {MINIMUM_SIDE} a side are needed."
-        )
+        raise ValueError(PROBLEMS["too_small"].format(name=name, width=width, height=height))
 
 
 def _decode(picture: Image.Image, data: bytes, name) -> np.ndarray:

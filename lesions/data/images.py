@@ -1,6 +1,12 @@
 """Photographs from file to array: decoded, prepared as the networks take them, and stored."""
 
-from lesions.data.decoding import MAXIMUM_PIXELS, MINIMUM_SIDE, decode_image, read_image
+from lesions.data.decoding import (
+    MAXIMUM_PIXELS,
+    MINIMUM_SIDE,
+    PROBLEMS,
+    decode_image,
+    read_image,
+)
 from lesions.data.preparing import (
     CONSTANCY,
     centre_square,

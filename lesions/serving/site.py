@@ -9,10 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import struct
 import sys
 import warnings
-import zlib
 from pathlib import Path
 
 import cv2
@@ -191,18 +189,8 @@ def _record(classifier) -> dict | None:
 
 
 def _problems() -> dict[str, str]:
-    """Collect the sentences about pictures that cannot be used, with {name} and other places.
-
-    The first five are those of `lesions.data.images`, which is asked about such pictures here.
-    """
-    whole = cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes()
-    small = cv2.imencode(".png", np.zeros((11, 12, 3), np.uint8))[1].tobytes()
-    return {
-        "empty": _refusal(b""),
-        "no_image": _refusal(b"text"),
-        "damaged": _refusal(whole[:-20]),
-        "too_large": _refusal(_huge()).replace("20000 x 30000", "{width} x {height}"),
-        "too_small": _refusal(small).replace("12 x 11", "{width} x {height}"),
+    """Collect the sentences about pictures that cannot be used, with {name} and other places."""
+    return images.PROBLEMS | {
         "too_many_bytes": f"{{name}} has {{megabytes}} MB, over the limit of "
         f"{MAXIMUM_PICTURE_BYTES / 1e6:.0f} MB; reduce it first.",
         "heic": "{name} is a HEIC or AVIF picture, which this browser cannot read; convert it to "
@@ -212,24 +200,6 @@ def _problems() -> dict[str, str]:
         "not_loaded": "The network could not be loaded; check the connection, use a browser of "
         "the last two years, and load the page again.",
     }
-
-
-def _refusal(content: bytes) -> str:
-    try:
-        images.decode_image(content, "{name}")
-    except ValueError as error:
-        return str(error)
-    raise AssertionError("a faulty picture was taken for a whole one")
-
-
-def _huge() -> bytes:
-    """Make the header of a PNG file of 20,000 x 30,000 pixels."""
-    chunks = {b"IHDR": struct.pack(">2I5B", 20_000, 30_000, 8, 2, 0, 0, 0), b"IDAT": b""}
-    parts = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks.items()
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def _sample(folder: Path) -> dict:
