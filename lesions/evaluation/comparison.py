@@ -111,7 +111,7 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     Args:
         run_folders: Folders that hold config.json, metrics.json and predictions.csv. Runs that
             differ only in their fold, seed, earlier stage and tag become one entry once they
-            cover all folds; before, they are left out.
+            cover all folds; before, they are left out. Of several on one fold, the first counts.
 
     Returns:
         Name to entry. Where several networks predict the validation split, the last is their
@@ -124,15 +124,16 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     if not runs:
         raise ValueError("There is no run folder to compare; train one or name one.")
     found = {run.name: run for run in runs if run.record.get("fold") is None}
-    folds: dict[str, list[Entry]] = {}
+    folds: dict[str, dict[int, Entry]] = {}
     for run in runs:
         if run.record.get("fold") is not None:
             recipe = run.record["config"] | dict.fromkeys(("fold", "seed", "start", "tag"))
             # A setting that came later is missing in earlier records, one that is gone in later.
             recipe = {name: value for name, value in recipe.items() if value not in (None, "")}
             recipe = {name: value for name, value in recipe.items() if name not in RETIRED}
-            folds.setdefault(json.dumps(recipe, sort_keys=True), []).append(run)
-    for group in filter(_is_whole, folds.values()):
+            of_recipe = folds.setdefault(json.dumps(recipe, sort_keys=True), {})
+            of_recipe.setdefault(run.record["fold"], run)
+    for group in filter(_is_whole, ([*of_recipe.values()] for of_recipe in folds.values())):
         entry = _of_folds(group)
         if entry.name in found:  # another recipe of the same architecture and size
             entry = replace(entry, name=f"{entry.name}, {group[0].name}")

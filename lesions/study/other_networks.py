@@ -168,7 +168,7 @@ def _name(entry: comparison.Entry, names: pd.Series) -> str:
     architecture = record["architecture"]
     network = "" if architecture == recipes.BEST else comparison.NETWORKS[architecture]
     tried = record.get("tag", "").removeprefix("pilot-").replace("-", " ")
-    tried = tried or ("a student's twin" if record.get("teacher") else "")
+    tried = tried or ("a student's twin" if record.get("teacher") else f"seed {record['seed']}")
     return ", ".join(part for part in (f"fold {record['fold']}", network, tried) if part)
 
 
