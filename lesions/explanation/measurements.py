@@ -143,6 +143,20 @@ def maps_left(table: pd.DataFrame) -> str:
     return ", ".join(said).replace(" ", " keep a map ", 1)
 
 
+def dependence(table: pd.DataFrame) -> str:
+    """Describe what is left of the maps while layers are shuffled, and how like the real ones."""
+    images = look_up(table, "sanity", "grad_cam", "empty_map", step=1.0)["images"]
+    compared = look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)["images"]
+    left = f"Of {images} photographs, {maps_left(table)}"
+    if not compared:
+        return f"{left}, so it could not be decided."
+    likeness = quote(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
+    return (
+        f"{left}; with all layers shuffled, the rank correlation of the {compared} maps with those "
+        f"of the network as it is has a mean of {likeness}."
+    )
+
+
 def compared_classes(table: pd.DataFrame) -> dict[str, list[str]]:
     """Sort the classes by whether Grad-CAM overlaps with the lesion more than a Gaussian does.
 

@@ -132,6 +132,18 @@ def test_it_is_said_how_many_maps_are_left():
     assert said(1, 1, 1, 1, 1) == "none keep a map with the last layer shuffled or more"
 
 
+def test_it_is_said_how_like_the_real_ones_the_maps_are_that_are_left():
+    table = pd.read_csv(measurements.TABLE)
+    likeness = (table["part"] == "sanity") & (table["metric"] == "rank_correlation")
+    likeness &= (table["group"] == "all") & (table["class"] == "all") & (table["step"] == 1)
+    numbers = {"images": 16, "value": 0.2, "low": 0.02, "high": 0.37}
+    table.loc[likeness, list(numbers)] = list(numbers.values())
+    assert "of the 16 maps" in measurements.dependence(table)
+    assert measurements.dependence(table).endswith(" a mean of 0.20 (0.02 to 0.37).")
+    table.loc[likeness, list(numbers)] = [0, np.nan, np.nan, np.nan]
+    assert measurements.dependence(table).endswith(", so it could not be decided.")
+
+
 def test_the_scores_have_one_set_of_names():
     assert tuple(figures.explanations.SCORES) == agreement.SCORES
 

@@ -63,6 +63,7 @@ def notebook_08() -> dict:
         **{name: Interval.of(measurements.look_up(table, *row)) for name, row in QUOTED.items()},
         **verdicts,
         "maps_left": measurements.maps_left(table),
+        "dependence": measurements.dependence(table),
         **_counts(table),
         "nv": (test["dx"] == "nv").sum(),
         "nv_as_mel": ((test["dx"] == "nv") & (test["predicted"] == "mel")).sum(),
