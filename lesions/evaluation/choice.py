@@ -3,9 +3,6 @@
 from lesions.evaluation.bootstrap import score
 from lesions.evaluation.predictions import rows_of
 
-# The limit of the page for the browser; docs/results.md says how it came into the choice.
-MAXIMUM_NETWORK_BYTES = 15_000_000
-
 
 def of_the_split(found: dict) -> dict:
     """Keep entries (name to `comparison.Entry`) that predict the validation split.
@@ -31,10 +28,10 @@ def best_single(found: dict) -> str | None:
     """Choose the best network by what it says of rows that it was not trained on.
 
     Of the networks that predict the validation split, the one with the lowest log loss on it. A
-    network of all rows, which a twin answers for on one fold, takes its place if the page for the
-    browser can load it, at 16 bits a weight, and its log loss is not above that network's, nor
-    that of the networks of folds, each over the rows that neither was trained on. Of several such
-    networks, the one with the lowest log loss over the rows that all their twins answer for.
+    network of all rows, which a twin answers for on one fold, takes its place if its log loss is
+    not above that network's, nor that of the networks of folds, each over the rows that neither
+    was trained on. Of several such networks, the one with the lowest log loss over the rows that
+    all their twins answer for.
 
     Args:
         found: Name to entry, from `comparison.entries`.
@@ -48,20 +45,13 @@ def best_single(found: dict) -> str | None:
     taught = {
         name: entry
         for name, entry in found.items()
-        if entry.record.get("answers_from")
-        and fits_the_page(entry.record.get("parameters") or 0)
-        and all(_not_worse(entry, one) for one in rivals)
+        if entry.record.get("answers_from") and all(_not_worse(entry, one) for one in rivals)
     }
     if not taught:
         return best
     shared = set.intersection(*map(_held_out, taught.values()))
     losses = {name: _log_loss(entry, shared or None) for name, entry in taught.items()}
     return min(losses, key=losses.get)
-
-
-def fits_the_page(parameters):
-    """Return whether the page loads a network of so many parameters, at 16 bits each."""
-    return 2 * parameters <= MAXIMUM_NETWORK_BYTES
 
 
 def _held_out(entry) -> set[str]:

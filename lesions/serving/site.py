@@ -19,7 +19,6 @@ import numpy as np
 
 from lesions import classes, data, inference
 from lesions.data import demo, images
-from lesions.evaluation.choice import MAXIMUM_NETWORK_BYTES
 from lesions.explanation import pictures
 from lesions.export import onnx_file
 from lesions.inference import familiarity
@@ -35,6 +34,7 @@ RUNTIME = [
 # 8 bits a weight are half as many bytes, but the page must agree with `predict` to .001:
 # benchmarks/page.py measures what each precision costs.
 PRECISION = "float16"
+MAXIMUM_NETWORK_BYTES = 15_000_000
 MAXIMUM_PICTURE_BYTES = 200_000_000
 # Whole steps of the familiarity features in a signed byte.
 STEPS = 127

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesions import classes, data
-from lesions.evaluation import Interval, choice, comparison
+from lesions.evaluation import Interval, comparison
 from lesions.explanation import measurements
 from lesions.figures.explanations import SCORES
 from lesions.study import elsewhere, leakage, other_clinics, recipes, student, tables
@@ -79,14 +79,9 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     header = {"test_balanced_accuracy": "balanced accuracy", "test_macro_auc": "macro AUC"}
     header["test_melanoma_sensitivity_at_90_specificity"] = "melanoma sensitivity"
     leads = [name for column, name in header.items() if shown[column].max() == best[column]]
-    lower = table["student"] & (table["validation_log_loss"] < best["validation_log_loss"])
-    too_large = lower & ~choice.fits_the_page(table["parameters"])
-    larger = ""
-    if too_large.any():
-        larger = "; a student with a lower one is too large for the browser page"
     text = (
         "The best model is chosen by log loss on photographs held out "
-        f"([how](docs/results.md#the-student){larger}). Of these columns it leads "
+        "([how](docs/results.md#the-student)). Of these columns it leads "
         f"{listed(leads, code=False)}{' alone' * (len(leads) == 1)}"
     )
     compared = student.compare() if best["student"] else None
@@ -99,7 +94,7 @@ def _about_the_best(best: pd.Series, shown: pd.DataFrame, table: pd.DataFrame) -
     sure = [name for name, zero in zeros.items() if zero == "excludes zero"]
     return (
         f"{text}. Of its differences in {listed(zeros, code=False)} from the best "
-        f"model before it ({before}), {listed(sure, code=False)} "
+        f"model before there were students ({before}), {listed(sure, code=False)} "
         f"ha{'s' if len(sure) < 2 else 've'} an interval that excludes zero."
     )
 
@@ -190,7 +185,7 @@ def results_block(table: pd.DataFrame) -> str:
         "every lesion counted once. Ordered by log loss on validation, out of fold, or, for a "
         "student, on its twin's fold: other photographs each, so this is no ranking across them. "
         "No network of these and no setting was chosen by the test split, which was scored for "
-        "every recorded run ([one limit](limits.md) was set when scores there were known). "
+        "every recorded run ([limits](limits.md)). "
         f"Hardware: {'; '.join(sorted(table.loc[table['networks'] == 1, 'hardware'].unique()))}.",
         *_seed_lines(table),
     ]
@@ -295,7 +290,8 @@ def _findings(table: pd.DataFrame) -> list[str]:
         f"{share('lesion', 'as much skin inpainted', 'flipped')}. {_room(table)} With the lesion "
         "alone on a plain ground, of which no control was measured, "
         f"{share('lesion', 'lesion only', 'flipped')} change.",
-        f"- **Does the map depend on what was learned?** {_dependence(table)}",
+        "- **Does the map depend on what was learned?** An empty map cannot be compared. "
+        f"{measurements.dependence(table)}",
         f"- **What else flips an answer?** {'; '.join(flips)}. {_most_flipped(table)} The "
         f"share of the lesion's pixels that a change touches, on average: {', '.join(touched)}.",
     ]
@@ -324,19 +320,6 @@ def _room(table: pd.DataFrame) -> str:
         "themselves, so that less of it could be painted over; of the answers on the other "
         f"{skin['images']}, {Interval.of(inpainted):.0%} change without the lesion and "
         f"{Interval.of(skin):.0%} without as much skin."
-    )
-
-
-def _dependence(table: pd.DataFrame) -> str:
-    """Describe what is left of the maps while the network's weights are shuffled."""
-    row = measurements.look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
-    images = measurements.look_up(table, "sanity", "grad_cam", "empty_map", step=1.0)["images"]
-    left = f"Of {images} photographs, {measurements.maps_left(table)}"
-    if not row["images"]:
-        return f"{left}. An empty map cannot be compared, so it could not be decided."
-    return (
-        f"{left}; with all layers shuffled, its rank correlation with the real map is "
-        f"{Interval.of(row):.2f}, on {row['images']} photographs."
     )
 
 

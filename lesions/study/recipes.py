@@ -77,9 +77,8 @@ AFTERWARDS = {
 # The last epoch is kept: the rows of a fold decide between recipes, not between epochs.
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
 # The network that learns from them goes on from an earlier one, with larger pictures.
-STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 6, "learning_rate": 2e-4, "keep": "last"}
-# Better than DenseNet121 on validation after five epochs each at 128 px (notebook 04).
-DEEPER = "densenet169"
+STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 12, "learning_rate": 2e-4, "keep": "last"}
+STUDENT |= {"seed": SEEDS[1]}
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
@@ -269,26 +268,24 @@ def folds(augmentation: str) -> list[Config]:
     return [pilot()[PILOT.index(augmentation)], *others]
 
 
-def students(metadata: pd.DataFrame, augmentation: str, architecture: str = BEST) -> list[Config]:
+def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     """Return the recipes of the network that learns from the fold networks, the student.
 
-    The first is of the network of four folds, from which the others go on. The second, the twin,
-    is trained on these folds, too, and tells on the fifth what the third, which is trained on all
-    rows but the test split, is worth. The twin has learnt from teachers that were trained on its
-    fold, which flatters it there, but not on the test split and in other clinics; see
-    `study.student`.
+    The first is of a network of four folds, from which the others go on: one of these again, with
+    their seed. The second, the twin, is trained on these folds, too, and tells on the fifth what
+    the third, which is trained on all rows but the test split, is worth. The twin has learnt from
+    teachers that were trained on its fold, which flatters it there, but not on the test split and
+    in other clinics; see `study.student`.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
         augmentation: The augmentation that the pilot chose.
-        architecture: That of all three; the teachers stay the fold networks.
     """
-    start, *_ = fold_networks = folds(augmentation)
+    fold_networks = folds(augmentation)
     teachers = "+".join(run_name(one, metadata) for one in fold_networks)
-    if architecture != start.architecture:
-        start = replace(start, architecture=architecture, tag="")
+    start = replace(fold_networks[0], seed=STUDENT["seed"], tag="")
     own = {"augmentation": augmentation, "start": run_name(start, metadata), "teacher": teachers}
-    first = config(architecture, "cpu", fold=start.fold, **STUDENT | own)
+    first = config(BEST, "cpu", fold=start.fold, **STUDENT | own)
     return [start, first, replace(first, fold=None, answers_from=run_name(first, metadata))]
 
 

@@ -24,9 +24,7 @@ QUEUES = {
     "comparison": lambda profile, metadata: recipes.queue(profile, metadata),
     "pilot": lambda profile, metadata: recipes.pilot(),
     "folds": lambda profile, metadata: recipes.folds(pilot.chosen()),
-    # The students of the folds go on from a network that that queue trains, too.
     "students": lambda profile, metadata: recipes.students(metadata, pilot.chosen()),
-    "deeper": lambda profile, metadata: recipes.students(metadata, pilot.chosen(), recipes.DEEPER),
 }
 
 
@@ -94,8 +92,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         default="comparison",
         choices=QUEUES,
         help="all networks of the comparison; the pilot that compares augmentations; the networks "
-        "of the five folds, with the augmentation that the pilot chose; the network that learns "
-        "from them; or a deeper one that does",
+        "of the five folds, with the augmentation that the pilot chose; or the network that "
+        "learns from them",
     )
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(

@@ -12,8 +12,6 @@ from lesions.system.folders import MODELS
 from lesions.training import find_recipe
 
 TWIN, SHARED, STUDENT = "twin − fold network", "twin − best of the split", "student − last stage"
-DEEPER_START, DEEPER_TWIN = "deeper fold network − fold network", "deeper twin − twin"
-DEEPER = "deeper student − student"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
 # What the decision rule names melanoma: of melanomas, and of other lesions.
 NAMED, ALARMS = "named", "alarms"
@@ -35,19 +33,15 @@ ASKED = {
     TWIN: OF_TWINS,
     SHARED: {"validation": ("log_loss",)},
     STUDENT: OF_STUDENTS,
-    DEEPER_START: {"validation": AT_HOME},
-    DEEPER_TWIN: OF_TWINS,
-    DEEPER: OF_STUDENTS,
 }
 
 
 @functools.cache
 def compare(folder=MODELS) -> pd.DataFrame | None:
-    """Compare the students and their twins with the networks before them.
+    """Compare the student and its twin with the networks before them.
 
-    A twin answers for its student on a fold, and goes on from a network of that fold; see
-    `last_stage` and `choice.best_of_the_split`. A deeper twin or student has more parameters than
-    the other one.
+    The twin answers for the student on a fold, and goes on from a network of that fold; see
+    `last_stage` and `choice.best_of_the_split`.
 
     Returns:
         A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`, of the pairs that
@@ -76,7 +70,7 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
 
 
 def last_stage(folder=MODELS) -> str:
-    """Name the run of the last stage of notebook 04, the best model before the student.
+    """Name the run of the last stage of notebook 04, the best model before there were students.
 
     Raises:
         ValueError: If it is not recorded.
@@ -90,27 +84,17 @@ def last_stage(folder=MODELS) -> str:
 
 def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]:
     """Map the name of a pair to its two entries, of what is recorded; nothing without a student."""
-    taught = [one for one in found.values() if one.record.get("teacher")]
-    taught.sort(key=lambda one: one.record["parameters"])
-    students = [one for one in taught if one.record.get("answers_from")]
-    if not students:
+    student = next((one for one in found.values() if one.record.get("answers_from")), None)
+    if student is None:
         return {}
-    student, *deeper_students = students
     twin = _of(found, folder / student.record["answers_from"])
-    twins = [one for one in taught if not one.record.get("answers_from")]
     start = _of(found, folder / twin.record["start"])
     alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
-    pairs = {
+    return {
         TWIN: (twin, start),
         SHARED: (twin, found[choice.best_of_the_split(alone)]),
         STUDENT: (student, found[last_stage(folder)]),
     }
-    if len(twins) > 1:
-        pairs[DEEPER_START] = _of(found, folder / twins[-1].record["start"]), start
-        pairs[DEEPER_TWIN] = twins[-1], twin
-    if deeper_students:
-        pairs[DEEPER] = deeper_students[-1], student
-    return pairs
 
 
 def _of(found: dict[str, comparison.Entry], run: Path) -> comparison.Entry:

@@ -205,13 +205,14 @@ def test_recall_by_diagnosis_is_that_of_the_recorded_predictions():
 
 
 def test_melanomas_are_missed_elsewhere_as_the_readme_concludes():
-    """It says: at least half in both sets by the rule; notebook 10: PH2's threshold fails."""
-    missed = elsewhere.missed()
-    assert (missed["missed_share"].drop(elsewhere.HOME) >= 0.5).all()
+    """More than half in one set, nearly half in the other; PH2's threshold is notebook 10's."""
+    missed = elsewhere.missed()["missed_share"]
+    assert missed["ISIC 2017"] > 0.5 > missed["PH2"] > 0.45 > missed[elsewhere.HOME]
     home, details = other_clinics.home()
     report = evaluation.external_report(external.read_recorded("ph2"), home, details)
-    assert report.loc["sensitivity_at_home_threshold", "difference_high"] < 0
-    assert report.loc["melanoma_auc", "difference_high"] > 0
+    assert report.loc["specificity_at_home_threshold", "difference_low"] > 0
+    auc = report.loc["melanoma_auc"]
+    assert auc["difference_low"] < 0 < auc["difference_high"]
 
 
 def test_artefacts_are_compared_with_the_same_photographs():

@@ -158,7 +158,7 @@ def notebook_04() -> dict:
         facts[f"gap_{short}"] = gaps[metric]
         facts[f"stage_{short}"] = score(stages[-1], metric)
         facts[f"gain_{short}"] = gains[metric]
-        facts |= _seeds(short, metric, seeds, rows[recipes.DEEPER])
+        facts |= _seeds(short, metric, seeds, rows["densenet169"])
     return facts
 
 
