@@ -11,7 +11,8 @@ from lesions.study import other_networks, recipes, tables
 from lesions.system.folders import MODELS
 from lesions.training import find_recipe
 
-TWIN, SHARED, STUDENT = "twin − fold network", "twin − best of the split", "student − last stage"
+TWIN, FOLDS = "twin − the network it went on from", "twin − networks of the folds"
+SHARED, STUDENT = "twin − best of the split", "student − last stage"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
 # What the decision rule names melanoma: of melanomas, and of other lesions.
 NAMED, ALARMS = "named", "alarms"
@@ -31,6 +32,7 @@ OF_STUDENTS |= dict.fromkeys(external.SETS, ("melanoma_auc", *BY_THE_RULE))
 # Pair to place to the metrics by which its two networks are compared there.
 ASKED = {
     TWIN: OF_TWINS,
+    FOLDS: {"validation": ("log_loss",)},
     SHARED: {"validation": ("log_loss",)},
     STUDENT: OF_STUDENTS,
 }
@@ -40,8 +42,8 @@ ASKED = {
 def compare(folder=MODELS) -> pd.DataFrame | None:
     """Compare the student and its twin with the networks before them.
 
-    The twin answers for the student on a fold, and goes on from a network of that fold; see
-    `last_stage` and `choice.best_of_the_split`.
+    The twin answers for the student on a fold, goes on from a network of that fold, and learns
+    from the networks of the folds; see `last_stage` and `choice.best_of_the_split`.
 
     Returns:
         A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`, of the pairs that
@@ -90,8 +92,11 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
     twin = _of(found, folder / student.record["answers_from"])
     start = _of(found, folder / twin.record["start"])
     alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
+    teachers = comparison.entries(folder / name for name in twin.record["teacher"].split("+"))
+    (of_folds,) = teachers.values()
     return {
         TWIN: (twin, start),
+        FOLDS: (twin, of_folds),
         SHARED: (twin, found[choice.best_of_the_split(alone)]),
         STUDENT: (student, found[last_stage(folder)]),
     }

@@ -45,7 +45,7 @@ def test_running_says_how_long_the_best_model_takes():
         and one["config"]["architecture"] == recipes.BEST
     )
     text = (REPOSITORY / "docs" / "running.md").read_text(encoding="utf-8")
-    (hours,) = re.findall(r"about (\d+) hours of a\s+core", text)
+    (hours,) = re.findall(r"one after the other, about (\d+) hours", text)
     assert seconds / 3600 == pytest.approx(int(hours), abs=0.5)
 
 
