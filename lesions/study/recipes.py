@@ -201,18 +201,20 @@ def controls(profile: str) -> dict[str, Config]:
     """Return by name the recipes that change one thing: the start, the treatment, the budget.
 
     The best architecture starts from random weights, at the pace of the networks from scratch; the
-    CNN is treated as the others are; two networks from scratch are trained three times as long.
+    CNN is treated as the others are; three networks from scratch are trained three times as long.
 
     Args:
         profile: "cpu" or "gpu".
     """
     random = config(BEST, profile, weights="random", **FROM_SCRATCH | SCRATCH[profile])
+    treated = config("cnn", profile, **TREATMENT)
     longer = 3 * SCRATCH[profile]["epochs"]
     return {
         "DenseNet121, random weights": random,
-        "CNN, treated as the others": config("cnn", profile, **TREATMENT),
+        "CNN, treated as the others": treated,
         f"ResNet18, {longer} epochs": config("resnet18", profile, epochs=longer),
         f"DenseNet121, random weights, {longer} epochs": replace(random, epochs=longer),
+        f"CNN, treated as the others, {longer} epochs": replace(treated, epochs=longer),
     }
 
 

@@ -117,7 +117,7 @@ def notebook_04() -> dict:
     """Return the facts of notebook 04: pretrained networks and the stages, on validation."""
     names = ("cnn", *recipes.NETWORKS[PROFILE])
     rows = {name: answers(recorded_run(recipes.config(name, PROFILE))) for name in names}
-    kinds = "random", "treated", "longer", "random_longer"
+    kinds = "random", "treated", "longer", "random_longer", "treated_longer"
     controls = map(recorded_run, recipes.controls(PROFILE).values())
     controls = dict(zip(kinds, controls, strict=True))
     rows |= {name: answers(run) for name, run in controls.items()}
@@ -173,7 +173,9 @@ def _compared(rows: dict, more: dict) -> dict[str, tuple]:
     pairs["imagenet_longer"] = rows[recipes.BEST], rows["random_longer"]
     pairs["random_thrice"] = rows["random_longer"], rows["random"]
     pairs["design"] = rows["resnet18"], rows["treated"]
+    pairs["design_longer"] = rows["longer"], rows["treated_longer"]
     pairs["thrice"] = rows["longer"], rows["resnet18"]
+    pairs["treated_thrice"] = rows["treated_longer"], rows["treated"]
     pairs["short"] = rows[recipes.BEST], rows["longer"]
     return pairs
 
