@@ -146,14 +146,13 @@ def maps_left(table: pd.DataFrame) -> str:
 def dependence(table: pd.DataFrame) -> str:
     """Describe what is left of the maps while layers are shuffled, and how like the real ones."""
     images = look_up(table, "sanity", "grad_cam", "empty_map", step=1.0)["images"]
-    compared = look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)["images"]
+    likeness = look_up(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
     left = f"Of {images} photographs, {maps_left(table)}"
-    if not compared:
+    if not likeness["images"]:
         return f"{left}, so it could not be decided."
-    likeness = quote(table, "sanity", "grad_cam", "rank_correlation", step=1.0)
     return (
-        f"{left}; with all layers shuffled, the rank correlation of the {compared} maps with those "
-        f"of the network as it is has a mean of {likeness}."
+        f"{left}; with all layers shuffled, the rank correlation of the {likeness['images']} maps "
+        f"with those of the network as it is has a mean of {evaluation.Interval.of(likeness):.2f}."
     )
 
 

@@ -77,8 +77,13 @@ AFTERWARDS = {
 # The last epoch is kept: the rows of a fold decide between recipes, not between epochs.
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
 # The network that learns from them goes on from an earlier one, with larger pictures.
-STUDENT = LATER_STAGE | {"image_size": 192, "epochs": 12, "learning_rate": 2e-4, "keep": "last"}
-STUDENT |= {"seed": SEEDS[1]}
+STUDENT = LATER_STAGE | {
+    "seed": SEEDS[1],
+    "image_size": 192,
+    "epochs": 12,
+    "learning_rate": 2e-4,
+    "keep": "last",
+}
 # Notebook 02: what a small network gains from each treatment of the imbalance, alone and together.
 UNBALANCED = {
     "class_weighting": "none",
