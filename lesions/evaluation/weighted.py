@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from lesions import classes
 
@@ -123,7 +124,9 @@ def _decisions(
     labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Compute the metrics of the classes that are named."""
-    cells = np.eye(CLASS_COUNT**2)[labels * CLASS_COUNT + predicted].T @ weights
+    images, ones = np.arange(len(labels)), np.ones(len(labels))
+    shape = CLASS_COUNT**2, len(labels)
+    cells = csr_array((ones, (labels * CLASS_COUNT + predicted, images)), shape) @ weights
     cells = cells.reshape(CLASS_COUNT, CLASS_COUNT, -1)
     hits, true, claimed = np.einsum("iik->ik", cells), cells.sum(axis=1), cells.sum(axis=0)
     # A class without weight is NaN, which `_mean` leaves out.
@@ -156,16 +159,18 @@ def _losses(
 def _curve(
     positive: np.ndarray, score: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accumulate true and false positives, float (distinct scores, weightings), highest first."""
+    """Accumulate true and false positives, float (corners, weightings), highest score first."""
     order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    ordered = weights[order]
-    every = np.cumsum(ordered, axis=0)
-    ordered[~positive[order]] = 0
-    true = np.cumsum(ordered, axis=0)
-    if len(ends) < len(score):  # else a copy for nothing
-        true, every = true[ends], every[ends]
-    return true, every - true
+    starts = np.append(0, np.flatnonzero(np.diff(score[order])) + 1)
+    # Between scores that only negatives have, the curve is a straight line.
+    holds = np.logical_or.reduceat(positive[order], starts)
+    starts = starts[holds | np.append(True, holds[:-1])]
+    rows = np.append(starts, len(score))
+    true, false = (
+        np.cumsum(csr_array((among[order].astype(float), order, rows)) @ weights, axis=0)
+        for among in (positive, ~positive)
+    )
+    return true, false
 
 
 def _curve_auc(true: np.ndarray, false: np.ndarray) -> np.ndarray:
