@@ -1,5 +1,6 @@
 """The recorded recipes: which config each architecture gets under each profile."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -78,7 +79,6 @@ AFTERWARDS = {
 FOLD_RECIPE = {"image_size": 128, "head_epochs": 1, "epochs": 7, "keep": "last"}
 # The network that learns from them goes on from an earlier one, with larger pictures.
 STUDENT = LATER_STAGE | {
-    "seed": SEEDS[1],
     "image_size": 192,
     "epochs": 12,
     "learning_rate": 2e-4,
@@ -282,7 +282,8 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     their seed. The second, the twin, is trained on these folds, too, and tells on the fifth what
     the third, which is trained on all rows but the test split, is worth. The twin has learnt from
     teachers that were trained on its fold, which flatters it there, but not on the test split and
-    in other clinics; see `study.student`.
+    in other clinics; see `study.student`. Then follow, in pairs, what the twins of the other folds
+    go on from, and these, each with a seed of its own.
 
     Args:
         metadata: Table with the columns `split` and `fold`; its rows are part of a run's name.
@@ -290,10 +291,15 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
     """
     fold_networks = folds(augmentation)
     teachers = "+".join(run_name(one, metadata) for one in fold_networks)
-    start = replace(fold_networks[0], seed=STUDENT["seed"], tag="")
-    own = {"augmentation": augmentation, "start": run_name(start, metadata), "teacher": teachers}
-    first = config(BEST, "cpu", fold=start.fold, **STUDENT | own)
-    return [start, first, replace(first, fold=None, answers_from=run_name(first, metadata))]
+    recipe = STUDENT | {"augmentation": augmentation, "teacher": teachers}
+    pairs = []
+    for one in fold_networks:
+        start = replace(one, seed=one.seed + 1, tag="")
+        own = {"fold": start.fold, "seed": start.seed, "start": run_name(start, metadata)}
+        pairs.append((start, config(BEST, "cpu", **recipe | own)))
+    (start, first), *others = pairs
+    student = replace(first, fold=None, answers_from=run_name(first, metadata))
+    return [start, first, student, *itertools.chain(*others)]
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:

@@ -133,7 +133,7 @@ def test_networks_from_imagenet_are_trained_longer_and_nothing_else_differs(demo
 
 def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
     names = [training.run_name(one, demo_metadata) for one in recipes.folds("scale")]
-    start, first, whole = recipes.students(demo_metadata, "scale")
+    start, first, whole, *others = recipes.students(demo_metadata, "scale")
     of_the_pilot = {"seed": recipes.SEEDS[0], "tag": "pilot-scale"}
     assert dataclasses.replace(start, **of_the_pilot) == recipes.folds("scale")[0]
     assert first.start == whole.start == training.run_name(start, demo_metadata)
@@ -141,6 +141,13 @@ def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
     assert (first.fold, whole.fold) == (0, None)
     assert whole.answers_from == training.run_name(first, demo_metadata)
     assert dataclasses.replace(first, fold=None, answers_from=whole.answers_from) == whole
+    # A twin of every fold, each with a seed and a start of its own.
+    twins = [first, *others[1::2]]
+    assert [one.fold for one in twins] == list(range(5)) == [one.seed - 43 for one in twins]
+    for before, twin in zip([start, *others[::2]], twins, strict=True):
+        assert twin.start == training.run_name(before, demo_metadata)
+        assert dataclasses.replace(before, fold=0, seed=start.seed) == start
+        assert dataclasses.replace(twin, fold=0, seed=first.seed, start=first.start) == first
 
 
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
