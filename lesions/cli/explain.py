@@ -43,7 +43,7 @@ EPILOG = f"""examples:
 
 For photo.jpg it writes photo_gradcam.jpg: the image, the heat map, and both together.
 A heat map shows roughly where the evidence for a diagnosis lies, not whether it is right; a blob
-in the middle of the photograph does about as well.
+in the middle of the photograph points at the lesion about as well.
 
 With --measure it writes a table instead, from HAM10000's test photographs and lesion masks: how
 well maps agree with the lesion, whether the answer rests on the pixels they name, whether they

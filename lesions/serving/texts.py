@@ -22,7 +22,7 @@ TEXTS = {
     "by a power of the class's frequency and takes the largest, so that rare classes are not "
     "overlooked.",
     "heat_map": "Grad-CAM for {code}, yellow hottest: roughly where the evidence lies, not whether "
-    "it is right. A blob in the middle does about as well.",
+    "it is right. A blob in the middle points at the lesion about as well.",
     "record": "How such answers did in testing",
     "record_elsewhere": "In other clinics",
     "no_record": "No test of this network is recorded here.",

@@ -35,6 +35,9 @@ from lesions.system.folders import MODELS, REPOSITORY, named_by
 from lesions.training.runs import copy_records, rows_of
 
 NOTEBOOKS = REPOSITORY / "notebooks"
+# What differs from run to run: an object's place in memory, and how pandas names a styled table.
+PLACE = re.compile(r" at 0x[0-9a-f]+>")
+STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")
 
 
 def notebooks(numbers: Sequence[str] = ()) -> list[Path]:
@@ -242,15 +245,20 @@ def _smaller(png: str) -> str:
 
 def _strip(notebook: nbformat.NotebookNode) -> None:
     """Remove what belongs to one machine or one run, and compress the plots."""
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("execution", None)
         if cell.metadata.get("tags") == []:
             cell.metadata.pop("tags")
         if "outputs" in cell:  # what libraries write to stderr is of this machine
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                output["data"]["image/png"] = _smaller(output["data"]["image/png"])
+        for place, output in enumerate(cell.get("outputs", [])):
+            shown = output.get("data", {})
+            if "image/png" in shown:
+                shown["image/png"] = _smaller(shown["image/png"])
+            if "text/html" in shown:
+                shown["text/html"] = STYLED.sub(f"T_{number}_{place}", shown["text/html"])
+            if "text/plain" in shown:
+                shown["text/plain"] = PLACE.sub(">", shown["text/plain"])
     notebook.metadata = {
         key: notebook.metadata[key]
         for key in ("kernelspec", "language_info", "title")

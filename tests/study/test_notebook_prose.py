@@ -9,6 +9,7 @@ import symtable
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from pages import read_notebook
 from PIL import Image
@@ -216,6 +217,25 @@ def test_a_small_bar_keeps_its_colour_when_a_plot_is_compressed():
     with Image.open(io.BytesIO(base64.b64decode(packed))) as plot:
         found = np.asarray(plot.convert("RGB"), int)[202, 102]
     assert np.abs(found - (204, 121, 167)).max() < 20
+
+
+def test_a_published_notebook_is_the_same_after_every_run():
+    published = []
+    for _ in range(2):
+        table = pd.DataFrame({"share": [0.25, 0.5]}).style.format("{:.0%}")
+        shown = {"text/html": table.to_html(), "text/plain": repr(table)}
+        cells = [
+            nbformat.v4.new_code_cell(
+                outputs=[nbformat.v4.new_output("display_data", shown) for _ in range(2)], id=name
+            )
+            for name in ("first", "second")
+        ]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        publishing._strip(notebook)
+        published.append(nbformat.writes(notebook))
+    assert published[0] == published[1] and "25%" in published[0]
+    tables = set(re.findall(r'<table id=\\"(\w+)\\"', published[0]))
+    assert len(tables) == 4  # else the styles of one would be those of another
 
 
 def test_a_thumbnail_is_of_the_tagged_cell_or_the_first_picture(tmp_path):
