@@ -3,16 +3,11 @@
 What may enter: whatever turns files into checked tables and arrays, before any network. Here
 are the finder (`finding`, `walking`), the readers (`tables`, `values`, `diagnoses`, `reading`),
 the splits (`splits`, `leaky_splits`, `balance`), photographs (`images`, and `decoding`, `jpeg`,
-`preparing`, `store`, `bounded` behind it), drawn artefacts and the demo set.
+`bounded` behind it), drawn artefacts and the demo set.
 """
 
 from lesions.data.bounded import decode_bounded, start_decoders
-from lesions.data.finding import (
-    Dataset,
-    find_dataset,
-    find_photographs,
-    open_dataset,
-)
+from lesions.data.finding import Dataset, find_dataset, find_photographs, open_dataset
 from lesions.data.fingerprints import data_fingerprint, photographs_digest
 from lesions.data.patients import (
     PATIENT_FEATURES,
