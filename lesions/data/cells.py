@@ -11,6 +11,7 @@ import pandas as pd
 from lesions.data import values
 
 MAXIMUM_BYTES = 200_000_000
+HEADER_BYTES = 4_096
 # A first line that names the separator for Excel.
 SEPARATOR_LINE = re.compile(r'\A"?sep=.?"?(?=[\r\n])', re.IGNORECASE)
 
@@ -62,13 +63,14 @@ def read_cells(path) -> pd.DataFrame:
     return table.loc[:, [bool(name) for name in names]]
 
 
-def column_names(content: str) -> list[str]:
-    """Return the names that `read_cells` would find in a table's first row with content.
-
-    Args:
-        content: The start of the table.
-    """
-    content = SEPARATOR_LINE.sub("", content)
+def column_names(path) -> list[str]:
+    """Return the names that `read_cells` would find; none where the start is no table."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(HEADER_BYTES)
+    except OSError:
+        return []
+    content = SEPARATOR_LINE.sub("", start.decode(_encoding_of(start), errors="replace"))
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=_separator(content))
     try:
         header = next((row for row in reader if any(cell.strip() for cell in row)), [])
@@ -82,8 +84,7 @@ def _separator(content: str) -> str:
     return max(",;\t|", key=header.count)
 
 
-def encoding_of(start: bytes) -> str:
-    """Return the encoding of a table that starts with these bytes."""
+def _encoding_of(start: bytes) -> str:
     return "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
 
 
@@ -95,7 +96,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}); check the file.") from error
     try:
-        decoded = content.decode(encoding_of(content))
+        decoded = content.decode(_encoding_of(content))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path.name} is not a table in UTF-8 ({error.reason} at byte {error.start}); "

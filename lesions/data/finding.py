@@ -13,7 +13,6 @@ KAGGLE_HANDLE = "kmader/skin-cancer-mnist-ham10000"
 KAGGLE_INPUT = Path("/kaggle/input")
 KAGGLE_DEPTH = 4  # datasets are mounted at <name> or at datasets/<owner>/<name>
 TABLE_SUFFIXES = (".csv", ".tab", ".tsv", ".txt")
-HEADER_BYTES = 4_096
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _rank(path: Path) -> int | None:
     name = path.name.lower()
     if name in tables.HAM_NAMES:
         return 0
-    columns = columns_of(path) if path.suffix.lower() in TABLE_SUFFIXES else []
+    columns = cells.column_names(path) if path.suffix.lower() in TABLE_SUFFIXES else []
     if tables.kind_of(columns) is None:
         return None
     if name == "metadata.csv":
@@ -188,16 +187,6 @@ def _rank(path: Path) -> int | None:
     # What this project writes has diagnoses, too.
     own_columns = ({"dx", "split", *classes.CODES}, {"predicted", *classes.CODES})
     return None if any(names <= set(columns) for names in own_columns) else 4
-
-
-def columns_of(path: Path) -> list[str]:
-    """Read a table's first line; the rest is checked when the table is read."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(HEADER_BYTES)
-    except OSError:
-        return []
-    return cells.column_names(start.decode(cells.encoding_of(start), errors="replace"))
 
 
 def _check_alike(paths: list[Path]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from lesions import classes
-from lesions.data import tables, walking
-from lesions.data.finding import Dataset, columns_of, find_companion
+from lesions.data import cells, tables, walking
+from lesions.data.finding import Dataset, find_companion
 
 
 def read_metadata(dataset: Dataset) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def _companions(dataset: Dataset) -> tuple[Path | None, Path | None]:
     """Find the tables of lesions and of patients that belong to a ground truth of ISIC."""
     name = dataset.metadata_file.name.lower()
     groupings = extra = None
-    if tables.kind_of(columns_of(dataset.metadata_file)) == "one_hot":
+    if tables.kind_of(cells.column_names(dataset.metadata_file)) == "one_hot":
         groupings = find_companion(dataset, "lesiongroupings")
     if "groundtruth" in name:
         extra = find_companion(dataset, name.split("_groundtruth")[0].replace("_", "") + "metadata")
