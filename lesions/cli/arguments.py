@@ -11,15 +11,7 @@ from lesions.system.folders import BEST_MODEL
 
 
 def add_command(commands, name: str, run, summary: str, epilog: str) -> argparse.ArgumentParser:
-    """Add a command, and return its parser.
-
-    Args:
-        commands: What `add_subparsers` returned.
-        name: The command.
-        run: Called with the parsed arguments; returns the exit code.
-        summary: One sentence for both helps.
-        epilog: Examples and what else the help says.
-    """
+    """Add a command, for which `run` returns the exit code, and return its parser."""
     layout = argparse.RawDescriptionHelpFormatter
     command = commands.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=layout

@@ -168,12 +168,7 @@ class Score(NamedTuple):
 
 
 def score(model, dataset: Dataset, tta: bool = True) -> Score:
-    """Score a network on labelled photographs, such as the official test set.
-
-    Args:
-        model: As for `inference.Classifier`.
-        dataset: From `data.open_dataset`, with any of the seven classes.
-        tta: Whether the mean over eight views is taken.
+    """Score a network, as for `inference.Classifier`, on labelled photographs.
 
     Raises:
         ValueError: If the table, a photograph or the model cannot be used.

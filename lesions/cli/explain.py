@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lesions import classes
+from lesions.cli import outputs
 from lesions.cli.arguments import (
     add_command,
     add_model,
@@ -17,15 +18,6 @@ from lesions.cli.arguments import (
     report_unreadable,
     shows_progress,
 )
-from lesions.cli.outputs import HEAT_MAP_ENDING as ENDING
-from lesions.cli.outputs import (
-    model_files,
-    named_in_errors,
-    plain,
-    refuse_overwriting,
-    refuse_unwritable,
-    without_heat_maps,
-)
 from lesions.system.console import printable
 from lesions.system.files import write_csv
 from lesions.system.folders import SPLITS_FILE
@@ -33,7 +25,7 @@ from lesions.system.folders import SPLITS_FILE
 # The module that owns this list imports Keras, which takes seconds; a test compares them.
 METHODS = ("grad_cam", "grad_cam_plus_plus", "hires_cam")
 # Most file systems allow 255 bytes for a name; the rest is for the ending and a number.
-STEM_BYTES = 255 - len(ENDING) - 8
+STEM_BYTES = 255 - len(outputs.HEAT_MAP_ENDING) - 8
 CREDIT_CHARACTERS = 60
 SUMMARY = "Draw heat maps of what in a photograph speaks for a diagnosis."
 EPILOG = f"""examples:
@@ -89,10 +81,10 @@ def run(arguments) -> int:
     with importing_keras():
         from lesions import inference
 
-    paths = without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
+    paths = outputs.without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
     pictures = picture_paths(paths, arguments.output)
-    refuse_overwriting(pictures, [*paths, *model_files(arguments.model)])
-    refuse_unwritable(pictures[0])
+    outputs.refuse_overwriting(pictures, [*paths, *outputs.model_files(arguments.model)])
+    outputs.refuse_unwritable(pictures[0])
     classifier = inference.Classifier(arguments.model)
     classifier.require_keras("Heat maps")
     unreadable = 0
@@ -106,12 +98,10 @@ def run(arguments) -> int:
 
 
 def picture_paths(paths: list[str], folder) -> list[Path]:
-    """Return `<folder>/<stem>_gradcam.jpg` for each photograph.
-
-    Of photographs with the same stem, the later get a number; long stems are cut.
-    """
+    """Return `<folder>/<stem>_gradcam.jpg` for each photograph, the stem cut where it is long."""
     taken: set[str] = set()
-    return [Path(folder) / f"{_free_name(Path(path).stem, taken)}{ENDING}" for path in paths]
+    stems = [_free_name(Path(path).stem, taken) for path in paths]
+    return [Path(folder) / f"{stem}{outputs.HEAT_MAP_ENDING}" for stem in stems]
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
@@ -119,10 +109,10 @@ def _free_name(stem: str, taken: set[str]) -> str:
     while len(os.fsencode(stem)) > STEM_BYTES:
         stem = stem[:-1]
     name, number = stem, 1
-    while plain(name) in taken:
+    while outputs.plain(name) in taken:
         number += 1
         name = f"{stem}_{number}"
-    taken.add(plain(name))
+    taken.add(outputs.plain(name))
     return name
 
 
@@ -148,7 +138,7 @@ def _write_heat_maps(
         probability = float(probabilities[0, classes.CODES.index(predicted)])
         credit = f"Image: {_text_for_figures(Path(path).name)}"
         answer = (None, predicted, probability)
-        with named_in_errors(picture):
+        with outputs.named_in_errors(picture):
             explanation.save_example(picture, image, maps[0], *answer, credit, explained)
         yield picture, ""
 
@@ -176,17 +166,17 @@ def _run_measure(arguments) -> int:
         from lesions import data, inference
         from lesions.explanation import benchmark, measurements
     output = arguments.output or measurements.TABLE
-    refuse_overwriting([output], model_files(arguments.model))
+    outputs.refuse_overwriting([output], outputs.model_files(arguments.model))
     dataset = data.find_photographs(arguments.data)
     metadata = data.with_split(data.read_metadata(dataset))
-    refuse_overwriting([output], [SPLITS_FILE, *data.files_read(dataset)])
-    refuse_unwritable(output)
+    outputs.refuse_overwriting([output], [SPLITS_FILE, *data.files_read(dataset)])
+    outputs.refuse_unwritable(output)
     classifier = inference.Classifier(arguments.model, tta=False)
     classifier.require_keras("Heat maps")
     print(f"Data: {dataset.source}, {(metadata['split'] == 'test').sum():,} test photographs.")
     table = benchmark.measure(classifier, metadata, arguments.images, shows_progress())
     _print_summary(table)
-    with named_in_errors(output):
+    with outputs.named_in_errors(output):
         path = write_csv(table, output)
     print(f"Wrote {printable(str(path))}. {classes.NOTICE}")
     return 0

@@ -15,13 +15,7 @@ WAY_OUT = "name another --output"
 
 
 def without_heat_maps(found: list[str], named: list[str]) -> list[str]:
-    """Return what was found without the heat maps that `explain` wrote, and print how many.
-
-    One that the user named is kept.
-
-    Raises:
-        ValueError: If nothing else was found.
-    """
+    """Return what was found but heat maps that nobody named; a ValueError where none is left."""
     kept = [path for path in found if not path.endswith(HEAT_MAP_ENDING) or path in named]
     skipped = len(found) - len(kept)
     if skipped:
@@ -35,13 +29,10 @@ def without_heat_maps(found: list[str], named: list[str]) -> list[str]:
 
 
 def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
-    """Refuse outputs that are one of the inputs, or a folder that holds one.
+    """Raise ValueError for an output that is an input, a folder that holds one, a device or a pipe.
 
     Two paths are the same file where they lead to the same place, by links or by names that some
     systems do not tell apart (A.jpg and a.jpg), or where both are hard links to one file.
-
-    Raises:
-        ValueError: If an input would be replaced, or an output is a device or a pipe.
     """
     outputs = list(outputs)
     for output in outputs:
@@ -65,14 +56,9 @@ def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
 
 
 def refuse_unwritable(output, way_out: str = WAY_OUT) -> None:
-    """Refuse a place where no file can be put, before the work for it is done.
+    """Raise ValueError, with what to do instead, for a folder and where no file can be put.
 
-    Args:
-        output: The file; the folders above it need not be there yet.
-        way_out: What to do instead.
-
-    Raises:
-        ValueError: If it is a folder, or its folder takes no files.
+    The folders above the output need not be there yet.
     """
     path = Path(output)
     with named_in_errors(path, way_out):
@@ -83,11 +69,7 @@ def refuse_unwritable(output, way_out: str = WAY_OUT) -> None:
 
 
 def refuse_image_in(output, folders: Iterable) -> None:
-    """Refuse a table that the next search of these folders would take for a photograph.
-
-    Raises:
-        ValueError: If `output` has the suffix of an image and lies in one of the folders.
-    """
+    """Raise ValueError for a table that a search of these folders would take for a photograph."""
     from lesions.data import IMAGE_SUFFIXES
 
     if Path(output).suffix.lower() not in IMAGE_SUFFIXES:
@@ -101,11 +83,7 @@ def refuse_image_in(output, folders: Iterable) -> None:
 
 
 def refuse_inside(output, folder, option: str) -> None:
-    """Refuse to write into a folder that is only read.
-
-    Raises:
-        ValueError: If `output` is the folder or lies in it.
-    """
+    """Raise ValueError for an output that is, or lies in, a folder that is only read."""
     inside = _place(output) + os.sep
     if inside.startswith(_place(folder) + os.sep):
         raise ValueError(
@@ -122,16 +100,11 @@ def model_files(model) -> list[Path]:
 
 @contextlib.contextmanager
 def named_in_errors(output, way_out: str = WAY_OUT):
-    """Turn what the system refuses inside a `with` block into a sentence on the output.
-
-    Raises:
-        ValueError: If a file cannot be written.
-        OSError: If the disk is full, whose message says so already.
-    """
+    """Turn what the system refuses inside a `with` block into a ValueError on the output."""
     try:
         yield
     except OSError as error:
-        if error.strerror is None:
+        if error.strerror is None:  # the disk is full, and the message says so
             raise
         raise ValueError(f"{output} cannot be written ({error.strerror}); {way_out}.") from error
 

@@ -23,10 +23,7 @@ def add_patient(command) -> None:
 
 
 def read(arguments, paths: list[str]):
-    """Read what the options say of the patients in photographs.
-
-    Returns:
-        Path to patient, for those that are known; None where no option was given.
+    """Read the options: path to patient, for those that are known; None where none was given.
 
     Raises:
         ValueError: If an option makes no sense, or the table names none of the photographs or

@@ -3,7 +3,7 @@
 import sys
 
 from lesions import classes
-from lesions.cli import patients
+from lesions.cli import outputs, patients
 from lesions.cli.arguments import (
     add_command,
     add_model,
@@ -14,13 +14,6 @@ from lesions.cli.arguments import (
     positive,
     report_unreadable,
     shows_progress,
-)
-from lesions.cli.outputs import (
-    model_files,
-    refuse_image_in,
-    refuse_overwriting,
-    refuse_unwritable,
-    without_heat_maps,
 )
 from lesions.system.console import printable
 
@@ -83,11 +76,12 @@ def run(arguments) -> int:
         from lesions import inference
         from lesions.cli import answers_table
 
-    paths = without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
+    paths = outputs.without_heat_maps(inference.find_images(arguments.paths), arguments.paths)
     tables = [] if arguments.patients is None else [arguments.patients]
-    refuse_overwriting([arguments.output], [*paths, *tables, *model_files(arguments.model)])
-    refuse_image_in(arguments.output, arguments.paths)
-    refuse_unwritable(arguments.output)
+    read = [*paths, *tables, *outputs.model_files(arguments.model)]
+    outputs.refuse_overwriting([arguments.output], read)
+    outputs.refuse_image_in(arguments.output, arguments.paths)
+    outputs.refuse_unwritable(arguments.output)
     known = patients.read(arguments, paths)
     classifier = inference.Classifier(arguments.model, tta=not arguments.no_tta)
     if known is not None:
