@@ -141,7 +141,7 @@ def choose(found: list[Assessment]) -> Assessment:
     csv = rows.assign(image=rows["image"].map(to_cell)).to_csv(index=False, float_format="%.6f")
     st.download_button("Download the table (CSV)", csv, "answers.csv", "text/csv")
     numbers = range(len(found))
-    names = [f"{number + 1}: {one.name}" for number, one in enumerate(found)]
+    names = [f"{number + 1}: {one.picture.name}" for number, one in enumerate(found)]
     return found[st.selectbox("Picture", numbers, format_func=names.__getitem__)]
 
 
@@ -193,7 +193,7 @@ def show(assessment: Assessment) -> None:
         predicted.metric("This class", f"{assessment.probability:.0%}")
         malignant.metric("Malignant", f"{assessment.malignant:.0%}")
         benign.metric("Benign", f"{1 - assessment.malignant:.0%}")
-        st.caption(basis(assessment.patient))
+        st.caption(basis(assessment.picture.patient))
         bars(assessment)
     with right:
         code = st.selectbox(
@@ -207,7 +207,7 @@ def show(assessment: Assessment) -> None:
         shown = heat_map(assessment, code)
         st.image(
             explanation.overlay(assessment.picture.shown, shown, opacity),
-            caption=f"{plain(assessment.name)}, centre square; "
+            caption=f"{plain(assessment.picture.name)}, centre square; "
             f"{TEXTS['heat_map'].format(code=code)}",
             width="stretch",
         )

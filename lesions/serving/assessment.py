@@ -56,16 +56,6 @@ class Assessment:
     warnings: tuple[str, ...]
 
     @property
-    def name(self) -> str:
-        """The name of the file."""
-        return self.picture.name
-
-    @property
-    def patient(self) -> Patient:
-        """What was used beside the picture."""
-        return self.picture.patient
-
-    @property
     def probability(self) -> float:
         """The probability of the predicted class, 0 to 1."""
         return float(self.probabilities[classes.CODES.index(self.predicted)])
@@ -89,13 +79,10 @@ class Assessor:
     def __init__(self, model_path=inference.BEST_MODEL, tta: bool = True):
         """Read the network and what lies in its folder.
 
-        Args:
-            model_path: As for `inference.Classifier`.
-            tta: Whether the mean over eight flips and turns is taken, at eight times the time.
+        Arguments are those of `inference.Classifier`.
 
         Raises:
-            ValueError: As `inference.Classifier`, for a `.tflite` file, and on another backend
-                than TensorFlow.
+            ValueError: As there, for a `.tflite` file, and on another backend than TensorFlow.
         """
         explanation.require_tensorflow()
         self.classifier = inference.Classifier(model_path, tta)
@@ -122,12 +109,9 @@ class Assessor:
     def read(
         self, content: bytes, name: str = "the picture", patient: Patient = UNKNOWN_PATIENT
     ) -> Picture:
-        """Decode one picture and make it small; several threads may do this at a time.
+        """Decode the content of a .jpg or .png file, which errors call `name`, and make it small.
 
-        Args:
-            content: Of a .jpg or .png file.
-            name: How an error message calls it.
-            patient: What is known of the person in it.
+        Several threads may do this at a time.
 
         Raises:
             ValueError: If it is above 20 MB, not a whole picture or too slow to decode, or the
@@ -162,28 +146,20 @@ class Assessor:
         return Assessment(picture, probabilities[0], predicted, tuple(warned[0]))
 
     def testing(self, assessment: Assessment) -> tuple[list[str], list[str]]:
-        """Return what testing tells about an answer, at home and in other clinics.
-
-        Sentences of `track_record.TrackRecord`; none without a record.
-        """
+        """Return sentences of the record, if there is one, at home and in other clinics."""
         if self.record is None:
             return [], []
-        answer = assessment.predicted, assessment.probability, assessment.patient.is_known
+        answer = assessment.predicted, assessment.probability, assessment.picture.patient.is_known
         return self.record.sentences(*answer), self.record.elsewhere(assessment.predicted)
 
     def heat_map(self, assessment: Assessment, code: str | None = None) -> np.ndarray:
         """Compute where the network sees what speaks for a class, by Grad-CAM.
 
-        Args:
-            assessment: From `assess`.
-            code: The class; None for the predicted one.
-
-        Returns:
-            float32, (image_size, image_size), 0 to 1.
+        The class is the predicted one for None; returns float32, (image_size, image_size), 0 to 1.
         """
         prepared = assessment.picture.prepared[np.newaxis]
         with self._one_at_a_time:
-            known = data.patients.as_table([assessment.patient])
+            known = data.patients.as_table([assessment.picture.patient])
             patient = self.classifier.patient_input(1, data.patient_features(known))
             return self._explainer(prepared, code or assessment.predicted, patient=patient)[0]
 
@@ -192,12 +168,12 @@ def table(assessments: Iterable[Assessment]) -> pd.DataFrame:
     """Lay assessments out as a table, one row each; patient and warnings are in words."""
     return pd.DataFrame(
         {
-            "image": one.name,
+            "image": one.picture.name,
             "predicted": one.predicted,
             "name": classes.NAMES[one.predicted],
             "malignant": one.malignant,
             **dict(zip(classes.CODES, one.probabilities.tolist(), strict=True)),
-            "patient": one.patient.describe(),
+            "patient": one.picture.patient.describe(),
             "warnings": " ".join(one.warnings),
         }
         for one in assessments

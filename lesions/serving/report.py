@@ -26,7 +26,7 @@ def one_page(
     """Draw picture, heat map, probabilities and the record in testing on one A4 page.
 
     Args:
-        assessment: From `Assessor.assess`.
+        assessment: What is drawn.
         heat_map: float, (h, w), 0-1.
         explained: Code of the class that the heat map explains.
         record: Sentences from `track_record.TrackRecord.sentences`; may be empty.
@@ -62,7 +62,7 @@ def one_page(
 def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
     """Draw the title, the source, the class, its probability and its description."""
     lesion_class = classes.BY_CODE[assessment.predicted]
-    name = "".join(one if one.isprintable() else "?" for one in assessment.name[:70])
+    name = "".join(one if one.isprintable() else "?" for one in assessment.picture.name[:70])
     answer = (
         f"probability {assessment.probability:.0%} · malignant {assessment.malignant:.0%}, "
         f"benign {1 - assessment.malignant:.0%}"
@@ -71,7 +71,7 @@ def _draw_heading(page: Figure, assessment: Assessment, model: str) -> None:
     page.text(0.08, 0.941, f"{name} · {model}", size=9, color="dimgrey", parse_math=False)
     page.text(0.08, 0.909, f"{lesion_class.name} ({lesion_class.code})", size=15)
     page.text(0.08, 0.888, answer, size=11)
-    below = _wrapped([basis(assessment.patient), lesion_class.description])
+    below = _wrapped([basis(assessment.picture.patient), lesion_class.description])
     page.text(0.08, 0.880, below, size=9, va="top")
 
 

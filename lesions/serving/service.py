@@ -112,11 +112,7 @@ Given = Annotated[Patient, fastapi.Depends(given_patient)]
 
 
 def make_service(assessor: Assessor, queue_length: int = 64) -> fastapi.FastAPI:
-    """Make the service.
-
-    Args:
-        assessor: The network.
-        queue_length: How many pictures may be answered and wait at a time.
+    """Make the service, in which so many pictures may be answered and wait at a time.
 
     Returns:
         An ASGI application with /predict, /explain, /health and /docs.
@@ -226,7 +222,7 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
     lesion_class = classes.BY_CODE[assessment.predicted]
     at_home, elsewhere = assessor.testing(assessment)
     return Prediction(
-        image=assessment.name,
+        image=assessment.picture.name,
         predicted=assessment.predicted,
         name=lesion_class.name,
         description=lesion_class.description,
@@ -234,7 +230,7 @@ def _prediction(assessor: Assessor, assessment: Assessment) -> Prediction:
         malignant=assessment.malignant,
         warnings=list(assessment.warnings),
         testing=[*at_home, *elsewhere],
-        patient=assessment.patient.describe(),
+        patient=assessment.picture.patient.describe(),
         notice=classes.NOTICE,
     )
 

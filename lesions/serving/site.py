@@ -44,9 +44,7 @@ SAMPLE = "mel"
 def write(output, model_path=inference.BEST_MODEL) -> Path:
     """Write the page with everything that it needs, for any static host; returns the folder.
 
-    Args:
-        output: The folder; an earlier one is replaced once the new one is whole.
-        model_path: As for `inference.Classifier`.
+    An earlier page is replaced once the new one is whole.
 
     Raises:
         ValueError: If the runtime is missing, the network cannot be shown by the page, or the
@@ -85,23 +83,18 @@ def _check(classifier) -> None:
         )
 
 
-def _with_all_outputs(model: keras.Model) -> keras.Model:
-    """Add class activation maps and the features by which photographs are compared.
-
-    The outputs are probabilities (n, 7), activation_maps (n, h, w, 7), where the network allows
-    them, and features (n, features), as `familiarity.features_of`.
-    """
-    mapped = onnx_file.with_activation_maps(model)
-    return keras.Model(model.inputs, [*mapped.outputs, familiarity.features_layer(model)])
-
-
 def write_network(classifier, path: Path, precision: str = PRECISION) -> Path:
     """Write the network of the page, `precision` as of `onnx_file.write`; returns the path.
+
+    Its outputs are probabilities (n, 7), activation_maps (n, h, w, 7), where the network allows
+    them, and features (n, features), as `familiarity.features_of`.
 
     Raises:
         ValueError: If the file is too large for a page, or a package is missing.
     """
-    model = _with_all_outputs(classifier.model)
+    outputs = onnx_file.with_activation_maps(classifier.model).outputs
+    features = familiarity.features_layer(classifier.model)
+    model = keras.Model(classifier.model.inputs, [*outputs, features])
     size = classifier.image_size
     # Keras exports only what was called before, and by the inputs' names without a warning.
     with warnings.catch_warnings(), console.quiet_stderr():
