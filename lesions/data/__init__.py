@@ -6,7 +6,7 @@ the splits (`splits`, `leaky_splits`, `balance`), photographs (`images`, and `de
 `bounded` behind it), drawn artefacts and the demo set.
 """
 
-from lesions.data.bounded import decode_bounded, start_decoders
+from lesions.data.bounded import decoders
 from lesions.data.finding import Dataset, find_dataset, find_photographs, open_dataset
 from lesions.data.fingerprints import data_fingerprint, photographs_digest
 from lesions.data.patients import (

@@ -37,41 +37,16 @@ _REQUEST = struct.Struct("<dQ")  # seconds, bytes of the picture
 _LENGTH = struct.Struct("<I")
 
 
-def decode_bounded(data: bytes, seconds: float, name="the image") -> np.ndarray:
-    """Decode the bytes of one photograph in another process, within a limit of time.
-
-    The processes are started when they are first needed and kept. At most two pictures are
-    decoded at once; one that takes too long is ended with its process.
-
-    Args:
-        data: Contents of a .jpg or .png file.
-        seconds: How long decoding may take; waiting and starting a process do not count.
-        name: How an error message calls the picture.
-
-    Returns:
-        uint8, (height, width, 3), RGB 0-255.
-
-    Raises:
-        ValueError: As `decoding.decode_image`, and if it takes longer or needs too much memory.
-        ChildProcessError: If the process does not start.
-    """
-    return _decoders().decode(data, seconds, name)
-
-
-def start_decoders() -> None:
-    """Start the processes now, so that the first picture does not wait; see `decode_bounded`."""
-    _decoders().start()
-
-
 @functools.cache
-def _decoders() -> Decoders:
-    decoders = Decoders(WORKERS)
-    atexit.register(decoders.close)
-    return decoders
+def decoders() -> Decoders:
+    """Return the decoders of this process, which end with it."""
+    found = Decoders(WORKERS)
+    atexit.register(found.close)
+    return found
 
 
 class Decoders:
-    """A few decoding processes that take turns."""
+    """A few decoding processes that take turns; each is started when first needed, and kept."""
 
     def __init__(self, workers: int):
         """Prepare for at most `workers` processes; none is started yet."""
@@ -80,12 +55,28 @@ class Decoders:
         self._idle: list[_Decoder] = []
 
     def start(self) -> None:
-        """Start all processes that are not there yet."""
+        """Start all processes that are not there yet, so that the first picture does not wait."""
         while len(self._idle) < self._workers:
             self._idle.append(_Decoder())
 
     def decode(self, data: bytes, seconds: float, name="the image") -> np.ndarray:
-        """Decode one picture; see `decode_bounded`."""
+        """Decode the bytes of one photograph within a limit of time.
+
+        At most two are decoded at once; one that takes too long is ended with its process.
+
+        Args:
+            data: Contents of a .jpg or .png file.
+            seconds: How long decoding may take; waiting and starting a process do not count.
+            name: How an error message calls the picture.
+
+        Returns:
+            uint8, (height, width, 3), RGB 0-255.
+
+        Raises:
+            ValueError: As `decoding.decode_image`, and if it takes longer or needs too much
+                memory.
+            ChildProcessError: If the process does not start.
+        """
         with self._places:
             decoder = self._take()
             try:
@@ -148,7 +139,7 @@ class _Decoder:
                 ) from error
         self.failed = late.is_set()  # it may have been ended right after its answer
         for message in answer["warnings"]:
-            warnings.warn(message.replace(_PLACEHOLDER, str(name)), stacklevel=4)
+            warnings.warn(message.replace(_PLACEHOLDER, str(name)), stacklevel=3)
         if "error" in answer:
             raise ValueError(answer["error"].replace(_PLACEHOLDER, str(name)))
         return np.frombuffer(content, np.uint8).reshape(answer["shape"])

@@ -95,7 +95,7 @@ class Assessor:
 
     def warm_up(self) -> None:
         """Start the processes that decode and compile the network, which takes seconds."""
-        data.start_decoders()
+        data.decoders().start()
         side = self.classifier.image_size
         blank = np.full((side, side, 3), 255, np.uint8)
         self.predict(Picture("", blank, blank, familiarity.quality_of(blank)))
@@ -124,7 +124,7 @@ class Assessor:
                 f"{name} has {len(content) / 1e6:.0f} MB, over the limit of "
                 f"{MAXIMUM_BYTES / 1e6:.0f} MB; reduce it first."
             )
-        photograph = data.decode_bounded(content, DECODING_SECONDS, name)
+        photograph = data.decoders().decode(content, DECODING_SECONDS, name)
         square = images.centre_square(photograph)
         return Picture(
             name,

@@ -533,11 +533,11 @@ def test_without_simplejpeg_it_is_said(monkeypatch):
 
 def test_bounded_decoding_is_the_same():
     content = sharp_jpeg(noise())
-    assert np.array_equal(data.decode_bounded(content, 60), images.decode_image(content))
+    assert np.array_equal(data.decoders().decode(content, 60), images.decode_image(content))
     with pytest.raises(ValueError, match="mole.jpg is cut short or damaged"):
-        data.decode_bounded(without(content, 0.5), 60, "mole.jpg")
+        data.decoders().decode(without(content, 0.5), 60, "mole.jpg")
     with pytest.warns(UserWarning, match="mole.png has a colour profile"):
-        data.decode_bounded(encode(picture(), icc_profile=b"none"), 60, "mole.png")
+        data.decoders().decode(encode(picture(), icc_profile=b"none"), 60, "mole.png")
 
 
 def test_slow_picture_ends_with_its_process(one_sentence):
