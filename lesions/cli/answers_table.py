@@ -27,11 +27,19 @@ def write_answers(
     progress: bool = False,
     patients: Mapping[str, Patient] | None = None,
 ) -> tuple[int, int]:
-    """Write the answers of `Classifier.classify` as CSV, six digits a probability.
+    """Write the answers to photographs as CSV, six digits a probability.
 
     Rows go into `<output>.<digest>.partial` as they come, which stays if the command is stopped.
-    With `resume`, undamaged rows that it left are kept, where their photographs and patients did
-    not change; with `progress`, a bar on stderr shows how far it is.
+
+    Args:
+        classifier: The network.
+        paths: The photographs.
+        output: The table.
+        batch_size: Photographs a step.
+        resume: Whether undamaged rows that a stopped command left are kept, where their
+            photographs and patients did not change.
+        progress: Whether a bar on stderr shows how far it is.
+        patients: As for `Classifier.classify`; with it the table has a column patient.
 
     Returns:
         How many rows the table has, and how many of them have an error.
@@ -71,7 +79,7 @@ def _write_table(columns, rows: Iterable[list[str]], output: Path) -> int:
 
 
 def _digest(classifier: Classifier, columns) -> str:
-    """Return eight digits of the network, its files, the views and the columns."""
+    """Return eight digits that differ with the network and its files, the views and the columns."""
     digest = hashlib.sha256(f"{classifier.tta} {columns}".encode())
     for path in model_files(classifier.path):
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:

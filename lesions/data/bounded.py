@@ -62,7 +62,7 @@ class Decoders:
     def decode(self, data: bytes, seconds: float, name="the image") -> np.ndarray:
         """Decode the bytes of one photograph within a limit of time.
 
-        At most two are decoded at once; one that takes too long is ended with its process.
+        One that takes too long is ended with its process.
 
         Args:
             data: Contents of a .jpg or .png file.

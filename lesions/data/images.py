@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lesions.data.decoding import MAXIMUM_PIXELS, MINIMUM_SIDE, PROBLEMS, decode_image, read_image
 from lesions.system import processor
-from lesions.system.files import replacing
+from lesions.system.files import write_json
 
 CHUNK = 64  # photographs that are decoded at a time
 
@@ -202,8 +202,7 @@ def _build(path: Path, facts: dict, image_paths: list[str], options: dict) -> No
             np.lib.format.write_array_header_1_0(file, header)
             _append_images(file, image_paths, options)
         os.replace(temporary, path)
-        with replacing(path.with_suffix(".json")) as manifest:
-            manifest.write_text(json.dumps(facts, indent=1))
+        write_json(facts, path.with_suffix(".json"))
     except OSError as error:
         reason = error.strerror or "the disk is full"
         raise ValueError(

@@ -155,7 +155,8 @@ class Assessor:
     def heat_map(self, assessment: Assessment, code: str | None = None) -> np.ndarray:
         """Compute where the network sees what speaks for a class, by Grad-CAM.
 
-        The class is the predicted one for None; returns float32, (image_size, image_size), 0 to 1.
+        Without a `code`, for the predicted class. Returns float32, (image_size, image_size), 0 to
+        1.
         """
         prepared = assessment.picture.prepared[np.newaxis]
         with self._one_at_a_time:

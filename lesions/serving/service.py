@@ -112,7 +112,7 @@ Given = Annotated[Patient, fastapi.Depends(given_patient)]
 
 
 def make_service(assessor: Assessor, queue_length: int = 64) -> fastapi.FastAPI:
-    """Make the service, in which so many pictures may be answered and wait at a time.
+    """Make the service; `queue_length` pictures at most are answered or wait at a time.
 
     Returns:
         An ASGI application with /predict, /explain, /health and /docs.

@@ -74,7 +74,10 @@ class TrackRecord:
     def sentences(self, code: str, probability: float, is_known: bool = False) -> list[str]:
         """Describe in two to five sentences all that testing tells about one answer.
 
-        It is the predicted class, its probability, 0 to 1, and whether age, sex or site was used.
+        Args:
+            code: The predicted class.
+            probability: Its probability, 0 to 1.
+            is_known: Whether age, sex or site was used.
         """
         described = [
             self.when_given(is_known),
@@ -148,7 +151,10 @@ def _when_true(rows: pd.DataFrame, code: str, subject: str) -> str:
 
 
 def read(classifier) -> TrackRecord | None:
-    """Read the record of a network's run, None where its predictions are not at hand."""
+    """Read the record of the run that a network came from, by its correction and decision rule.
+
+    It is None where the run's predictions are not at hand.
+    """
     run = classifier.details.get("run")
     own = classifier.path.parent
     places = [place for place in (own, own / str(run), MODELS / str(run)) if place.name == run]
