@@ -14,6 +14,8 @@ from lesions.study import other_clinics, tables
 from lesions.system.folders import MODELS
 
 HOME = "HAM10000, test"
+# What was tried at prediction, on the last stage of notebook 04: which photographs are at home.
+VALIDATION = "home"
 PLAIN = "as it is"
 AUC = "melanoma_auc"
 FIGURES = {
@@ -155,6 +157,42 @@ def _with_artefacts() -> dict[str, pd.DataFrame]:
     for change, part in changes.join(known, on="image_id").groupby("change", sort=False):
         parts[change] = part.set_index("image_id").loc[plain["image_id"]].reset_index()
     return parts
+
+
+def read_tried() -> pd.DataFrame:
+    """Read what was tried at prediction: set, image_id, lesion_id, dx and a column a treatment.
+
+    A treatment's column holds the probability of melanoma, corrected, one view a photograph.
+    """
+    file = external.RECORDED / "at_prediction.csv"
+    return pd.read_csv(file, dtype={"image_id": str, "lesion_id": str})
+
+
+def as_predictions(part: pd.DataFrame, treatment: str) -> pd.DataFrame:
+    """Write probabilities of melanoma as predictions; the AUC asks for nothing else."""
+    frame = part[["image_id", "lesion_id", "dx"]].copy()
+    frame[[*CODES]] = 0.0
+    frame["mel"], frame["nv"] = part[treatment], 1 - part[treatment]
+    return frame
+
+
+def tried_block() -> str:
+    """Write what was tried at prediction beside the photograph as it is, paired, as Markdown."""
+    tried, rows = read_tried(), []
+    for name in tried.columns.drop(["set", "image_id", "lesion_id", "dx"]):
+        cells = [name]
+        for place in ("isic2017", VALIDATION):
+            part = tried[tried["set"] == place]
+            found, plain = (as_predictions(part, column) for column in (name, PLAIN))
+            gap = evaluation.Interval(**evaluation.paired_difference(found, plain, AUC))
+            auc = evaluation.score(found, AUC)
+            cells += [f"{auc:.3f}", "" if name == PLAIN else f"{gap:+.3f}"]
+        rows.append(cells)
+    return tables.markdown(
+        "| tried at prediction, one view | ISIC 2017: melanoma AUC | difference "
+        "| home, validation: melanoma AUC | difference |",
+        rows,
+    )
 
 
 def warning_block() -> str:

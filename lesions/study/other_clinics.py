@@ -11,7 +11,6 @@ from lesions.evaluation import comparison, external
 from lesions.evaluation.predictions import CODES, COLUMNS, read_predictions, table
 from lesions.inference import familiarity
 from lesions.networks import views
-from lesions.study import at_prediction
 from lesions.system.files import write_csv, write_json
 from lesions.system.folders import MODELS, named_by
 
@@ -120,11 +119,19 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
         What `external.read_recorded` returns, with the columns `FACTS`. Probabilities are as the
         network predicts, before any correction.
     """
+    fitted, problem = classifier.familiarity
+    if fitted is None:
+        raise ValueError(problem)
     parts = []
-    for part, photographs, prepared in _in_parts(classifier, rows):
+    for start in range(0, len(rows), images.CHUNK):
+        part = rows.iloc[start : start + images.CHUNK].assign(split="test")
+        photographs = [images.read_image(path) for path in part["image_path"]]
+        prepared = np.stack([classifier.prepare(one) for one in photographs])
         patient = classifier.patient_input(len(part), data.patient_features(part))
         frame = table(part, views.predict(classifier.model, prepared, False, patient))
-        frame = frame.join(_likeness(classifier, photographs, prepared))
+        # What the warning for unfamiliar and blurred photographs judges.
+        frame["distance"] = fitted.distances(familiarity.features_of(classifier, prepared))
+        frame["sharpness"] = [familiarity.sharpness(one) for one in photographs]
         frame["typology_angle"] = [skin_tone.typology_angle(one) for one in prepared]
         frame["dark_corners"] = [dark_corners(one) for one in prepared]
         frame["home_correlation"] = np.nan
@@ -132,42 +139,6 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
             frame["home_correlation"] = near_duplicates.highest_correlations(prepared, known)
         parts.append(frame)
     return pd.concat(parts, ignore_index=True)
-
-
-def measure_home(classifier, rows: pd.DataFrame) -> pd.DataFrame:
-    """Measure how like the training photographs of HAM10000 are, for the warning.
-
-    Args:
-        classifier: From `inference.Classifier`, read from an `.h5` file.
-        rows: Table from `data.read_metadata`, such as the test rows.
-
-    Returns:
-        image_id, distance and sharpness, as of `FACTS`.
-    """
-    parts = [
-        part[["image_id"]].join(_likeness(classifier, photographs, prepared))
-        for part, photographs, prepared in _in_parts(classifier, rows)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _in_parts(classifier, rows: pd.DataFrame):
-    """Yield rows of the split "test" with their photographs, as they are and prepared."""
-    for start in range(0, len(rows), images.CHUNK):
-        part = rows.iloc[start : start + images.CHUNK].assign(split="test")
-        photographs = [images.read_image(path) for path in part["image_path"]]
-        prepared = np.stack([classifier.prepare(one) for one in photographs])
-        yield part.reset_index(drop=True), photographs, prepared
-
-
-def _likeness(classifier, photographs: list, prepared: np.ndarray) -> pd.DataFrame:
-    """Measure what the warning for unfamiliar and blurred photographs judges."""
-    fitted, problem = classifier.familiarity
-    if fitted is None:
-        raise ValueError(problem)
-    distances = fitted.distances(familiarity.features_of(classifier, prepared))
-    focus = [familiarity.sharpness(one) for one in photographs]
-    return pd.DataFrame({"distance": distances, "sharpness": focus})
 
 
 def sample(rows: pd.DataFrame) -> pd.DataFrame:
@@ -214,7 +185,7 @@ def read_changes() -> pd.DataFrame:
 
 
 def read_home() -> pd.DataFrame:
-    """Read what `measure_home` found for the test photographs of HAM10000."""
+    """Read image_id, distance and sharpness of HAM10000's test photographs, as of `FACTS`."""
     return pd.read_csv(external.RECORDED / "home.csv", dtype={"image_id": str})
 
 
@@ -224,8 +195,7 @@ def publish(classifier, home: pd.DataFrame) -> list[Path]:
     Args:
         classifier: The recorded best model.
         home: Table of HAM10000 with a column `split`. Copies are looked for among all rows,
-            the warning is measured on the test rows, and what is tried at prediction on
-            validation rows, unless the network was trained on them.
+            and the warning is measured on the test rows.
 
     Returns:
         The paths written.
@@ -235,19 +205,16 @@ def publish(classifier, home: pd.DataFrame) -> list[Path]:
     """
     rows = {name: data.read_metadata(require_set(name)) for name in external.SETS}
     known = np.stack([images.prepare(path, KNOWN_SIDE) for path in home["image_path"]])
-    record = comparison.read_record(MODELS / classifier.details["run"] / "config.json")
     measured = {
         f"{name}.csv": measure(classifier, one, known)[[*COLUMNS, *FACTS]]
         for name, one in rows.items()
     }
     measured["changes.csv"] = measure_changes(classifier, rows[CHANGED_SET])
-    measured["home.csv"] = measure_home(classifier, home[home["split"] == "test"])
+    at_home = measure(classifier, home[home["split"] == "test"])
+    measured["home.csv"] = at_home[["image_id", "distance", "sharpness"]]
     # Only now, together: another network's tables must not stand under this one's name.
     written = [
         write_csv(frame, external.RECORDED / name, digits=5) for name, frame in measured.items()
     ]
-    # A network that was trained on all rows leaves none to judge a try by at home.
-    if not record["config"].get("answers_from"):
-        written.append(at_prediction.publish(classifier, home, rows[CHANGED_SET]))
     described = {"network": familiarity.identity(classifier)}  # see `external.recorded_network`
     return [*written, write_json(described, external.RECORDED / "network.json")]

@@ -15,7 +15,6 @@ from lesions import data, evaluation, inference
 from lesions.data import leaky_splits
 from lesions.evaluation import comparison, external
 from lesions.study import (
-    at_prediction,
     best_model,
     elsewhere,
     facts,
@@ -189,7 +188,7 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "elsewhere": elsewhere.card_block(),
         "recall": elsewhere.recall_block(),
         "warning": elsewhere.warning_block(),
-        "at_prediction": at_prediction.block(),
+        "at_prediction": elsewhere.tried_block(),
         "pilot": pilot.block(compared, pilot.of_all_folds()),
         "student": student.block(student.compare()),
     }

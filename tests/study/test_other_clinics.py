@@ -15,7 +15,7 @@ from lesions.data import images, near_duplicates
 from lesions.evaluation import external
 from lesions.inference import familiarity
 from lesions.networks import views
-from lesions.study import at_prediction, elsewhere, other_clinics
+from lesions.study import elsewhere, other_clinics
 from lesions.system import files
 from lesions.system.folders import REPOSITORY
 
@@ -101,47 +101,6 @@ def test_changes_are_those_of_the_changed_photographs(measured):
     direct = views.predict(classifier.model, classifier.prepare(picture)[None], tta=False)
     row = frame[(frame["image_id"] == chosen["image_id"][1]) & (frame["change"] == "ink")]
     assert np.abs(row[list(CODES)].to_numpy() - direct).max() < 1e-5
-
-
-def test_likeness_at_home_is_that_of_the_warning(measured):
-    classifier, rows, frame = measured
-    found = other_clinics.measure_home(classifier, rows)
-    assert found["image_id"].tolist() == rows["image_id"].tolist()
-    assert np.allclose(found[["distance", "sharpness"]], frame[["distance", "sharpness"]])
-
-
-@pytest.mark.parametrize(
-    ("treatment", "factor"),
-    [(at_prediction.magnified, at_prediction.SCALE), (at_prediction.reduced, 1 / 1.25)],
-)
-def test_scales_show_the_lesion_larger_and_smaller(treatment, factor):
-    image = cv2.circle(np.full((200, 240, 3), 200, np.uint8), (120, 100), 30, (90, 50, 40), -1)
-    small, large = (images.prepare(one, 192) for one in (image, treatment(image)))
-    areas = [(one[..., 0] < 145).sum() for one in (small, large)]
-    assert areas[1] / areas[0] == pytest.approx(factor**2, rel=0.05)
-
-
-def test_treatments_are_compared_with_the_photograph_as_it_is(measured, tmp_path, monkeypatch):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-    classifier, rows, _ = measured
-    monkeypatch.setattr(at_prediction, "FILE", tmp_path / "at_prediction.csv")
-    at_prediction.publish(classifier, rows.assign(split="validation"), rows)
-    recorded = pd.read_csv(at_prediction.FILE)
-    prepared = np.stack([classifier.prepare(path) for path in rows["image_path"]])
-    melanoma = CODES.index("mel")
-    direct = classifier.probabilities(prepared)[:, melanoma]
-    for _, part in recorded.groupby("set"):
-        assert np.abs(part[at_prediction.PLAIN] - direct).max() < 1e-4
-    table = at_prediction.compare()
-    assert (table.loc[at_prediction.PLAIN, "difference"] == 0).all()
-    others = recorded[[name for name in at_prediction.TREATMENTS if name != at_prediction.PLAIN]]
-    assert (others.sub(recorded[at_prediction.PLAIN], axis=0).abs().max() > 1e-5).all()
-    grey = [np.stack([classifier.prepare(images.shades_of_grey(images.read_image(path)))])
-            for path in rows["image_path"]]  # fmt: skip
-    grey = classifier.probabilities(np.concatenate(grey))[:, melanoma]
-    assert np.abs(recorded.iloc[: len(rows), -2] - grey).max() < 1e-4
-    assert all(name in at_prediction.block() for name in at_prediction.TREATMENTS)
 
 
 def test_recorded_sets_are_of_the_best_model(best_classifier):
@@ -234,7 +193,7 @@ def test_pages_show_home_and_other_clinics_as_recorded():
     same_numbers(shown("elsewhere"), elsewhere.card_block())
     same_numbers(shown("recall"), elsewhere.recall_block())
     same_numbers(shown("warning"), elsewhere.warning_block())
-    same_numbers(shown("at_prediction"), at_prediction.block())
+    same_numbers(shown("at_prediction"), elsewhere.tried_block())
 
 
 def test_no_photograph_of_another_clinic_is_a_copy_of_one_at_home():
@@ -255,9 +214,6 @@ def test_publishing_that_fails_leaves_every_record_as_it_was(tmp_path, monkeypat
 
     monkeypatch.setattr(other_clinics, "measure", second_fails)
     monkeypatch.setattr(other_clinics, "measure_changes", lambda *_: frame)
-    record = {"config": {"answers_from": "a twin"}}
-    monkeypatch.setattr(other_clinics.comparison, "read_record", lambda path: record)
-    monkeypatch.setitem(classifier.details, "run", "drawn")
     with pytest.raises(StopIteration):
         other_clinics.publish(classifier, rows.assign(split="test"))
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pandas as pd
 from lesions import evaluation
 from lesions.data import near_duplicates, skin_tone
 from lesions.evaluation import external
-from lesions.study import at_prediction, elsewhere, other_clinics, other_networks, student
+from lesions.study import elsewhere, other_clinics, other_networks, student
 from lesions.study.facts.common import Interval, recorded_entries
 
 
@@ -57,13 +57,11 @@ def _by_set(values) -> dict:
 
 def _views() -> Interval:
     """Return by how much eight views change the melanoma AUC of the home validation rows."""
-    entries = recorded_entries()
-    eight = entries[student.last_stage()].answers("validation")
-    recorded = at_prediction.read()
-    part = recorded[recorded["set"] == at_prediction.HOME]
-    one = at_prediction.as_predictions(part, at_prediction.PLAIN)
-    gain = evaluation.paired_difference(eight, one, at_prediction.METRIC)
-    return Interval(**gain)
+    eight = recorded_entries()[student.last_stage()].answers("validation")
+    tried = elsewhere.read_tried()
+    part = tried[tried["set"] == elsewhere.VALIDATION]
+    one = elsewhere.as_predictions(part, elsewhere.PLAIN)
+    return Interval(**evaluation.paired_difference(eight, one, elsewhere.AUC))
 
 
 def _networks() -> dict:
