@@ -11,8 +11,7 @@ import nbformat
 import pandas as pd
 from PIL import Image
 
-from lesions import data, evaluation, inference
-from lesions.data import leaky_splits
+from lesions import data, inference
 from lesions.evaluation import comparison, external
 from lesions.study import (
     best_model,
@@ -29,9 +28,9 @@ from lesions.study import (
     student,
     thumbnails,
 )
-from lesions.system.files import replacing, write_json
+from lesions.system.files import replacing
 from lesions.system.folders import MODELS, REPOSITORY, named_by
-from lesions.training.runs import copy_records, rows_of
+from lesions.training.runs import copy_records
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 # What differs from run to run: an object's place in memory, and how pandas names a styled table.
@@ -193,33 +192,6 @@ def publish_table(table: pd.DataFrame | None = None) -> list[Path]:
         "student": student.block(student.compare()),
     }
     return [*written, *readme.update(blocks), *publish_numbers()]
-
-
-def publish_metrics() -> list[Path]:
-    """Remake metrics.json of every recorded run from its predictions.
-
-    Raises:
-        ValueError: If HAM10000 is not at hand or a run was trained on other rows.
-    """
-    metadata = _ham10000()
-    found = {path.parent: _metrics(path, metadata) for path in sorted(MODELS.glob("*/config.json"))}
-    for folder, metrics in found.items():
-        write_json(metrics, folder / "metrics.json")
-    return [folder / "metrics.json" for folder in found]
-
-
-def _metrics(path: Path, metadata: pd.DataFrame) -> dict:
-    """Evaluate the run of a config.json on the rows that it was trained by."""
-    record = comparison.read_record(path)
-    config = record["config"]
-    rows = metadata
-    if leaky_splits.CLEAN in record["images"]:
-        rows = leaky_splits.protocol_rows(metadata, config["protocol"], config["seed"])
-    rows = rows_of(config, rows)
-    if data.data_fingerprint(rows) != record["data_fingerprint"]:
-        raise ValueError(f"{path.parent} was trained on other rows than these; train it again.")
-    frame = evaluation.read_predictions(path.parent / "predictions.csv")
-    return evaluation.evaluate(frame, evaluation.class_frequencies(rows))
 
 
 def publish_external() -> list[Path]:

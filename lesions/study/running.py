@@ -98,7 +98,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     publish = commands.add_parser("publish", help="copy results from build/ into the repository")
     publish.add_argument(
         "what",
-        choices=("notebooks", "numbers", "runs", "folds", "metrics", "table", "external", "model"),
+        choices=("notebooks", "numbers", "runs", "folds", "table", "external", "model"),
         help="which of the results; numbers: those that the notebooks' text quotes; folds: the "
         "runs of folds, with what they predict for ISIC 2017; model: write "
         "models/best_model.h5 again from its config.json and predictions.csv",
@@ -134,7 +134,6 @@ def main(arguments: list[str] | None = None) -> int:
                 "numbers": lambda: publishing.publish_numbers(chosen.numbers),
                 "runs": lambda: publishing.publish_runs(build),
                 "folds": lambda: pilot.publish(build),
-                "metrics": publishing.publish_metrics,
                 "table": publishing.publish_table,
                 "external": publishing.publish_external,
                 "model": lambda: [best_model.publish_model()],
