@@ -87,7 +87,8 @@ class Entry:
 
     Attributes:
         name: Name of the run folder, or "... (5 folds)", or "ensemble".
-        record: What config.json says, its `config` unfolded into it.
+        record: What config.json says, its `config` unfolded into it; of a run also `earlier`,
+            the runs whose weights it went on from, the last one first.
         predictions: Validation or out-of-fold rows and test rows; a network's own answers, or
             the mean of several at the class frequencies.
         details: `correction` and `decision_strength`, fitted on the validation rows.
@@ -256,7 +257,8 @@ def read_entry(folder: Path) -> Entry:
     of_fold = {"config", "images"} if record.get("fold") is not None else set()
     if not {"architecture", "image_size"} | of_fold <= set(record):
         raise ValueError(f"{folder / 'config.json'} is incomplete; train that run again.")
-    record["epochs_before"] = _epochs_before(record, folder.parent)
+    earlier = _earlier(record, folder.parent)
+    record |= {"earlier": list(earlier), "epochs_before": sum(earlier.values())}
     predictions = read_predictions(folder / "predictions.csv")
     twice = predictions.loc[predictions["image_id"].duplicated(), "image_id"]
     if len(twice):
@@ -274,15 +276,15 @@ def read_entry(folder: Path) -> Entry:
     return Entry(folder.name, record, predictions, details)
 
 
-def _epochs_before(config: dict, runs_folder: Path) -> int:
-    """Count the epochs of the runs, there or recorded, whose weights a run went on from."""
+def _earlier(config: dict, runs_folder: Path) -> dict[str, int]:
+    """Map the runs, there or recorded, whose weights a run went on from to their epochs."""
     start = config.get("start") or "none"
     places = [place / start / "config.json" for place in (runs_folder, MODELS)]
-    earlier = next(filter(Path.is_file, places), None)
-    if earlier is None:
-        return 0
-    record = read_record(earlier, "epochs_trained")
-    return record["epochs_trained"] + _epochs_before(record.get("config", {}), runs_folder)
+    found = next(filter(Path.is_file, places), None)
+    if found is None:
+        return {}
+    record = read_record(found, "epochs_trained")
+    return {start: record["epochs_trained"], **_earlier(record.get("config", {}), runs_folder)}
 
 
 def read_record(path: Path, *needed: str) -> dict:

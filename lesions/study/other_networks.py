@@ -1,6 +1,6 @@
 """The other networks on photographs of other clinics: whether one of them travels better."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -17,18 +17,14 @@ BEST, MEAN = "best model", "mean of the five folds"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(comparison.Entry):
     """A network, or several together, that was asked about every external set.
 
     Attributes:
-        home: Predictions of its validation and test rows, as of predictions.csv.
-        details: `correction` and `decision_strength`, fitted on those validation rows.
         there: Key of `external.SETS` to predictions of that set, one view each.
     """
 
-    home: pd.DataFrame
-    details: dict
-    there: dict[str, pd.DataFrame]
+    there: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def predict(folder: Path, name: str) -> Path:
@@ -101,24 +97,22 @@ def asked(folder=MODELS) -> dict[str, Asked]:
         Plain name to network: the best model; the mean of the five networks of folds, and these
         one by one; what else was trained on a fold; and the asked networks of the comparison.
     """
-    home, details = other_clinics.home()
-    found = {BEST: Asked(home, details, _there(external.RECORDED))}
+    found = {BEST: Asked(BEST, {}, *other_clinics.home(), there=_there(external.RECORDED))}
     there = {run: _there(run) for run in comparison.finished_folders(folder)}
-    runs = [run for run, sets in there.items() if sets]
-    entries = {run.name: comparison.read_entry(run) for run in runs}
     alone = {
-        run.name: Asked(entries[run.name].predictions, entries[run.name].details, there[run])
-        for run in runs
+        run.name: Asked(**vars(comparison.read_entry(run)), there=sets)
+        for run, sets in there.items()
+        if sets
     }
-    of_folds = [run for run in runs if entries[run.name].record.get("fold") is not None]
+    of_folds = [folder / run for run, one in alone.items() if one.record.get("fold") is not None]
     for entry in comparison.entries(of_folds).values() if of_folds else ():
         if entry.record.get("networks") == data.FOLDS:
-            found[MEAN] = _mean(entry, [alone[name] for name in entry.members])
-            for name in entry.members:
-                found[f"fold {entries[name].record['fold']}"] = alone.pop(name)
+            members = [alone.pop(name) for name in entry.members]
+            found[MEAN] = _mean(entry, members)
+            found |= {f"fold {one.record['fold']}": one for one in members}
     names = comparison.read_comparison(MODELS / "comparison.csv").set_index("run")["name"]
     for run, one in alone.items():
-        name = _name(entries[run], names)
+        name = _name(one, names)
         found[run if name in found else name] = one
     return found
 
@@ -132,7 +126,7 @@ def _mean(together: comparison.Entry, members: list[Asked]) -> Asked:
         )
         for name in external.SETS
     }
-    return Asked(together.predictions, together.details, means)
+    return Asked(**vars(together), there=means)
 
 
 def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
@@ -150,7 +144,7 @@ def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
         label: pd.concat(
             {
                 network: evaluation.external_report(
-                    one.there[name], one.home, one.details, resamples
+                    one.there[name], one.predictions, one.details, resamples
                 )
                 for network, one in networks.items()
             },

@@ -253,17 +253,12 @@ def _plain_name(run: str) -> str:
     return comparison_table().set_index("run").loc[run, "name"]
 
 
-def _earlier(run: str, entries: dict[str, comparison.Entry]) -> list[str]:
-    """List the recorded runs that a run went on from, back to the first stage."""
-    start = entries[run].record["config"].get("start")
-    return [start, *_earlier(start, entries)] if start in entries else []
-
-
 def _weights(entries: dict[str, comparison.Entry]) -> dict:
     """Return which members have the most weight, and what those trained for it alone have."""
     ranked = pd.Series(entries["ensemble"].members).sort_values(ascending=False)
     first, second = ranked.index[:2]
-    one_training = second in _earlier(first, entries) or first in _earlier(second, entries)
+    earlier = {name: entries[name].record["earlier"] for name in (first, second)}
+    one_training = second in earlier[first] or first in earlier[second]
     seed = recipes.MEMBER["seed"]
     trained = {f"{name}-{px}px-seed{seed}" for name, px in recipes.MEMBERS[PROFILE]}
     alone = ranked[ranked.index.str.rsplit("-", n=1).str[0].isin(trained)]
