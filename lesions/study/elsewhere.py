@@ -30,11 +30,7 @@ FIGURES = {
 
 @functools.cache
 def answers() -> dict[str, pd.DataFrame]:
-    """Answer the recorded predictions of the best model as `predict` does, by the decision rule.
-
-    Returns:
-        Set to its answers, home (the test split) first.
-    """
+    """Map home, the test split, and each set to the best model's answers, as `predict` decides."""
     home, details = other_clinics.home()
     frames = {HOME: evaluation.rows_of(home, "test")}
     frames |= {label: external.read_recorded(name) for name, label in external.SETS.items()}
@@ -43,11 +39,7 @@ def answers() -> dict[str, pd.DataFrame]:
 
 @functools.cache
 def reports() -> dict[str, pd.DataFrame]:
-    """Compare the best model on each set of `external.SETS` with itself at home.
-
-    Returns:
-        A key of `external.SETS` to its table from `evaluation.external_report`.
-    """
+    """Map each key of `external.SETS` to the best model's `evaluation.external_report` there."""
     home, details = other_clinics.home()
     return {
         name: evaluation.external_report(external.read_recorded(name), home, details)
@@ -118,9 +110,6 @@ def counted_warnings(table: pd.DataFrame) -> pd.DataFrame:
 
 def artefact_effects(resamples: int = 1000) -> pd.DataFrame:
     """Compare photographs on which an artefact is drawn with the same photographs as they are.
-
-    Args:
-        resamples: How many resamples of lesions to draw for the AUC's intervals.
 
     Returns:
         Indexed by change, `PLAIN` first: answers (the share that changes, among the labelled

@@ -54,10 +54,7 @@ def run(build: Path, chosen: list[Path] | None = None) -> Path:
 
 
 def lanes(chosen: list[Path]) -> list[list[Path]]:
-    """Sort notebooks into lists whose members are executed one after another, two at the most.
-
-    There is one list where only one notebook may run at a time.
-    """
+    """Sort notebooks into two lists, or one, whose members are executed one after another."""
     if processor.cores() < 2 or hardware.gpus():
         return [chosen]
     second = [path for path in chosen if path.name.startswith(SECOND_LANE)]
@@ -97,11 +94,7 @@ def _on_share(number: int, shares: int) -> dict:
 async def execute(path: Path, target: Path, progress: Progress, start: dict) -> None:
     """Execute a notebook in its own folder and write it to `target`, also when a cell fails.
 
-    Args:
-        path: The notebook.
-        target: File to write it to.
-        progress: Notes every cell.
-        start: Arguments of `subprocess.Popen` for the kernel.
+    `progress` notes every cell; `start` holds arguments of `subprocess.Popen` for the kernel.
 
     Raises:
         ValueError: If a cell fails, or the kernel dies or does not start.
@@ -161,8 +154,8 @@ class Progress:
 
     PAUSE = 30
 
-    def __init__(self, name: str, running: list[Progress], total: int = 0):
-        self.name, self.running, self.total, self.cell = name, running, total, 0
+    def __init__(self, name: str, running: list[Progress]):
+        self.name, self.running, self.total, self.cell = name, running, 0, 0
         self.started = self.printed = time.monotonic()
         self.on_terminal = sys.stdout.isatty()
         self.running.append(self)

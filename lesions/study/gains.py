@@ -46,12 +46,7 @@ def _pairs(found: dict[str, comparison.Entry], best: str) -> dict[str, tuple]:
 
 
 def gains_block(found: dict[str, comparison.Entry], best: str) -> str:
-    """Write what each step gave on the test split, as Markdown.
-
-    Args:
-        found: From `comparison.entries`, of the recorded runs.
-        best: Name of the best single network.
-    """
+    """Write what each step gave on the test split, as Markdown; `best` names the best network."""
     gaps = evaluation.paired_differences(pairs := _pairs(found, best), tuple(METRICS))
     rows = [
         [name, *(f"{Interval.of(gaps[metric].loc[name]):+.3f}" for metric in METRICS)]
@@ -65,11 +60,7 @@ def _of_folds(found: dict[str, comparison.Entry]) -> comparison.Entry:
 
 
 def lesions_block(found: dict[str, comparison.Entry], best: str) -> str:
-    """Write scores by photograph and by lesion, on test and out of fold, as Markdown.
-
-    Args:
-        found, best: As of `gains_block`.
-    """
+    """Write scores by photograph and by lesion, on test and out of fold, as Markdown."""
     folds, rows = _of_folds(found), []
     for name, entry, split in (
         ("best model, test", found[best], "test"),

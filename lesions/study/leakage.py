@@ -31,27 +31,19 @@ def run(protocol: str) -> training.Run:
 def sides(protocol: str, by_rule: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what a protocol's network answers to its own test set and to the common clean set.
 
-    Args:
-        protocol: As in `run`.
-        by_rule: Whether at the class frequencies and by the decision rule, else as the network
-            answers, where the most probable class counts.
+    At the class frequencies and by the decision rule, or, without `by_rule`, as the network
+    answers, where the most probable class counts.
     """
     found = run(protocol).predictions
     if by_rule:
         found = evaluation.answer(found, run(protocol).metrics)
-    own, clean = (evaluation.rows_of(found, split) for split in ("test", leaky_splits.CLEAN))
-    return own, clean
+    return tuple(evaluation.rows_of(found, split) for split in ("test", leaky_splits.CLEAN))
 
 
 @functools.cache
 def score(protocol: str, by_rule: bool = True, metric: str = "balanced_accuracy"):
-    """Score both of `sides`.
-
-    Returns:
-        `Interval` of the own test set, and of the clean set.
-    """
-    own, clean = (evaluation.score(one, metric) for one in sides(protocol, by_rule))
-    return own, clean
+    """Score both of `sides`: an `Interval` of the own test set, and one of the clean set."""
+    return tuple(evaluation.score(one, metric) for one in sides(protocol, by_rule))
 
 
 @functools.cache

@@ -58,14 +58,7 @@ def open_data(
 
 
 def recorded_profile(metadata: pd.DataFrame) -> str | None:
-    """Return the profile under which most recorded runs on these rows were trained.
-
-    Args:
-        metadata: Table with a column `split`.
-
-    Returns:
-        "cpu" or "gpu"; None where no run on these rows is recorded.
-    """
+    """Return "cpu" or "gpu", under which most recorded runs on these rows were trained, or None."""
     counts = {}
     for profile in ("gpu", "cpu"):
         configs = [recipes.config(name, profile) for name in recipes.NETWORKS[profile]]

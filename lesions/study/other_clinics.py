@@ -158,10 +158,6 @@ def changed(image: np.ndarray, number: int) -> dict[str, np.ndarray]:
 def measure_changes(classifier, rows: pd.DataFrame) -> pd.DataFrame:
     """Predict the photographs of `sample`, one view each, with every artefact drawn on them.
 
-    Args:
-        classifier: From `inference.Classifier`.
-        rows: Table from `data.read_metadata`.
-
     Returns:
         One row a photograph and change: image_id, dx, change and the seven probabilities, as the
         network predicts.
@@ -190,15 +186,10 @@ def read_home() -> pd.DataFrame:
 
 
 def publish(classifier, home: pd.DataFrame) -> list[Path]:
-    """Measure the external sets, and what they are compared with, and record what is found.
+    """Measure the external sets, and what they are compared with, and write what is found.
 
-    Args:
-        classifier: The recorded best model.
-        home: Table of HAM10000 with a column `split`. Copies are looked for among all rows,
-            and the warning is measured on the test rows.
-
-    Returns:
-        The paths written.
+    Copies are looked for among all rows of `home`, HAM10000's table with a column `split`, and the
+    warning is measured on its test rows.
 
     Raises:
         ValueError: If EXTERNAL_DIR names no folder, or a set is not in it.

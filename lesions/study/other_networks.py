@@ -28,15 +28,11 @@ class Asked(comparison.Entry):
 
 
 def predict(folder: Path, name: str) -> Path:
-    """Predict an external set by the network of a run, one view a photograph.
-
-    Args:
-        folder: Run folder with model.h5; the predictions go beside it, as `<name>.csv`, with the
-            columns of predictions.csv and the split "test".
-        name: A key of `external.SETS`.
+    """Predict a set of `external.SETS` by the network of a run folder, one view a photograph.
 
     Returns:
-        The path written.
+        The path written, `<name>.csv` in that folder, with the columns of predictions.csv and the
+        split "test".
 
     Raises:
         ValueError: If EXTERNAL_DIR names no folder, or not one that holds the set.
@@ -55,12 +51,7 @@ def predict(folder: Path, name: str) -> Path:
 
 
 def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
-    """Return `evaluation.answer` of what a recorded network predicts of an external set.
-
-    Args:
-        entry: Of a run that was asked, or of the best model.
-        name: A key of `external.SETS`.
-        folder: Folder of run folders.
+    """Return `evaluation.answer` of what a recorded network predicts of a set of `external.SETS`.
 
     Raises:
         ValueError: If its predictions are not recorded.
@@ -74,12 +65,9 @@ def answers(entry: comparison.Entry, name: str, folder=MODELS) -> pd.DataFrame:
 
 
 def keep_recorded(folder=MODELS) -> list[Path]:
-    """Copy what `models/external` holds into the run folder of the network that it is of.
+    """Copy what `models/external` holds into the run folder, if any, of the network that it is of.
 
     Before another network is asked in its place, so that both can be compared.
-
-    Returns:
-        The paths written; none where the folder does not hold that run.
     """
     run = folder / external.recorded_run()
     if not run.is_dir():
@@ -131,9 +119,6 @@ def _mean(together: comparison.Entry, members: list[Asked]) -> Asked:
 
 def reports(resamples: int = 1000) -> dict[str, pd.DataFrame]:
     """Compare every network of `asked` on each external set with itself at home.
-
-    Args:
-        resamples: How many resamples of lesions to draw.
 
     Returns:
         Name of a set to a table indexed by metric and network, with the columns of

@@ -21,12 +21,6 @@ METRICS = ("log_loss", "macro_auc", "melanoma_auc")
 def publish(build: Path) -> list[Path]:
     """Copy the runs of folds into the repository, each with its predictions of the external sets.
 
-    Args:
-        build: Where `train_queue` left them.
-
-    Returns:
-        The folders written.
-
     Raises:
         ValueError: If there is no finished run of a fold.
     """
@@ -52,9 +46,6 @@ def recorded() -> dict[str, Entry]:
 
 def compare(resamples: int = 1000) -> pd.DataFrame:
     """Compare the augmentations out of fold and on the external set.
-
-    Args:
-        resamples: How many resamples of lesions the intervals are from; none without any.
 
     Returns:
         One row each of `recorded`: log_loss and macro_auc out of fold and melanoma_auc on the

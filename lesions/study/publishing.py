@@ -39,10 +39,7 @@ STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")
 
 
 def notebooks(numbers: Sequence[str] = ()) -> list[Path]:
-    """List the study's notebooks in order.
-
-    Args:
-        numbers: Their first two digits; none for all.
+    """List the study's notebooks in order: those of these first two digits, or all.
 
     Raises:
         ValueError: If there is no notebook of a number.
@@ -66,11 +63,7 @@ def latest_runs(build: Path) -> Path:
 
 
 def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
-    """Copy the notebooks that the last study executed over the recorded ones.
-
-    Args:
-        build: Folder of the study.
-        which: As `numbers` of `notebooks`.
+    """Copy the notebooks that the last study executed over the recorded ones, see `notebooks`.
 
     Returns:
         The paths written: the notebooks, a thumbnail of each, and Grad-CAM examples.
@@ -96,10 +89,7 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
 
 
 def _read_executed(path: Path, folder: Path) -> nbformat.NotebookNode:
-    """Read the executed copy of a notebook, or raise ValueError where it is not one of all cells.
-
-    The copy must have the cells of the notebook; only quoted numbers may have changed since.
-    """
+    """Read a notebook's executed copy; only quoted numbers may have changed since."""
     executed = folder / path.name
     if not executed.exists():
         raise ValueError(f"{executed} does not exist; run `make study` first.")
@@ -123,9 +113,6 @@ def publish_numbers(which: Sequence[str] = ()) -> list[Path]:
     """Write the numbers that the notebooks' Markdown quotes again, and return the notebooks.
 
     Those of the data set need HAM10000; where it is not at hand, they stay as they are.
-
-    Args:
-        which: As `numbers` of `notebooks`.
     """
     try:
         metadata = _ham10000()

@@ -1,4 +1,8 @@
-"""The recorded recipes: which config each architecture gets under each profile."""
+"""The recorded recipes: which config each architecture gets under each profile.
+
+A profile is "cpu" or "gpu", or, where a function says so, "demo". Further keyword arguments,
+`changes`, are fields of `training.Config` to set differently.
+"""
 
 import itertools
 from collections.abc import Iterable
@@ -114,16 +118,12 @@ LEAKAGE_EPOCHS = {"demo": 18, "cpu": 25, "gpu": 25}
 
 
 def config(architecture: str, profile: str, quick: bool = False, **changes) -> Config:
-    """Return the recorded recipe of an architecture.
+    """Return the recorded recipe of an architecture, under any profile.
 
     Args:
         architecture: A name of `models.ARCHITECTURES`.
-        profile: "demo", "cpu" or "gpu".
+        profile, changes: See the module.
         quick: Whether only two epochs are trained, to see everything work.
-        **changes: Fields of `training.Config` to set differently.
-
-    Returns:
-        A `training.Config`.
 
     Raises:
         ValueError: If the architecture is unknown.
@@ -143,9 +143,7 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
 def stages(profile: str, metadata: pd.DataFrame) -> list[Config]:
     """Return the recipes by which the best network is trained, each from the one before.
 
-    Args:
-        profile: "cpu" or "gpu".
-        metadata: Table with a column `split`; its rows are part of a run's name.
+    The rows of `metadata`, with a column `split`, are part of a run's name.
     """
     configs, start = [], ""
     for changes in STAGES[profile]:
@@ -157,10 +155,7 @@ def stages(profile: str, metadata: pd.DataFrame) -> list[Config]:
 def balance_experiments(profile: str, quick: bool = False, **changes) -> dict[str, Config]:
     """Return the recipes by which notebook 02 compares treatments of the imbalance.
 
-    Args:
-        profile: "demo", "cpu" or "gpu".
-        quick: Whether only two epochs are trained.
-        **changes: Fields of `training.Config` to set differently in all of them.
+    Under any profile; where `quick`, only two epochs are trained.
     """
     epochs = QUICK["epochs"] if quick else BALANCING_EPOCHS[profile]
     size = 32 if profile == "demo" else 64
@@ -179,12 +174,11 @@ def leakage_experiments(
     """Return the recipes by which notebook 07 compares ways to split, all of as many steps.
 
     Args:
-        profile: "demo", "cpu" or "gpu".
+        profile: Any.
         training_rows: Protocol to its number of training rows, see `leaky_splits.protocol_rows`;
             one of them is "lesion".
         quick: Whether only two epochs are trained.
-        **changes: Fields of `training.Config` to set differently in all; `epochs` are those of
-            the protocol "lesion".
+        **changes: See the module; `epochs` are those of the protocol "lesion".
     """
     architecture = "cnn" if profile == "demo" else BEST
     epochs = changes.pop("epochs", None) or (QUICK["epochs"] if quick else LEAKAGE_EPOCHS[profile])
@@ -207,9 +201,6 @@ def controls(profile: str) -> dict[str, Config]:
 
     The best architecture starts from random weights, at the pace of the networks from scratch; the
     CNN is treated as the others are; three networks from scratch are trained three times as long.
-
-    Args:
-        profile: "cpu" or "gpu".
     """
     random = config(BEST, profile, weights="random", **FROM_SCRATCH | SCRATCH[profile])
     treated = config("cnn", profile, **TREATMENT)
@@ -228,11 +219,7 @@ def longer(profile: str, names: Iterable[str]) -> dict[str, Config]:
 
     As long as the first stage of the best architecture; so the order of the networks after few
     epochs can be held against that after more. What has head epochs starts from ImageNet. None
-    where `config` trains as long.
-
-    Args:
-        profile: "cpu" or "gpu".
-        names: Architectures, see `networks` and `hybrids`.
+    where `config` trains as long. For names, see `networks` and `hybrids`.
     """
     found = {name: config(name, profile, **STAGES[profile][0]) for name in names}
     return {
@@ -241,11 +228,7 @@ def longer(profile: str, names: Iterable[str]) -> dict[str, Config]:
 
 
 def repeats(profile: str) -> list[Config]:
-    """Return the recipes that are trained with every seed, each with the first seed first.
-
-    Args:
-        profile: "cpu" or "gpu".
-    """
+    """Return the recipes that are trained with every seed, each with the first seed first."""
     return [config(name, profile, seed=seed) for name in (BEST, "cnn") for seed in SEEDS]
 
 
@@ -303,12 +286,7 @@ def students(metadata: pd.DataFrame, augmentation: str) -> list[Config]:
 
 
 def queue(profile: str, metadata: pd.DataFrame) -> list[Config]:
-    """List every recipe of the published comparison and of the class-balance experiment.
-
-    Args:
-        profile: "cpu" or "gpu".
-        metadata: Table with a column `split`.
-    """
+    """List every recipe of the published comparison and of the class-balance experiment."""
     names = (*NETWORKS[profile], *HYBRIDS[profile])
     networks = [config(name, profile) for name in names]
     patient = [config(BEST, profile, patient=True, **one) for one in ({}, STAGES[profile][0])]

@@ -19,14 +19,6 @@ TAG = "thumbnail"
 def write(notebook, name: str, folder: Path = FOLDER) -> Path:
     """Write the thumbnail of an executed notebook: the tagged picture, or else the first.
 
-    Args:
-        notebook: A `nbformat.NotebookNode` with a picture among its outputs.
-        name: Name of the notebook, without its ending.
-        folder: Where it goes.
-
-    Returns:
-        The path.
-
     Raises:
         ValueError: If the notebook holds no picture.
     """

@@ -438,8 +438,9 @@ def test_progress_is_one_line_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     running = []
-    first = execution.Progress("[1/9] 01_explore_data", running, total=2)
-    other = execution.Progress("[3/9] 03_train_cnn", running, total=5)
+    first = execution.Progress("[1/9] 01_explore_data", running)
+    other = execution.Progress("[3/9] 03_train_cnn", running)
+    first.total, other.total = 2, 5
     first.start_cell(None, 0)
     other.start_cell(None, 0)
     assert "\n" not in (shown := capsys.readouterr().out)

@@ -34,15 +34,9 @@ OF_THE_RUNS = {
 
 
 def of(number: str, metadata: pd.DataFrame | None = None) -> dict:
-    """Compute the facts that a notebook quotes.
+    """Map the names of the facts that the notebook of these two digits quotes to their values.
 
-    Args:
-        number: The first two digits of its name.
-        metadata: HAM10000's table, with columns `split` and `label`; None where it is not at
-            hand, which leaves out the facts that need it.
-
-    Returns:
-        Name to value.
+    Without HAM10000's table, which has the columns `split` and `label`, those that need it lack.
     """
     found = OF_THE_RUNS[number]() if number in OF_THE_RUNS else {}
     if metadata is not None and number in OF_THE_DATA:

@@ -52,11 +52,7 @@ def notebook_01(metadata: pd.DataFrame) -> dict:
 
 
 def _covered(metadata: pd.DataFrame) -> dict:
-    """Return which part of the picture lesions cover, and how many cover its middle, by class.
-
-    As notebook 01 draws and counts them: masks of at most 30 training photographs of a class.
-    Empty where the data set has no masks.
-    """
+    """Return how much lesions cover, and how many cover the middle, of notebook 01's masks."""
     train = metadata[metadata["split"] == "train"].reset_index(drop=True)
     some = train[train["mask_path"].notna()].sample(frac=1, random_state=7).groupby("dx").head(30)
     if some.empty:
