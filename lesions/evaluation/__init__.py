@@ -10,7 +10,7 @@ names a class by the decision rule, with numbers fitted by `answers_details` or 
 that the network was not trained on; everything else computes on what `answer` returns.
 """
 
-from lesions.evaluation.answering import answer, answers_details
+from lesions.evaluation.answering import answer, answers_details, decide
 from lesions.evaluation.bootstrap import (
     Interval,
     independent_difference,
@@ -20,7 +20,6 @@ from lesions.evaluation.bootstrap import (
     paired_differences,
     score,
 )
-from lesions.evaluation.decisions import decide
 from lesions.evaluation.ensembles import ensemble, fit_ensemble, out_of_fold, vote
 from lesions.evaluation.external import answer_among, external_report
 from lesions.evaluation.frequencies import Correction, class_frequencies

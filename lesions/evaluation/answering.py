@@ -1,10 +1,64 @@
 """From a network's predictions to what a user reads: corrected probabilities and a class."""
 
+import numpy as np
 import pandas as pd
 
-from lesions.evaluation import decisions, patient_data
-from lesions.evaluation.frequencies import Correction, class_frequencies
+from lesions.evaluation import patient_data, weighted
+from lesions.evaluation.frequencies import Correction, class_frequencies, logs
 from lesions.evaluation.predictions import CODES, labels_and_probabilities, rows_of
+
+STRENGTHS = np.linspace(0, 1, 11)
+
+
+def decide(probabilities: np.ndarray, class_frequencies: np.ndarray, strength: float) -> np.ndarray:
+    """Divide each probability by its class's frequency to a power, and take the largest.
+
+    This is logit adjustment after training (Menon et al. 2021). Strength 0 takes the most
+    probable class, strength 1 the class whose probability most exceeds its frequency.
+
+    Args:
+        probabilities: float, (n, 7), corrected by `frequencies.Correction`, rows sum to 1.
+        class_frequencies: float, (7,), of the correction.
+        strength: The power, 0 to 1, from `fit_strength`.
+
+    Returns:
+        int, (n,), 0 to 6.
+    """
+    scores = logs(probabilities) - strength * np.log(np.asarray(class_frequencies))
+    return scores.argmax(axis=-1)
+
+
+def fit_strength(
+    true_labels: np.ndarray, probabilities: np.ndarray, class_frequencies: np.ndarray
+) -> float:
+    """Find the strength of the rule with the best balanced accuracy.
+
+    A missed rare class costs balanced accuracy more than a missed common one, so the class to
+    name is not always the most probable. Of 0, 0.1, ... 1, the middle of the values that come
+    within half a percentage point of the best is taken, because single images of a rare class
+    would otherwise decide; where the middle does not, the one of them nearest to it.
+
+    Args:
+        true_labels: int, (n,), 0 to 6, of rows that the network was not trained on.
+        probabilities: float, (n, 7), for these rows, corrected.
+        class_frequencies: float, (7,), of the correction.
+
+    Returns:
+        The strength, 0 to 1.
+    """
+
+    def balanced_accuracy(strength: float) -> float:
+        named = decide(probabilities, class_frequencies, strength)
+        found = weighted.once(true_labels, probabilities, ["balanced_accuracy"], named)
+        return found["balanced_accuracy"]
+
+    scores = np.array([balanced_accuracy(strength) for strength in STRENGTHS])
+    least = scores.max() - 0.005
+    good = STRENGTHS[scores >= least]
+    middle = np.median(good)
+    if balanced_accuracy(middle) < least:  # between two good ones, or between two stretches
+        middle = good[np.abs(good - middle).argmin()]
+    return float(middle)
 
 
 def fit(predictions: pd.DataFrame, frequencies) -> dict:
@@ -20,7 +74,7 @@ def fit(predictions: pd.DataFrame, frequencies) -> dict:
     """
     labels, probabilities = labels_and_probabilities(rows_of(predictions, "validation"))
     correction = Correction.fit(labels, probabilities, frequencies)
-    strength = decisions.fit_strength(labels, correction.apply(probabilities), frequencies)
+    strength = fit_strength(labels, correction.apply(probabilities), frequencies)
     return {"correction": correction.to_details(), "decision_strength": strength}
 
 
@@ -71,7 +125,7 @@ def answer(
     if by_lesion:
         means = frame.groupby(["lesion_id", "split", "dx"], sort=True, as_index=False)[CODES].mean()
         frame = means.assign(image_id=means["lesion_id"])
-    labels = decisions.decide(
+    labels = decide(
         frame[CODES].to_numpy(), correction.class_frequencies, details.get("decision_strength", 0)
     )
     return frame.assign(predicted=[CODES[label] for label in labels])

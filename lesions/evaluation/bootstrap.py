@@ -122,8 +122,7 @@ def paired_difference(
     Args:
         predictions_a: Predictions of one split.
         predictions_b: Predictions of the same images by another model, in any order.
-        metric: As of `intervals`.
-        resamples: How many resamples of lesions to draw.
+        metric, resamples: As of `intervals`.
 
     Returns:
         value (a minus b), low and high.
@@ -170,7 +169,7 @@ def paired_differences(
 
     Args:
         pairs: Name to the predictions of two models.
-        metrics, resamples: As there.
+        metrics, resamples: As of `intervals`.
 
     Returns:
         Metric to a table, one row a pair: value, low and high.

@@ -31,13 +31,10 @@ def best_single(found: dict) -> str | None:
     network of all rows, which a twin answers for on one fold, takes its place if its log loss is
     not above that network's, nor that of the networks of folds, each over the rows that neither
     was trained on. Of several such networks, the one with the lowest log loss over the rows that
-    all their twins answer for.
-
-    Args:
-        found: Name to entry, from `comparison.entries`.
+    all their twins answer for. The ensemble is no candidate.
 
     Returns:
-        A name; None where there is no single network. The ensemble is no candidate.
+        A name of `comparison.entries`; None where there is no single network.
     """
     best = best_of_the_split(found)
     rivals = [one for one in found.values() if one.members and one.name != "ensemble"]

@@ -146,10 +146,7 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
 
 
 def compare(found: dict[str, Entry]) -> pd.DataFrame:
-    """Compute the table of all entries, every metric from their predictions.
-
-    Args:
-        found: From `entries`.
+    """Compute the table of `entries`, every metric from their predictions.
 
     Returns:
         One row an entry, lowest validation log loss first: run, architecture, networks (how many

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from lesions.evaluation import decisions, weighted
-from lesions.evaluation.answering import answer
+from lesions.evaluation import weighted
+from lesions.evaluation.answering import answer, decide
 from lesions.evaluation.bootstrap import summary
 from lesions.evaluation.frequencies import Correction
 from lesions.evaluation.predictions import (
@@ -74,7 +74,7 @@ def answer_among(predictions: pd.DataFrame, details: dict, codes) -> pd.DataFram
     correction = Correction.from_details(details.get("correction"))
     frequencies = np.array(correction.class_frequencies)[kept]
     strength = details.get("decision_strength", 0.0)
-    named = decisions.decide(frame[CODES].to_numpy()[:, kept], frequencies, strength)
+    named = decide(frame[CODES].to_numpy()[:, kept], frequencies, strength)
     return frame.assign(predicted=np.array(CODES)[kept][named])
 
 

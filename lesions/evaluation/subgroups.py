@@ -40,11 +40,7 @@ def slices(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str) -> pd.Dat
 
 
 def slice_intervals(
-    predictions: pd.DataFrame,
-    metadata: pd.DataFrame,
-    by: Iterable[str],
-    least: int = 10,
-    resamples: int = 1000,
+    predictions: pd.DataFrame, metadata: pd.DataFrame, by: Iterable[str], least: int = 10
 ) -> pd.DataFrame:
     """Compute `malignant_auc` with its interval in the groups that are large enough.
 
@@ -53,7 +49,6 @@ def slice_intervals(
         by: As in `slices`, any number of them.
         least: Malignant lesions, and benign ones, that a group needs; a score of fewer is mostly
             chance.
-        resamples: How many resamples of lesions to draw.
 
     Returns:
         Indexed by `by` and group: value, low, high, images and malignant (lesions).
@@ -63,7 +58,7 @@ def slice_intervals(
         for group, part in _groups(predictions, metadata, kind):
             lesions = part.drop_duplicates("lesion_id")["dx"].isin(classes.MALIGNANT)
             if min(lesions.sum(), (~lesions).sum()) >= least:
-                found = vars(score(part, "malignant_auc", resamples))
+                found = vars(score(part, "malignant_auc"))
                 rows[kind, group] = {**found, "images": len(part), "malignant": lesions.sum()}
     columns = ["value", "low", "high", "images", "malignant"]
     index = pd.MultiIndex.from_tuples(list(rows), names=("by", "group"))
@@ -80,9 +75,7 @@ def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
         groups = pd.cut(groups.astype(float), edges, right=False, labels=AGE_BANDS).astype(object)
     groups = groups.fillna("missing")
     rows = groups.groupby(groups).indices
-    if by == "age_band":
-        order = [band for band in (*AGE_BANDS, "missing") if band in rows]
-    else:
-        order = sorted(rows, key=lambda group: -len(rows[group]))
-    for group in order:
-        yield group, predictions.iloc[rows[group]]
+    order = sorted(rows, key=lambda group: -len(rows[group]))
+    for group in (*AGE_BANDS, "missing") if by == "age_band" else order:
+        if group in rows:
+            yield group, predictions.iloc[rows[group]]

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from sklearn.metrics import balanced_accuracy_score, log_loss, recall_score
 
 from lesions import classes, evaluation
-from lesions.evaluation import comparison, decisions
+from lesions.evaluation import answering, comparison
 from lesions.system.folders import MODELS
 
 CODES = list(classes.CODES)
@@ -118,7 +118,7 @@ def test_the_rule_divides_by_the_frequency_to_a_power():
 
 
 def test_the_fitted_strength_raises_balanced_accuracy_on_other_images():
-    strength = decisions.fit_strength(*answers(PRIOR), PRIOR)
+    strength = answering.fit_strength(*answers(PRIOR), PRIOR)
     assert 0.3 < strength <= 1
     labels, probabilities = answers(PRIOR, seed=1)
     before = balanced_accuracy_score(labels, evaluation.decide(probabilities, PRIOR, 0))
@@ -135,8 +135,8 @@ def test_the_fitted_strength_is_one_of_the_good_ones(number):
         named = evaluation.decide(probabilities, PRIOR, strength)
         return recall_score(labels, named, labels=np.unique(labels), average="macro")
 
-    best = max(score(strength) for strength in decisions.STRENGTHS)
-    assert score(decisions.fit_strength(labels, probabilities, PRIOR)) >= best - 0.0051
+    best = max(score(strength) for strength in answering.STRENGTHS)
+    assert score(answering.fit_strength(labels, probabilities, PRIOR)) >= best - 0.0051
 
 
 def test_the_strength_of_a_recorded_run_is_one_of_the_good_ones():
@@ -145,10 +145,10 @@ def test_the_strength_of_a_recorded_run_is_one_of_the_good_ones():
     for entry in map(comparison.read_entry, runs):
         labels, probabilities, named = evaluation.arrays(entry.answers("validation"))
         frequencies = np.array(entry.details["correction"]["class_frequencies"])
-        rules = [evaluation.decide(probabilities, frequencies, one) for one in decisions.STRENGTHS]
+        rules = [evaluation.decide(probabilities, frequencies, one) for one in answering.STRENGTHS]
         best = max(recall_score(labels, rule, average="macro") for rule in rules)
         assert recall_score(labels, named, average="macro") >= best - 0.0051, entry.name
 
 
 def test_the_strength_is_small_where_the_network_knows_no_frequencies():
-    assert decisions.fit_strength(*answers(np.ones(7)), PRIOR) <= 0.2
+    assert answering.fit_strength(*answers(np.ones(7)), PRIOR) <= 0.2
