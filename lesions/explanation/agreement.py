@@ -11,6 +11,7 @@ import pandas as pd
 
 THRESHOLDS = np.arange(0.05, 1.0, 0.05).round(2)
 SCORES = ("pointing_game", "energy_inside", "intersection_over_union", "outside_over_inside")
+# Of means, as a single map may be zero on the lesion (Tschandl et al. 2020, Nature Medicine 26).
 RATIOS = {"outside_over_inside": ("outside", "inside")}
 
 
@@ -29,9 +30,8 @@ def mask_agreement(
         (Wang et al. 2020, Score-CAM); `pointing_game`, the share of the map's maxima, mostly one,
         that lie on the lesion (Zhang et al. 2018); `intersection_over_union` of the mask and the
         hot part of the map; `inside` and `outside`, the map's mean on the lesion and off it;
-        `outside_over_inside`, their ratio (Tschandl et al. 2020, Nature Medicine 26), infinite
-        where the map is zero on the lesion alone; `empty_map`, 1 for a map of zeros. NaN where a
-        number is undefined (a map of zeros, a mask without an inside or outside).
+        `empty_map`, 1 for a map of zeros. NaN where a number is undefined (a map of zeros, a mask
+        without an inside or outside).
     """
     heat_map = heat_map.astype(np.float64)
     hot, empty = heat_map >= threshold, not heat_map.any()
@@ -43,7 +43,6 @@ def mask_agreement(
             "intersection_over_union": np.divide((hot & mask).sum(), (hot | mask).sum()),
             "inside": inside,
             "outside": outside,
-            "outside_over_inside": np.divide(outside, inside),
             "empty_map": empty,
         }
     return {name: float(score) for name, score in scores.items()}
@@ -52,9 +51,9 @@ def mask_agreement(
 def table(
     heat_maps: Iterable[np.ndarray], masks: Iterable[np.ndarray], threshold: float
 ) -> pd.DataFrame:
-    """Score many maps: one row of `mask_agreement` each, without the ratio of single maps."""
-    rows = [mask_agreement(*pair, threshold) for pair in zip(heat_maps, masks, strict=True)]
-    return pd.DataFrame(rows).drop(columns="outside_over_inside")
+    """Score many maps: one row of `mask_agreement` each."""
+    pairs = zip(heat_maps, masks, strict=True)
+    return pd.DataFrame([mask_agreement(*pair, threshold) for pair in pairs])
 
 
 def overlaps(heat_map: np.ndarray, mask: np.ndarray) -> np.ndarray:

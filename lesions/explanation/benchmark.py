@@ -116,11 +116,7 @@ def _thresholds(subject, validation, mappers) -> dict[str, float]:
 
 
 def _score(subject, test, part, mappers, score) -> tuple[dict, pd.DataFrame, dict]:
-    """Score maps batch by batch.
-
-    `score` makes a frame, one row an image, from a batch, a mapper's name and its maps. Returns
-    name to scores, what the rows are about, and name to seconds an image of the map.
-    """
+    """Return name to scores, what the rows are about, and name to seconds an image of the map."""
     scores, about = {name: [] for name in mappers}, []
     seconds = {name: [] for name in mappers}
     for batch in subject.batches(test, part):
