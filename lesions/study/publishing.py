@@ -26,7 +26,6 @@ from lesions.study import (
     readme,
     recipes,
     student,
-    thumbnails,
 )
 from lesions.system.files import replacing
 from lesions.system.folders import MODELS, REPOSITORY, named_by
@@ -36,6 +35,8 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 # What differs from run to run: an object's place in memory, and how pandas names a styled table.
 PLACE = re.compile(r" at 0x[0-9a-f]+>")
 STYLED = re.compile(r"\bT_[0-9a-f]{5}(?=_|\b)")
+# A small picture of every notebook, for the README: that of the cell with this tag.
+THUMBNAILS, THUMBNAIL, THUMBNAIL_SIZE = REPOSITORY / "docs" / "thumbnails", "thumbnail", (300, 190)
 
 
 def notebooks(numbers: Sequence[str] = ()) -> list[Path]:
@@ -78,7 +79,7 @@ def publish_notebooks(build: Path, which: Sequence[str] = ()) -> list[Path]:
         _strip(notebook)
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
-        written += [path, thumbnails.write(notebook, path.stem)]
+        written += [path, write_thumbnail(notebook, path.stem)]
     if not which or "08" in which:  # which made Grad-CAM examples, here of real photographs
         made = [build / "runs" / name / "gradcam_examples" for name in recipes.REAL]
         made = [one for one in made if one.is_dir()]
@@ -190,6 +191,27 @@ def publish_external() -> list[Path]:
     same = external.recorded_run() == classifier.details["run"]
     kept = [] if same else other_networks.keep_recorded()
     return kept + other_clinics.publish(classifier, metadata)
+
+
+def write_thumbnail(notebook: nbformat.NotebookNode, name: str, folder: Path = THUMBNAILS) -> Path:
+    """Write the thumbnail of an executed notebook: the tagged picture, or else the first.
+
+    Raises:
+        ValueError: If the notebook holds no picture.
+    """
+    cells = sorted(notebook.cells, key=lambda cell: THUMBNAIL not in cell.metadata.get("tags", []))
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    kinds = ("image/png", "image/jpeg")
+    pictures = [found[kind] for found in outputs for kind in kinds if kind in found]
+    if not pictures:
+        raise ValueError(f"{name} shows no picture; tag a cell with one by {THUMBNAIL!r}.")
+    with Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail(THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+    path = folder / f"{name[:2]}.jpg"
+    with replacing(path) as temporary:
+        small.save(temporary, "JPEG", quality=80, optimize=True)
+    return path
 
 
 def _smaller(png: str) -> str:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lesions import data
 from lesions.evaluation import Interval
-from lesions.study import facts, numbers, publishing, readme, recipes, thumbnails
+from lesions.study import facts, numbers, publishing, readme, recipes
 from lesions.study.facts import common, trainings
 
 NOTEBOOKS = publishing.notebooks()
@@ -240,21 +240,21 @@ def test_a_published_notebook_is_the_same_after_every_run():
 
 def test_a_thumbnail_is_of_the_tagged_cell_or_the_first_picture(tmp_path):
     cells = [nbformat.v4.new_markdown_cell("# A"), picture(800, 400), picture(600, 600, ["x"])]
-    path = thumbnails.write(nbformat.v4.new_notebook(cells=cells), "01_explore", tmp_path)
+    path = publishing.write_thumbnail(nbformat.v4.new_notebook(cells=cells), "01_explore", tmp_path)
     assert path == tmp_path / "01.jpg"
     with Image.open(path) as small:
         assert small.size == (300, 150)
-    cells[2].metadata["tags"] = [thumbnails.TAG]
-    thumbnails.write(nbformat.v4.new_notebook(cells=cells), "01_explore", tmp_path)
+    cells[2].metadata["tags"] = [publishing.THUMBNAIL]
+    publishing.write_thumbnail(nbformat.v4.new_notebook(cells=cells), "01_explore", tmp_path)
     with Image.open(path) as small:
         assert small.size[0] == small.size[1] == max(small.size)
     with pytest.raises(ValueError, match="01_explore shows no picture"):
-        thumbnails.write(nbformat.v4.new_notebook(), "01_explore", tmp_path)
+        publishing.write_thumbnail(nbformat.v4.new_notebook(), "01_explore", tmp_path)
 
 
 def test_thumbnails_are_small_and_in_the_readme():
     text = (publishing.REPOSITORY / "README.md").read_text(encoding="utf-8")
-    found = sorted(thumbnails.FOLDER.glob("*.jpg"))
+    found = sorted(publishing.THUMBNAILS.glob("*.jpg"))
     assert [path.stem for path in found] == [path.stem[:2] for path in publishing.notebooks()]
     assert sum(path.stat().st_size for path in found) < 400_000
     for path in found:
