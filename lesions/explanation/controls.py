@@ -16,11 +16,7 @@ from lesions.networks import models
 def centred_gaussian(masks: Iterable[np.ndarray]) -> np.ndarray:
     """Fit a Gaussian in the middle of the picture to masks, by the mean squared distance from it.
 
-    Args:
-        masks: bool, (height, width) each, all of one shape; of training images.
-
-    Returns:
-        float32, (height, width), the maximum is 1.
+    Masks are bool, (height, width), all of one shape; so is the map, float32, with a maximum of 1.
 
     Raises:
         ValueError: If no mask holds a pixel of lesion.

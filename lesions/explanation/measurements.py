@@ -28,10 +28,7 @@ SHUFFLED = {
 
 
 def sample(rows: pd.DataFrame, number: int | None) -> pd.DataFrame:
-    """Take at most `number` photographs of different lesions, the classes in turn.
-
-    They are always the same ones. Without a number all rows are taken.
-    """
+    """Take at most `number` photographs of different lesions, the classes in turn, or all rows."""
     if number is None:
         return rows
     firsts = rows.sort_values("image_id").drop_duplicates("lesion_id")
@@ -104,11 +101,7 @@ def look_up(
 ) -> pd.Series:
     """Find one row of the table for all groups, of NaN where there is none.
 
-    Args:
-        table: From `benchmark.measure` or `recorded`.
-        part, method, metric: As the columns of those names.
-        code: The class: "all", a code, or "not akiec".
-        step: The place on a curve, or None for a row that belongs to none.
+    Arguments are as the columns, `code` as "class"; without a step, the row belongs to no curve.
     """
     wanted = {"part": part, "method": method, "class": code, "group": "all", "metric": metric}
     rows = table[table["step"].isna() if step is None else table["step"] == step]

@@ -27,10 +27,7 @@ def rank_correlations(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def cascade(model: keras.Model) -> Iterator[tuple[float, keras.Model]]:
-    """Randomise a network from its last layer to its first (Adebayo et al. 2018).
-
-    Args:
-        model: From `models.build` or `models.load`; it stays as it is.
+    """Randomise a copy of a network from its last layer to its first (Adebayo et al. 2018).
 
     Yields:
         One of `SHARES` of the layers with weights, where 0 is the last layer alone, and one and

@@ -25,16 +25,14 @@ METRICS = {
     ALARMS: "others that it names melanoma",
 }
 AT_HOME, BY_THE_RULE = ("log_loss", "macro_auc", "balanced_accuracy"), (NAMED, ALARMS)
-OF_TWINS = {"validation": AT_HOME, "test": AT_HOME}
-OF_TWINS |= dict.fromkeys(external.SETS, ("melanoma_auc",))
-OF_STUDENTS = {"test": (*AT_HOME, *BY_THE_RULE)}
-OF_STUDENTS |= dict.fromkeys(external.SETS, ("melanoma_auc", *BY_THE_RULE))
 # Pair to place to the metrics by which its two networks are compared there.
 ASKED = {
-    TWIN: OF_TWINS,
+    TWIN: dict.fromkeys(("validation", "test"), AT_HOME)
+    | dict.fromkeys(external.SETS, ("melanoma_auc",)),
     FOLDS: {"validation": ("log_loss",)},
     SHARED: {"validation": ("log_loss",)},
-    STUDENT: OF_STUDENTS,
+    STUDENT: {"test": (*AT_HOME, *BY_THE_RULE)}
+    | dict.fromkeys(external.SETS, ("melanoma_auc", *BY_THE_RULE)),
 }
 
 

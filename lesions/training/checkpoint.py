@@ -15,10 +15,7 @@ STATE, OPTIMIZER = "state", "optimizer/"
 
 
 def unwrapped(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return an optimizer itself, which float16 wraps to scale the loss.
-
-    The scale is no part of a checkpoint: it is found anew in a few steps.
-    """
+    """Return an optimizer itself, which float16 wraps to scale the loss anew after a restart."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 

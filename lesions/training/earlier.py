@@ -42,7 +42,13 @@ def start_from(model: keras.Model, run: str, runs_folder: Path, held_out: pd.Ser
         known = held_out[held_out.isin(data.read_splits().index)]  # of the demo set, none
         _check_unseen(_start_from_best(model), runs_folder, known)
         return
-    earlier, details = _load_run(run, runs_folder)
+    path = find_weights(run, runs_folder)
+    if path is None:
+        raise StartMissing(
+            f"There are no weights of the run {run!r} in {runs_folder}; train that one here first, "
+            "with RETRAIN=1 where it is recorded without them."
+        )
+    earlier, details = models.load(path)
     _check_unseen(run, runs_folder, held_out)
     if details["architecture"] != model.name:
         raise ValueError(
@@ -79,10 +85,7 @@ def _check_unseen(run: str, runs_folder: Path, held_out: pd.Series) -> None:
 
 
 def _start_from_best(model: keras.Model) -> str:
-    """Set the layers that a network shares with `models/best_model.h5`, but for the last one.
-
-    They count as pretrained: head epochs keep them. Returns the name of the run.
-    """
+    """Set the layers that a network shares with the shipped one, but "logits"; return its run."""
     details, known = model_file.read_checked(BEST_MODEL)
     if "run" not in details:
         raise ValueError(f"{BEST_MODEL} does not say of which run it is; restore that file.")
@@ -106,11 +109,8 @@ def _start_from_best(model: keras.Model) -> str:
 def began_from_less(config: Config, began: str, runs_folder: Path) -> bool:
     """Check whether a training began from other weights than its config would begin from now.
 
-    Args:
-        config: The config, of which "available" weights may have been random.
-        began: The `initial_weights` that it began from.
-        runs_folder: Folder of run folders. Where it holds the run that the config starts from,
-            this one must have gone on from it as it is now.
+    "Available" weights may have been random when it began, from `initial_weights` as in `began`.
+    Where `runs_folder` holds the run that the config starts from, this must be as it was then.
     """
     before = runs_folder / config.start / "config.json"
     if config.start and before.exists():
@@ -134,17 +134,6 @@ def find_weights(run: str, runs_folder: Path) -> Path | None:
     return None
 
 
-def _load_run(run: str, runs_folder: Path) -> tuple[keras.Model, dict]:
-    """Load the network of a run, see `models.load`, or raise `StartMissing`."""
-    path = find_weights(run, runs_folder)
-    if path:
-        return models.load(path)
-    raise StartMissing(
-        f"There are no weights of the run {run!r} in {runs_folder}; train that one here first, "
-        "with RETRAIN=1 where it is recorded without them."
-    )
-
-
 def soft_labels(teacher: str, rows: pd.DataFrame, runs_folder: Path) -> np.ndarray:
     """Read training labels from the predictions of earlier runs (distillation, Hinton et al. 2015).
 
@@ -153,11 +142,11 @@ def soft_labels(teacher: str, rows: pd.DataFrame, runs_folder: Path) -> np.ndarr
 
     Args:
         teacher: Name of a run, or several joined by "+", which together cover all rows.
-        rows: The training rows, with image_id and label.
+        rows: The training rows, n of them, with image_id and label.
         runs_folder: Folder of run folders; `models/` is looked at as well.
 
     Returns:
-        float32, (n, 7), one row for each of `rows`, which sums to 1.
+        float32, (n, 7), rows sum to 1.
 
     Raises:
         StartMissing: If a teacher has no predictions here.
@@ -192,12 +181,7 @@ def _out_of_fold(run: str, runs_folder: Path) -> pd.DataFrame:
 
 
 def check_answering(config: Config, rows: pd.DataFrame, runs_folder: Path) -> None:
-    """Check that the run that `answers_from` names can answer for a network of all rows.
-
-    Args:
-        config: The config of that network.
-        rows: Its table with a column `split`.
-        runs_folder: Folder of run folders; `models/` is looked at as well.
+    """Check that the run that `answers_from` names can answer for a network of all these rows.
 
     Raises:
         StartMissing: If the run has no predictions here.

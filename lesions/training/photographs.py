@@ -18,14 +18,10 @@ TOLERANCE = 6.0
 def describe(metadata: pd.DataFrame, patient: bool = False) -> dict:
     """Describe the photographs of a table, with image_id and image_path, in a few hundred bytes.
 
-    Args:
-        metadata: The table.
-        patient: Whether age, sex and localization are described, too.
-
     Returns:
         `digest`, the same for the same files alone, see `data.photographs_digest`; `sample`,
         hex digits of a fixed few of them as squares of 4 pixels, which are nearly the same for
-        copies of other sizes, see `look_alike`; and, where asked for, `patients`, 16 hex digits of
+        copies of other sizes, see `look_alike`; and, with `patient`, `patients`, 16 hex digits of
         `data.patient_features`.
     """
     rows = metadata.drop_duplicates("image_id").sort_values("image_id")

@@ -79,9 +79,8 @@ def read_run(folder) -> Run:
 def copy_records(folder: Path, target: Path) -> Path:
     """Copy a finished run into the folder `target`, without weights and checkpoints.
 
-    Returns:
-        The copy, which replaces an earlier one once it is whole. What an earlier copy of the
-        same predictions holds beside it stays.
+    The copy replaces an earlier one once it is whole. What else that holds stays if it is of the
+    same predictions.
     """
     copied = target / folder.name
     both = [one / "predictions.csv" for one in (folder, copied)]
@@ -314,11 +313,8 @@ def _record(config: Config, metadata: pd.DataFrame, trainer: Trainer) -> dict:
 def model_details(run: str, record: dict, frame: pd.DataFrame, metadata: pd.DataFrame) -> dict:
     """Collect what is stored with the network of a run, see `models.save`.
 
-    Args:
-        run: Name of the run.
-        record: Its config.json.
-        frame: Its predictions.csv, on which all that its answers need is fitted.
-        metadata: The table that it was trained with.
+    All that its answers need is fitted on `frame`, its predictions.csv; `record` is its
+    config.json, `metadata` the table that it was trained with.
     """
     config = record["config"]
     details = evaluation.answers_details(frame, metadata)

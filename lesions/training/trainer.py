@@ -34,10 +34,7 @@ def schedule(
 ) -> keras.optimizers.schedules.CosineDecay:
     """Return the learning rate of a phase by its step: linear warm-up, then a cosine to 1%.
 
-    Args:
-        config: What is trained.
-        phase: "head" or "all".
-        steps_an_epoch, epochs: How long the phase is.
+    The phase is "head" or "all", and is `epochs` of `steps_an_epoch` steps long.
     """
     steps = epochs * steps_an_epoch
     warmup = min(config.warmup_steps, steps // 4)
@@ -61,7 +58,7 @@ class Trainer:
     """
 
     def __init__(self, config: Config, rows: pd.DataFrame, store, work: Path):
-        """Build the network, or read the checkpoint that a killed training left.
+        """Build the network, or read the checkpoint that a killed training left in `work`.
 
         Args:
             config: What to train.
@@ -323,12 +320,7 @@ class Trainer:
 
 
 def epoch_line(row, epochs: int) -> str:
-    """Describe an epoch in one line.
-
-    Args:
-        row: A row of history.csv, or a dict with its columns.
-        epochs: How many epochs the training has.
-    """
+    """Describe a row of history.csv, or a dict with its columns, in one line."""
     return (
         f"  epoch {row['epoch']}/{epochs} {row['phase']:4s} loss {row['loss']:.3f}, validation "
         f"loss {row['val_loss']:.3f}, balanced accuracy {row['val_balanced_accuracy']:.3f}, "

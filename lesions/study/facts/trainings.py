@@ -137,7 +137,6 @@ def notebook_04() -> dict:
         "epochs": own.record["epochs_trained"],
         "epochs_more": first.record["epochs_trained"],
         "order": {"few": _order(rows, more), "more": _order(more, more)},
-        "more_epochs": first.record["epochs_trained"] - own.record["epochs_trained"],
         "stage_loss_lowest": first.history["val_loss"].min(),
         "stage_loss_last": first.history["val_loss"].iloc[-1],
         "later_epochs": [run.record["epochs_trained"] for run in later],
