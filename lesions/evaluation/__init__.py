@@ -29,7 +29,6 @@ from lesions.evaluation.predictions import (
     labels_and_probabilities,
     read_predictions,
     rows_of,
-    write_predictions,
 )
 from lesions.evaluation.scores import confusion, metrics, per_class, reliability, screening
 from lesions.evaluation.subgroups import slice_intervals, slices

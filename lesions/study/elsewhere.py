@@ -133,7 +133,8 @@ def artefact_effects(resamples: int = 1000) -> pd.DataFrame:
         found.loc["difference"] = evaluation.paired_difference(one, answers[PLAIN], AUC, resamples)
         rows[change] = {"answers": (named[change] != named[PLAIN]).mean()}
         for figure, row in found.iterrows():
-            rows[change] |= tables.interval_columns(figure, row)
+            ends = {figure: "value", f"{figure}_low": "low", f"{figure}_high": "high"}
+            rows[change] |= {column: row[end] for column, end in ends.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("change")
 
 

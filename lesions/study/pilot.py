@@ -50,7 +50,7 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
     Returns:
         One row each of `recorded`: log_loss and macro_auc out of fold and melanoma_auc on the
         external set, at the class frequencies; <figure>_difference from the mildest
-        augmentation with its _low and _high (95%, paired, over lesions).
+        augmentation, an `Interval` (95%, paired, over lesions).
 
     Raises:
         ValueError: If runs are recorded, but none with the mildest augmentation.
@@ -67,16 +67,14 @@ def compare(resamples: int = 1000) -> pd.DataFrame:
         for metric, frame in frames.items():
             rows[name][metric] = evaluation.score(frame, metric, resamples=0).value
             difference = evaluation.paired_difference(frame, baseline[metric], metric, resamples)
-            rows[name] |= tables.interval_columns(f"{metric}_difference", difference)
+            rows[name][f"{metric}_difference"] = Interval(**difference)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("augmentation")
 
 
-def of_all_folds() -> pd.DataFrame | None:
-    """Compare the mean of the five fold networks on the external set with the first alone.
+def of_all_folds() -> tuple[Interval, Interval] | None:
+    """Return the melanoma AUC of the mean of five folds on the external set, and its gain over one.
 
-    Returns:
-        Rows "mean" and "difference" with the melanoma AUC's value, low and high; None where
-        these networks are not recorded.
+    None where these networks are not recorded.
     """
     asked = other_networks.asked()
     if other_networks.MEAN not in asked:
@@ -85,11 +83,8 @@ def of_all_folds() -> pd.DataFrame | None:
         evaluation.answer(one.there[SET], one.details)
         for one in (asked[other_networks.MEAN], asked["fold 0"])
     )
-    rows = {
-        "mean": vars(evaluation.score(mean, "melanoma_auc")),
-        "difference": evaluation.paired_difference(mean, first, "melanoma_auc"),
-    }
-    return pd.DataFrame(rows).T
+    gain = evaluation.paired_difference(mean, first, "melanoma_auc")
+    return evaluation.score(mean, "melanoma_auc"), Interval(**gain)
 
 
 def choose(compared: pd.DataFrame) -> str:
@@ -124,14 +119,13 @@ def _missing(recorded_names) -> list[str]:
     return [name for name in recipes.PILOT if name not in recorded_names]
 
 
-def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
+def block(compared: pd.DataFrame, together: tuple[Interval, Interval] | None) -> str:
     """Write the tables of `compare` and `of_all_folds` for the pages, as Markdown."""
     rows = []
     for name, row in compared.iterrows():
         cells = [f"{row[metric]:.3f}" for metric in METRICS]
         if name != BASELINE:
-            gaps = [Interval.of(row, f"{metric}_difference") for metric in METRICS]
-            cells = [f"{cell}, {gap:+.3f}" for cell, gap in zip(cells, gaps, strict=True)]
+            cells = [f"{row[one]:.3f}, {row[f'{one}_difference']:+.3f}" for one in METRICS]
         late = "" if name in recipes.PILOT else ", after the choice"
         rows.append([f"{name}{late}", *cells])
     header = "| augmentation | log loss, fold | macro AUC, fold | melanoma AUC, ISIC 2017 |"
@@ -145,10 +139,9 @@ def block(compared: pd.DataFrame, together: pd.DataFrame | None) -> str:
         if of_all != before:
             verdict += f" The same rule would have chosen {of_all}, had it been tried before."
     if together is not None:
-        mean, difference = (Interval.of(together.loc[name]) for name in ("mean", "difference"))
         verdict += (
             f" The mean of the {data.FOLDS} networks of this recipe, one a fold, has a melanoma "
-            f"AUC of {mean:.3f} on ISIC 2017, and differs from the first of them alone by "
-            f"{difference:+.3f}."
+            f"AUC of {together[0]:.3f} on ISIC 2017, and differs from the first of them alone by "
+            f"{together[1]:+.3f}."
         )
     return f"{tables.markdown(header, rows)}\n\n{verdict}"

@@ -5,7 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from lesions.evaluation import external
+from lesions.evaluation import Interval, external
 from lesions.study import pilot
 from lesions.training import runs
 
@@ -63,7 +63,7 @@ def test_the_table_says_what_the_rule_would_have_chosen_afterwards(late):
     rows["colour"] = (0.95, 0.75)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["macro_auc", "melanoma_auc"])
     for name in pilot.METRICS:
-        table[[f"{name}_difference{end}" for end in ("", "_low", "_high")]] = 0.0
+        table[f"{name}_difference"] = [Interval(0.0, 0.0, 0.0)] * len(table)
     text = pilot.block(table.assign(log_loss=0.5), None)
     assert "| mixup, after the choice |" in text and "Chosen: **colour**" in text
     assert ("would have chosen mixup" in text) == (late == 0.90)
