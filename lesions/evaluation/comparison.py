@@ -107,16 +107,7 @@ class Entry:
 
 
 def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
-    """Read run folders, put those of folds together, and add the ensemble of the others.
-
-    Args:
-        run_folders: Folders that hold config.json, metrics.json and predictions.csv. Runs that
-            differ only in their fold, seed, earlier stage and tag become one entry once they
-            cover all folds; before, they are left out. Of several on one fold, the first counts.
-
-    Returns:
-        Name to entry. Where several networks predict the validation split, the last is their
-        "ensemble": networks of folds and of all rows predict others.
+    """Read run folders, with config.json, metrics.json and predictions.csv, as `joined`.
 
     Raises:
         ValueError: If there is no folder, one lacks a file, or its predictions cannot be used.
@@ -124,16 +115,30 @@ def entries(run_folders: Iterable[str | Path]) -> dict[str, Entry]:
     runs = [read_entry(Path(folder)) for folder in run_folders]
     if not runs:
         raise ValueError("There is no run folder to compare; train one or name one.")
-    found = {run.name: run for run in runs if run.record.get("fold") is None}
+    return joined(runs)
+
+
+def joined(runs: Iterable[Entry]) -> dict[str, Entry]:
+    """Put runs of folds together, and add the ensemble of the others.
+
+    Runs that differ only in their fold, seed, earlier stage and tag become one entry once they
+    cover all folds; before, they are left out. Of several on one fold, the first counts.
+
+    Returns:
+        Name to entry. Where several networks predict the validation split, the last is their
+        "ensemble": networks of folds and of all rows predict others.
+    """
+    found: dict[str, Entry] = {}
     folds: dict[str, dict[int, Entry]] = {}
     for run in runs:
-        if run.record.get("fold") is not None:
-            recipe = run.record["config"] | dict.fromkeys(("fold", "seed", "start", "tag"))
-            # A setting that came later is missing in earlier records, one that is gone in later.
-            recipe = {name: value for name, value in recipe.items() if value not in (None, "")}
-            recipe = {name: value for name, value in recipe.items() if name not in RETIRED}
-            of_recipe = folds.setdefault(json.dumps(recipe, sort_keys=True), {})
-            of_recipe.setdefault(run.record["fold"], run)
+        if run.record.get("fold") is None:
+            found[run.name] = run
+            continue
+        # A setting that came later is missing in earlier records, one that is gone in later.
+        left_out = {"fold", "seed", "start", "tag", *RETIRED}
+        kept = {name: one for name, one in run.record["config"].items() if one not in (None, "")}
+        recipe = sorted((name, one) for name, one in kept.items() if name not in left_out)
+        folds.setdefault(json.dumps(recipe), {}).setdefault(run.record["fold"], run)
     for group in filter(_is_whole, ([*of_recipe.values()] for of_recipe in folds.values())):
         entry = _of_folds(group)
         if entry.name in found:  # another recipe of the same architecture and size
@@ -173,11 +178,7 @@ def compare(found: dict[str, Entry]) -> pd.DataFrame:
 
 
 def best_row(table: pd.DataFrame) -> pd.Series:
-    """Return the row of `compare` of the best single network, see `best_single`.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Return the row of `compare` that `best_single` chooses, or raise a ValueError without any."""
     if not table["best"].any():
         raise ValueError("No run here is of the whole split, so none is the best; train one.")
     return table[table["best"]].iloc[0]

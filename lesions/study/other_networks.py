@@ -92,8 +92,8 @@ def asked(folder=MODELS) -> dict[str, Asked]:
         for run, sets in there.items()
         if sets
     }
-    of_folds = [folder / run for run, one in alone.items() if one.record.get("fold") is not None]
-    for entry in comparison.entries(of_folds).values() if of_folds else ():
+    of_folds = [one for one in alone.values() if one.record.get("fold") is not None]
+    for entry in comparison.joined(of_folds).values():
         if entry.record.get("networks") == data.FOLDS:
             members = [alone.pop(name) for name in entry.members]
             found[MEAN] = _mean(entry, members)

@@ -90,8 +90,8 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
     twin = _of(found, folder / student.record["answers_from"])
     start = _of(found, folder / twin.record["start"])
     alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
-    teachers = comparison.entries(folder / name for name in twin.record["teacher"].split("+"))
-    (of_folds,) = teachers.values()
+    teachers = twin.record["teacher"].split("+")
+    (of_folds,) = comparison.joined(_of(found, folder / one) for one in teachers).values()
     return {
         TWIN: (twin, start),
         FOLDS: (twin, of_folds),
