@@ -18,6 +18,15 @@ def of_the_split(found: dict) -> dict:
     }
 
 
+def of_folds(found: dict) -> dict:
+    """Keep the entries of networks of all folds, but for those that others taught, twins."""
+    return {
+        name: entry
+        for name, entry in found.items()
+        if entry.members and name != "ensemble" and not entry.record.get("teacher")
+    }
+
+
 def best_of_the_split(found: dict) -> str | None:
     """Return which entry of `of_the_split` has the lowest log loss on it; None without any."""
     losses = {name: _log_loss(one) for name, one in of_the_split(found).items()}
@@ -37,8 +46,7 @@ def best_single(found: dict) -> str | None:
         A name of `comparison.entries`; None where there is no single network.
     """
     best = best_of_the_split(found)
-    rivals = [one for one in found.values() if one.members and one.name != "ensemble"]
-    rivals += [found[best]] if best else []
+    rivals = [*of_folds(found).values(), *([found[best]] if best else [])]
     taught = {
         name: entry
         for name, entry in found.items()

@@ -53,6 +53,7 @@ SHARED = (
     "epochs_before",
     "config",
     "initial_weights",
+    "teacher",
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lesions import data, evaluation
-from lesions.evaluation import Interval, comparison
+from lesions.evaluation import Interval, choice, comparison
 from lesions.study import recipes, tables
 from lesions.study.facts import common
 from lesions.system.folders import MODELS
@@ -56,7 +56,7 @@ def gains_block(found: dict[str, comparison.Entry], best: str) -> str:
 
 
 def _of_folds(found: dict[str, comparison.Entry]) -> comparison.Entry:
-    return next(one for one in found.values() if one.record.get("networks") == data.FOLDS)
+    return next(iter(choice.of_folds(found).values()))
 
 
 def lesions_block(found: dict[str, comparison.Entry], best: str) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lesions import data, evaluation
 from lesions.data import images
-from lesions.evaluation import comparison, external
+from lesions.evaluation import choice, comparison, external
 from lesions.evaluation.predictions import read_predictions, table, write_predictions
 from lesions.networks import models, views
 from lesions.study import other_clinics, recipes
@@ -93,11 +93,10 @@ def asked(folder=MODELS) -> dict[str, Asked]:
         if sets
     }
     of_folds = [one for one in alone.values() if one.record.get("fold") is not None]
-    for entry in comparison.joined(of_folds).values():
-        if entry.record.get("networks") == data.FOLDS:
-            members = [alone.pop(name) for name in entry.members]
-            found[MEAN] = _mean(entry, members)
-            found |= {f"fold {one.record['fold']}": one for one in members}
+    for entry in choice.of_folds(comparison.joined(of_folds)).values():
+        members = [alone.pop(name) for name in entry.members]
+        found[MEAN] = _mean(entry, members)
+        found |= {f"fold {one.record['fold']}": one for one in members}
     names = comparison.read_comparison(MODELS / "comparison.csv").set_index("run")["name"]
     for run, one in alone.items():
         name = _name(one, names)

@@ -32,10 +32,10 @@ STEPS = (
         "DenseNet121, strong augmentation, MixUp, the last 4 epochs on oversampled rows",
         {"image_size": 192, "epochs": 4},
     ),
-    (f"{data.FOLDS} DenseNet121, one a fold, averaged", {"networks": data.FOLDS}),
+    (f"{data.FOLDS} DenseNet121, one a fold, averaged", {"networks": data.FOLDS, "student": False}),
     (
         "a [student](docs/results.md#the-student) of these five, also trained on validation, MixUp",
-        {"student": True, "architecture": recipes.BEST},
+        {"student": True, "networks": 1, "architecture": recipes.BEST},
     ),
 )
 

@@ -158,6 +158,26 @@ def test_a_network_of_all_rows_is_best_if_it_is_not_worse_on_what_it_held_out(
     assert comparison.best_row(comparison.compare(comparison.entries(runs[:3])))["run"] == "split"
 
 
+def test_twins_of_a_student_on_every_fold_are_students_and_no_rival_of_it(tmp_path):
+    whole = {strength: both_splits(images=280, strength=strength) for strength in (1.0, 2.5, 4.0)}
+    validation = np.flatnonzero(whole[1.0]["split"] == "validation")
+    test = whole[1.0]["split"].eq("test")
+    own = [test | whole[1.0].index.isin(validation[n::2]) for n in range(2)]
+    images = {"train": len(validation) // 2, "validation": len(validation) // 2}
+    runs = [
+        write_run(tmp_path / f"{name}{n}", whole[strength][own[n]], images, fold=n, **taught)
+        for name, strength, taught in (("fold", 1.0, {}), ("twin", 4.0, {"teacher": "fold0+fold1"}))
+        for n in range(2)
+    ]
+    runs.append(write_run(tmp_path / "student", whole[2.5][own[0]], answers_from="twin0"))
+    found = comparison.entries(runs)
+    assert choice.best_single(found) == "student"
+    (of_folds,) = choice.of_folds(found).values()
+    assert set(of_folds.members) == {"fold0", "fold1"}
+    several = comparison.compare(found).query("networks > 1").set_index("student")["members"]
+    assert several[True] == "twin0: 0.500; twin1: 0.500"
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_networks_of_all_rows_each_must_be_as_good_as_the_best_of_the_split(order, tmp_path):
     """The second is better than the first on the few rows that both held out, and no better."""

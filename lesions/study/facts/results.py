@@ -38,7 +38,7 @@ def notebook_06() -> dict:
     table, (best, test) = comparison_table(), _best()
     together = table[table["run"] == "ensemble"].iloc[0]
     trained = table[table["run"] != "ensemble"]
-    folds = trained[trained["networks"] > 1].iloc[0]
+    folds = trained[(trained["networks"] > 1) & ~trained["student"]].iloc[0]
     others = table[~table["best"]]
     top = others.loc[others["test_balanced_accuracy"].idxmax()]
     return {
