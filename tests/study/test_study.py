@@ -261,11 +261,8 @@ def test_recorded_split_and_names_of_runs_are_those_computed_here(ham10000_table
         record = json.loads((folder / "config.json").read_text())
         assert training.from_record(record["config"]) == configs[name]
     assert opening.recorded_profile(computed) == "cpu"
-
-
-def test_recorded_leakage_runs_are_those_of_the_recipes(ham10000_table):
-    metadata = data.with_split(ham10000_table)
-    rows = {name: leaky_splits.protocol_rows(metadata, name) for name in leakage.LABELS}
+    monkeypatch.undo()  # the splits of notebook 07 have rows of their own
+    rows = {name: leaky_splits.protocol_rows(recorded, name) for name in leakage.LABELS}
     counts = {name: (one["split"] == "train").sum() for name, one in rows.items()}
     for name, config in recipes.leakage_experiments("cpu", counts).items():
         assert training.run_name(config, rows[name]) == leakage.run(name).folder.name
