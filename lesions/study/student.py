@@ -13,6 +13,7 @@ from lesions.training import find_recipe
 
 TWIN, FOLDS = "twin − the network it went on from", "twin − networks of the folds"
 SHARED, STUDENT = "twin − best of the split", "student − last stage"
+OTHER = "twin of fold {} − the network it went on from"
 PLACES = {"validation": "the twin's fold", "test": "test split", **external.SETS}
 # What the decision rule names melanoma: of melanomas, and of other lesions.
 NAMED, ALARMS = "named", "alarms"
@@ -31,6 +32,7 @@ ASKED = {
     | dict.fromkeys(external.SETS, ("melanoma_auc",)),
     FOLDS: {"validation": ("log_loss",)},
     SHARED: {"validation": ("log_loss",)},
+    OTHER: dict.fromkeys(("validation", "test"), AT_HOME),
     STUDENT: {"test": (*AT_HOME, *BY_THE_RULE)}
     | dict.fromkeys(external.SETS, ("melanoma_auc", *BY_THE_RULE)),
 }
@@ -41,7 +43,8 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
     """Compare the student and its twin with the networks before them.
 
     The twin answers for the student on a fold, goes on from a network of that fold, and learns
-    from the networks of the folds; see `last_stage` and `choice.best_of_the_split`.
+    from the networks of the folds; see `last_stage` and `choice.best_of_the_split`. Twins of the
+    other folds, where they are recorded, show what another fold and another seed change.
 
     Returns:
         A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`, of the pairs that
@@ -58,7 +61,7 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
         return None
     rows = {}
     for pair, networks in pairs.items():
-        for place, metrics in ASKED[pair].items():
+        for place, metrics in ASKED.get(pair, ASKED[OTHER]).items():
             shared = _on_shared(networks, place, folder)
             plain = tuple(name for name in metrics if name not in BY_THE_RULE)
             differences = _differences(*shared, plain)
@@ -90,10 +93,21 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
     twin = _of(found, folder / student.record["answers_from"])
     start = _of(found, folder / twin.record["start"])
     alone = {name: one for name, one in found.items() if one.record.get("fold") is None}
+    taught_alike = [
+        one
+        for one in found.values()
+        if one.record.get("teacher") == twin.record["teacher"]
+        and one.record.get("fold") not in (None, twin.record["fold"])
+    ]
     teachers = twin.record["teacher"].split("+")
     (of_folds,) = comparison.joined(_of(found, folder / one) for one in teachers).values()
+    others = {
+        OTHER.format(one.record["fold"] + 1): (one, _of(found, folder / one.record["start"]))
+        for one in taught_alike
+    }
     return {
         TWIN: (twin, start),
+        **others,
         FOLDS: (twin, of_folds),
         SHARED: (twin, found[choice.best_of_the_split(alone)]),
         STUDENT: (student, found[last_stage(folder)]),

@@ -37,7 +37,7 @@ def test_the_last_stage_is_named_or_missed(tmp_path):
 
 
 def test_running_says_how_long_the_best_model_takes():
-    """By the pilot, the folds, the twin and the student: all its runs of folds, and itself."""
+    """By the pilot, the folds, the twins and the student: all its runs of folds, and itself."""
     seconds = sum(
         one["seconds"]
         for one in records()
