@@ -36,9 +36,10 @@ DEMO_IMAGES = 210
 
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory):
-    """The demo set, drawn by the first worker that needs it."""
+    """The demo set, drawn by the first worker that needs it, alone in the folder above it."""
     folder = tmp_path_factory.getbasetemp()
-    return demo.make_demo((folder.parent if worker else folder) / "demo", images=DEMO_IMAGES)
+    folder = (folder.parent if worker else folder) / "drawn"
+    return demo.make_demo(folder / "demo", images=DEMO_IMAGES)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from lesions.evaluation.external import answer_among, external_report
 from lesions.evaluation.frequencies import Correction, class_frequencies
 from lesions.evaluation.patient_data import Fusion
 from lesions.evaluation.predictions import (
+    CODES,
     arrays,
     labels_and_probabilities,
     read_predictions,
@@ -33,4 +34,4 @@ from lesions.evaluation.predictions import (
 from lesions.evaluation.scores import confusion, metrics, per_class, reliability, screening
 from lesions.evaluation.subgroups import slice_intervals, slices
 from lesions.evaluation.summary import evaluate
-from lesions.evaluation.weighted import CODES, HEADLINES
+from lesions.evaluation.weighted import HEADLINES

@@ -161,7 +161,7 @@ def read_tried() -> pd.DataFrame:
 def as_predictions(part: pd.DataFrame, treatment: str) -> pd.DataFrame:
     """Write probabilities of melanoma as predictions; the AUC asks for nothing else."""
     frame = part[["image_id", "lesion_id", "dx"]].copy()
-    frame[[*CODES]] = 0.0
+    frame[CODES] = 0.0
     frame["mel"], frame["nv"] = part[treatment], 1 - part[treatment]
     return frame
 
