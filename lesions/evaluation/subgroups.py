@@ -75,7 +75,9 @@ def _groups(predictions: pd.DataFrame, metadata: pd.DataFrame, by: str):
         groups = pd.cut(groups.astype(float), edges, right=False, labels=AGE_BANDS).astype(object)
     groups = groups.fillna("missing")
     rows = groups.groupby(groups).indices
-    order = sorted(rows, key=lambda group: -len(rows[group]))
-    for group in (*AGE_BANDS, "missing") if by == "age_band" else order:
-        if group in rows:
-            yield group, predictions.iloc[rows[group]]
+    if by == "age_band":
+        order = [band for band in (*AGE_BANDS, "missing") if band in rows]
+    else:
+        order = sorted(rows, key=lambda group: -len(rows[group]))
+    for group in order:
+        yield group, predictions.iloc[rows[group]]
