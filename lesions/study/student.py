@@ -26,16 +26,13 @@ METRICS = {
     ALARMS: "others that it names melanoma",
 }
 AT_HOME, BY_THE_RULE = ("log_loss", "macro_auc", "balanced_accuracy"), (NAMED, ALARMS)
-# Pair to place to the metrics by which its two networks are compared there.
-ASKED = {
-    TWIN: dict.fromkeys(("validation", "test"), AT_HOME)
-    | dict.fromkeys(external.SETS, ("melanoma_auc",)),
-    FOLDS: {"validation": ("log_loss",)},
-    SHARED: {"validation": ("log_loss",)},
-    OTHER: dict.fromkeys(("validation", "test"), AT_HOME),
-    STUDENT: {"test": (*AT_HOME, *BY_THE_RULE)}
-    | dict.fromkeys(external.SETS, ("melanoma_auc", *BY_THE_RULE)),
-}
+# Place to the metrics by which two networks are compared there.
+THE_CHOICE = {"validation": ("log_loss",)}  # by which `choice.best_single` decides
+OF_A_TWIN = dict.fromkeys(("validation", "test"), AT_HOME)
+OF_THE_FIRST_TWIN = OF_A_TWIN | dict.fromkeys(external.SETS, ("melanoma_auc",))
+OF_THE_STUDENT = {"test": (*AT_HOME, *BY_THE_RULE)} | dict.fromkeys(
+    external.SETS, ("melanoma_auc", *BY_THE_RULE)
+)
 
 
 @functools.cache
@@ -47,8 +44,8 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
     other folds, where they are recorded, show what another fold and another seed change.
 
     Returns:
-        A table indexed by pair, place (of `PLACES`) and metric, as in `ASKED`, of the pairs that
-        are recorded: images, first and second (the two networks' values; one view in other
+        A table indexed by pair, place (of `PLACES`) and metric, of the pairs that are recorded:
+        images, first and second (the two networks' values; one view in other
         clinics, else eight), value, low and high (first less second, 95%, paired over lesions).
         None where no student is recorded.
 
@@ -60,8 +57,8 @@ def compare(folder=MODELS) -> pd.DataFrame | None:
     if not pairs:
         return None
     rows = {}
-    for pair, networks in pairs.items():
-        for place, metrics in ASKED.get(pair, ASKED[OTHER]).items():
+    for pair, (*networks, asked) in pairs.items():
+        for place, metrics in asked.items():
             shared = _on_shared(networks, place, folder)
             plain = tuple(name for name in metrics if name not in BY_THE_RULE)
             differences = _differences(*shared, plain)
@@ -86,7 +83,10 @@ def last_stage(folder=MODELS) -> str:
 
 
 def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]:
-    """Map the name of a pair to its two entries, of what is recorded; nothing without a student."""
+    """Map the name of a pair to its two entries, of what is recorded, and what is asked of them.
+
+    Nothing without a student.
+    """
     student = next((one for one in found.values() if one.record.get("answers_from")), None)
     if student is None:
         return {}
@@ -102,15 +102,19 @@ def _pairs(found: dict[str, comparison.Entry], folder: Path) -> dict[str, tuple]
     teachers = twin.record["teacher"].split("+")
     (of_folds,) = comparison.joined(_of(found, folder / one) for one in teachers).values()
     others = {
-        OTHER.format(one.record["fold"] + 1): (one, _of(found, folder / one.record["start"]))
+        OTHER.format(one.record["fold"] + 1): (
+            one,
+            _of(found, folder / one.record["start"]),
+            OF_A_TWIN,
+        )
         for one in taught_alike
     }
     return {
-        TWIN: (twin, start),
+        TWIN: (twin, start, OF_THE_FIRST_TWIN),
         **others,
-        FOLDS: (twin, of_folds),
-        SHARED: (twin, found[choice.best_of_the_split(alone)]),
-        STUDENT: (student, found[last_stage(folder)]),
+        FOLDS: (twin, of_folds, THE_CHOICE),
+        SHARED: (twin, found[choice.best_of_the_split(alone)], THE_CHOICE),
+        STUDENT: (student, found[last_stage(folder)], OF_THE_STUDENT),
     }
 
 
@@ -118,7 +122,7 @@ def _of(found: dict[str, comparison.Entry], run: Path) -> comparison.Entry:
     return found.get(run.name) or comparison.read_entry(run)  # which names what is missing
 
 
-def _on_shared(networks: tuple, place: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _on_shared(networks: list, place: str, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read what two networks answer to the photographs of a place that neither was trained on."""
     first, second = (
         other_networks.answers(one, place, folder) if place in external.SETS else one.answers(place)
