@@ -205,13 +205,9 @@ def _predict(classifier, rows):
 
     given, parts, done = data.patient_features(rows), [], 0
     with tqdm(total=len(rows), unit="images", disable=not shows_progress()) as bar:
-        for batch in classifier.read(rows["image_path"]):
-            for *_, problem in batch:
-                if problem:
-                    raise ValueError(problem)
-            patient = classifier.patient_input(len(batch), given[done : done + len(batch)])
-            done += len(batch)
-            pictures = np.stack([picture for _, picture, _ in batch])
+        for pictures, _ in classifier.read_all(rows["image_path"]):
+            patient = classifier.patient_input(len(pictures), given[done : done + len(pictures)])
+            done += len(pictures)
             parts.append(views.predict(classifier.model, pictures, classifier.tta, patient))
-            bar.update(len(batch))
+            bar.update(len(pictures))
     return np.concatenate(parts)

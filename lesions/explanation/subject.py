@@ -79,15 +79,11 @@ class Subject:
     def batches(self, rows: pd.DataFrame, description: str) -> Iterator[Batch]:
         """Read, predict and yield photographs, in flat memory, behind a described progress bar."""
         size = self.classifier.image_size
-        read = self.classifier.read(rows["image_path"], BATCH)
+        read = self.classifier.read_all(rows["image_path"], BATCH)
         starts = range(0, len(rows), BATCH)
         bar = tqdm(starts, description, unit="batch", disable=not self.progress)
-        for start, some_read in zip(bar, read, strict=True):
+        for start, (photographs, _) in zip(bar, read, strict=True):
             some = rows.iloc[start : start + BATCH]
-            for _, _, error in some_read:
-                if error:
-                    raise ValueError(error)
-            photographs = np.stack([image for _, image, _ in some_read])
             masks = np.stack([images.read_mask(path, size) for path in some["mask_path"]])
             patient = self.classifier.patient_input(len(some), data.patient_features(some))
             probabilities = self.classifier.probabilities(photographs, patient)

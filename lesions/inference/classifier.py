@@ -181,6 +181,25 @@ class Classifier:
         for batch in _ahead(self._read_one, paths, batch_size):
             yield [(path, image, error) for path, image, error, _ in batch]
 
+    def read_all(
+        self, paths: Iterable, batch_size: int = 32
+    ) -> Iterator[tuple[np.ndarray, tuple[familiarity.Quality, ...]]]:
+        """Decode photographs as `read` does, of which none may be faulty.
+
+        Yields:
+            Batches: uint8, (n, image_size, image_size, 3), as from `prepare`, and the quality of
+            each photograph before it.
+
+        Raises:
+            ValueError: What is wrong with the first faulty one.
+        """
+        for batch in _ahead(self._read_one, paths, batch_size):
+            for _, _, error, _ in batch:
+                if error:
+                    raise ValueError(error)
+            _, prepared, _, qualities = zip(*batch, strict=True)
+            yield np.stack(prepared), qualities
+
     def _read_one(self, path) -> tuple[str, np.ndarray | None, str, familiarity.Quality | None]:
         try:
             photograph = images.read_image(path)

@@ -265,13 +265,13 @@ def fit(classifier, metadata: pd.DataFrame) -> Familiarity:
     train = metadata[metadata["split"] == "train"]
     train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=SEED)
     train = train.groupby("dx").head(PER_CLASS)
-    features, _ = _read(classifier, train["image_path"])
+    features, _ = read(classifier, train["image_path"])
     centre, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.maximum(spread, 0.05 * np.median(spread) + 1e-6)  # for channels that are dead
     known = _scaled(features, centre, spread)
     fitted = Familiarity(identity(classifier), centre, spread, known, np.inf, -np.inf)
     validation = _sample(metadata, "validation")
-    features, focus = _read(classifier, validation["image_path"])
+    features, focus = read(classifier, validation["image_path"])
     far = float(np.quantile(fitted.distances(features), 1 - ALLOWED))
     fitted = replace(fitted, far=far, blurred=float(np.quantile(focus, ALLOWED)))
     return replace(fitted, measured=_measure(fitted, classifier, _sample(metadata, "test")))
@@ -283,7 +283,7 @@ def _measure(familiarity: Familiarity, classifier, test: pd.DataFrame) -> dict:
     Returns the areas under the ROC curve, the shares that get a warning, rightly (`_found`) or
     not (`_false`), and the numbers of pictures.
     """
-    features, focus = _read(classifier, test["image_path"])
+    features, focus = read(classifier, test["image_path"])
     own = familiarity.distances(features)
     others = np.stack([classifier.prepare(image) for image in everyday_pictures().values()])
     foreign = familiarity.distances(features_of(classifier, others))
@@ -322,15 +322,19 @@ def _sample(metadata: pd.DataFrame, split: str) -> pd.DataFrame:
     return rows.sample(min(SAMPLE, len(rows)), random_state=SEED)
 
 
-def _read(classifier, paths) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the features and the sharpness of photographs, a few at a time."""
+def read(classifier, paths) -> tuple[np.ndarray, np.ndarray]:
+    """Read photographs, a few at a time.
+
+    Returns:
+        Of `features_of`, float32, (n, features), and of `sharpness`, float, (n,).
+
+    Raises:
+        ValueError: What is wrong with the first faulty one.
+    """
     features, focus = [], []
-    paths = list(paths)
-    for start in range(0, len(paths), images.CHUNK):
-        pictures = [images.read_image(path) for path in paths[start : start + images.CHUNK]]
-        focus += [sharpness(picture) for picture in pictures]
-        prepared = np.stack([classifier.prepare(picture) for picture in pictures])
+    for prepared, qualities in classifier.read_all(paths):
         features.append(features_of(classifier, prepared))
+        focus += [quality.sharpness for quality in qualities]
     return np.concatenate(features), np.array(focus)
 
 

@@ -122,7 +122,7 @@ def _facts(classifier, folder: Path) -> dict:
             "run": details.get("run"),
             "image_size": classifier.image_size,
             "correction": classifier.correction.to_details(),
-            "decision_strength": details.get("decision_strength", 0.0),
+            "decision_strength": details["decision_strength"],
             **_file(folder, "data/network.onnx"),
         },
         "runtime": _file(folder, f"runtime/{RUNTIME[1].name}"),

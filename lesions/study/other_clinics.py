@@ -119,19 +119,16 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
         What `external.read_recorded` returns, with the columns `FACTS`. Probabilities are as the
         network predicts, before any correction.
     """
-    fitted, problem = classifier.familiarity
-    if fitted is None:
-        raise ValueError(problem)
-    parts = []
-    for start in range(0, len(rows), images.CHUNK):
-        part = rows.iloc[start : start + images.CHUNK].assign(split="test")
-        photographs = [images.read_image(path) for path in part["image_path"]]
-        prepared = np.stack([classifier.prepare(one) for one in photographs])
+    fitted = _fitted(classifier)
+    parts, done = [], 0
+    for prepared, qualities in classifier.read_all(rows["image_path"]):
+        part = rows.iloc[done : done + len(prepared)].assign(split="test")
+        done += len(part)
         patient = classifier.patient_input(len(part), data.patient_features(part))
         frame = table(part, views.predict(classifier.model, prepared, False, patient))
         # What the warning for unfamiliar and blurred photographs judges.
         frame["distance"] = fitted.distances(familiarity.features_of(classifier, prepared))
-        frame["sharpness"] = [familiarity.sharpness(one) for one in photographs]
+        frame["sharpness"] = [one.sharpness for one in qualities]
         frame["typology_angle"] = [skin_tone.typology_angle(one) for one in prepared]
         frame["dark_corners"] = [dark_corners(one) for one in prepared]
         frame["home_correlation"] = np.nan
@@ -139,6 +136,20 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
             frame["home_correlation"] = near_duplicates.highest_correlations(prepared, known)
         parts.append(frame)
     return pd.concat(parts, ignore_index=True)
+
+
+def _fitted(classifier) -> familiarity.Familiarity:
+    found, problem = classifier.familiarity
+    if found is None:
+        raise ValueError(problem)
+    return found
+
+
+def measure_home(classifier, rows: pd.DataFrame) -> pd.DataFrame:
+    """Measure image_id, distance and sharpness (of `FACTS`) of photographs of HAM10000."""
+    features, focus = familiarity.read(classifier, rows["image_path"])
+    found = {"distance": _fitted(classifier).distances(features), "sharpness": focus}
+    return rows[["image_id"]].reset_index(drop=True).assign(**found)
 
 
 def sample(rows: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +192,7 @@ def read_changes() -> pd.DataFrame:
 
 
 def read_home() -> pd.DataFrame:
-    """Read image_id, distance and sharpness of HAM10000's test photographs, as of `FACTS`."""
+    """Read what `measure_home` found of HAM10000's test photographs."""
     return pd.read_csv(external.RECORDED / "home.csv", dtype={"image_id": str})
 
 
@@ -201,8 +212,7 @@ def publish(classifier, home: pd.DataFrame) -> list[Path]:
         for name, one in rows.items()
     }
     measured["changes.csv"] = measure_changes(classifier, rows[CHANGED_SET])
-    at_home = measure(classifier, home[home["split"] == "test"])
-    measured["home.csv"] = at_home[["image_id", "distance", "sharpness"]]
+    measured["home.csv"] = measure_home(classifier, home[home["split"] == "test"])
     # Only now, together: another network's tables must not stand under this one's name.
     written = [
         write_csv(frame, external.RECORDED / name, digits=5) for name, frame in measured.items()

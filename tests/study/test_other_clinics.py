@@ -91,6 +91,20 @@ def test_measuring_a_set_records_its_predictions_and_its_copies(measured, tmp_pa
     assert set(read["split"]) == {"test"}
 
 
+def test_home_is_measured_as_the_sets_are(measured):
+    classifier, rows, frame = measured
+    found = other_clinics.measure_home(classifier, rows.set_index(np.arange(len(rows)) + 7))
+    pd.testing.assert_frame_equal(found, frame[["image_id", "distance", "sharpness"]], rtol=1e-5)
+
+
+def test_a_faulty_photograph_stops_what_needs_all(measured, tmp_path):
+    classifier, rows, _ = measured
+    (tmp_path / "torn.jpg").write_bytes(b"no picture")
+    faulty = rows.assign(image_path=[*rows["image_path"][:-1], str(tmp_path / "torn.jpg")])
+    with pytest.raises(ValueError, match=r"torn\.jpg"):
+        other_clinics.measure_home(classifier, faulty)
+
+
 def test_changes_are_those_of_the_changed_photographs(measured):
     classifier, rows, _ = measured
     frame = other_clinics.measure_changes(classifier, rows)
