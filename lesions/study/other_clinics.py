@@ -147,8 +147,9 @@ def _fitted(classifier) -> familiarity.Familiarity:
 
 def measure_home(classifier, rows: pd.DataFrame) -> pd.DataFrame:
     """Measure image_id, distance and sharpness (of `FACTS`) of photographs of HAM10000."""
+    fitted = _fitted(classifier)  # before a minute of reading, not after it
     features, focus = familiarity.read(classifier, rows["image_path"])
-    found = {"distance": _fitted(classifier).distances(features), "sharpness": focus}
+    found = {"distance": fitted.distances(features), "sharpness": focus}
     return rows[["image_id"]].reset_index(drop=True).assign(**found)
 
 
