@@ -80,12 +80,13 @@ serve: .venv/app
 
 site: .venv/app
 	cd site && npm install --omit=dev --no-package-lock --no-audit --no-fund --loglevel=error
-	$(BIN)/python -m lesions.serving.site
+	$(BIN)/python -m lesions site
 
 # The service worker and the camera need https, or this computer's own address.
 site-serve: site
 	@echo "http://localhost:8080"
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$${LESIONS_BUILD:-build}/site" 8080
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$$($(BIN)/python -c \
+	  'from lesions.system import folders; print(folders.build_folder() / "site")')" 8080
 
 lint: .venv/tests
 	$(BIN)/ruff check

@@ -6,10 +6,10 @@ import os
 import sys
 
 from lesions import classes
-from lesions.cli import evaluate, explain, export, familiarity, predict, serve, train
+from lesions.cli import evaluate, explain, export, familiarity, predict, serve, site, train
 from lesions.system import allocator, console
 
-COMMANDS = (train, predict, evaluate, explain, serve, familiarity, export)
+COMMANDS = (train, predict, evaluate, explain, serve, site, familiarity, export)
 # A disk that takes nothing, a place that belongs to others, a file where a folder should be.
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 EPILOG = f"""examples:

@@ -61,7 +61,7 @@ def _check_free(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         raise ValueError(
             f"The service cannot listen on {host}:{port} ({error}); name another --port or --host."
         ) from error

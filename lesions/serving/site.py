@@ -1,15 +1,12 @@
-"""Write the page that computes in the reader's browser: `python -m lesions.serving.site`.
+"""Write the page that computes in the reader's browser.
 
 The page is plain files; building it is copying them, exporting the network and writing what the
 app says as JSON, so that both say the same. Nothing that is built is committed.
 """
 
-import argparse
 import hashlib
 import json
-import os
 import shutil
-import sys
 import warnings
 from pathlib import Path
 
@@ -218,23 +215,3 @@ def _write_index(facts: dict, folder: Path) -> None:
     kept = ["./" if name == "index.html" else name for name in [*names, "data/site.json"]]
     lines = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(kept)};\n"
     (folder / "files.js").write_text(lines)
-
-
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m lesions.serving.site", description=__doc__)
-    add, default = parser.add_argument, data.build_folder() / "site"
-    add("--output", type=os.path.expanduser, default=default, help="the folder")
-    add("--model", default=inference.BEST_MODEL, help="an .h5 file")
-    given = parser.parse_args()
-    try:
-        folder = write(given.output, given.model)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    show = f"python -m http.server --bind 127.0.0.1 --directory {folder}"
-    print(f"{folder}: {total / 1e6:.1f} MB; show it by `{show}`.")
-
-
-if __name__ == "__main__":
-    main()

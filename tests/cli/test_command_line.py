@@ -258,6 +258,7 @@ def test_a_port_that_is_taken_is_named_before_the_network_is_read(fails):
         port = taken.getsockname()[1]
         fails(["serve", "--port", port], str(port), "--port")
     fails(["serve", "--port", 70_000], "70000", "--port")
+    fails(["serve", "--host", "ä..b"], "ä..b", "--host")
 
 
 def test_a_run_without_its_seconds_is_listed(demo_metadata, tmp_path, capsys):
@@ -276,7 +277,7 @@ def test_lists_in_the_help_are_those_of_the_package():
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "predict", "evaluate", "explain", "serve", "familiarity", "export"]
+    "command", ["train", "predict", "evaluate", "explain", "serve", "site", "familiarity", "export"]
 )
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -327,9 +328,11 @@ def test_a_terminal_that_is_not_utf_8_shows_any_name(runs):
     assert r"H\xe4ute" in done.stdout
 
 
-@pytest.mark.parametrize("backend", ["nonsense", "openvino"])
-def test_a_backend_that_cannot_be_used_is_named(tmp_path, backend):
-    done = run("predict", tmp_path, "--output", tmp_path / "a.csv", KERAS_BACKEND=backend)
+@pytest.mark.parametrize(
+    ("command", "backend"), [("predict .", "nonsense"), ("predict .", "openvino"), ("site", "none")]
+)
+def test_a_backend_that_cannot_be_used_is_named(tmp_path, command, backend):
+    done = run(*command.split(), "--output", tmp_path / "a.csv", KERAS_BACKEND=backend)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert backend in done.stderr and "KERAS_BACKEND" in done.stderr
 
