@@ -119,8 +119,11 @@ def assessed(files: list, patient: Patient) -> list[Assessment]:
             with st.spinner(f"Assessing {plain(file.name)} …"):
                 try:
                     known[key] = assessor().assess(file.getvalue(), file.name, patient)
-                except (ValueError, ChildProcessError) as error:
+                except ValueError as error:
                     known[key] = str(error)
+                except ChildProcessError as error:  # it may pass: the next run tries again
+                    st.error(plain(str(error)))
+                    continue
         kept[key] = known[key]
     st.session_state["assessments"] = kept
     for problem in (one for one in kept.values() if isinstance(one, str)):

@@ -58,14 +58,16 @@ def refuse_overwriting(outputs: Iterable, inputs: Iterable) -> None:
 def refuse_unwritable(output, way_out: str = WAY_OUT) -> None:
     """Raise ValueError, with what to do instead, for a folder and where no file can be put.
 
-    The folders above the output need not be there yet.
+    The folders above the output need not be there yet. Of a link, both folders must take a file:
+    what it leads to is replaced, and `predict` keeps its rows beside the link until they are whole.
     """
     path = Path(output)
     with named_in_errors(path, way_out):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        above = next(folder for folder in path.absolute().parents if folder.exists())
-        tempfile.TemporaryFile(dir=above).close()
+        for place in {path.absolute(), Path(os.path.realpath(path))}:
+            above = next(folder for folder in place.parents if folder.exists())
+            tempfile.TemporaryFile(dir=above).close()
 
 
 def refuse_image_in(output, folders: Iterable) -> None:

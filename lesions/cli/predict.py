@@ -39,7 +39,8 @@ Characters in file names that a table would misread (line ends, undecodable byte
 returns the name.
 
 A command that was stopped leaves its rows as FILE.csv.<digest>.partial, and --resume goes on from
-there; the digest is of the network. Photographs that changed since are predicted again.
+there; the digest is of the network with the files beside it, and of the options that change the
+rows. Photographs that changed since are predicted again.
 {classes.NOTICE}"""
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from lesions import data
 from lesions.data import images
 from lesions.networks import views
 from lesions.system import files
@@ -261,7 +262,16 @@ def fit(classifier, metadata: pd.DataFrame) -> Familiarity:
 
     Returns:
         What was fitted, measured on test photographs.
+
+    Raises:
+        ValueError: If a split has no photograph, or one cannot be read.
     """
+    for split in data.SPLITS:
+        if split not in set(metadata["split"]):
+            raise ValueError(
+                f"The photographs hold none of the {split} split, and all splits are needed; name "
+                "the folder with the whole of HAM10000."
+            )
     train = metadata[metadata["split"] == "train"]
     train = train.groupby("dx", group_keys=False).sample(frac=1, random_state=SEED)
     train = train.groupby("dx").head(PER_CLASS)

@@ -129,7 +129,8 @@ def test_no_command_works_for_an_output_that_cannot_be_written(
     (tmp_path / "here" / "folder").mkdir(parents=True)
     (tmp_path / "here" / "file").touch()
     monkeypatch.chdir(tmp_path / "here")
-    for output in (".", "folder", "file/below/a.csv", "x" * 300):
+    os.symlink("/proc/answers.csv", "link.csv")  # where nobody can write, on Linux
+    for output in (".", "folder", "file/below/a.csv", "x" * 300, "link.csv"):
         refused("predict", own, "--output", output)
         refused("evaluate", "--data", demo_folder, "--output", output)
         refused("explain", "--measure", "--data", demo_folder, "--output", output)
@@ -139,6 +140,7 @@ def test_no_command_works_for_an_output_that_cannot_be_written(
         "folder",
         "here",
         "in",
+        "link.csv",
         "own.jpg",
     ]
 

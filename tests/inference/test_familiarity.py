@@ -34,6 +34,14 @@ def warned(fitted, classifier, picture):
     return " ".join(familiarity.warnings(fitted, classifier, picture, classifier.prepare(picture)))
 
 
+@pytest.mark.parametrize("missing", ["train", "validation", "test"])
+def test_photographs_without_a_split_are_refused(classifier, demo_metadata, missing, one_sentence):
+    others = demo_metadata[demo_metadata["split"] != missing]
+    with pytest.raises(ValueError) as error:
+        familiarity.fit(classifier, others)
+    one_sentence(error, missing)
+
+
 def test_everyday_pictures_are_far_even_for_an_untrained_network(fitted):
     assert fitted.measured["unlike_auc"] > 0.95
     assert fitted.measured["unlike_found"] >= 0.75  # of few pictures

@@ -114,6 +114,20 @@ def test_a_removed_picture_is_forgotten(page, photographs):
     assert page.session_state["assessments"] == {} and "maps" not in page.session_state
 
 
+def test_what_may_pass_is_tried_again(page, photographs, monkeypatch):
+    from lesions import serving
+
+    def fails(*_):
+        raise ChildProcessError("no process could be started; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(serving.Assessor, "assess", fails)
+        upload(page, photo=photographs[0])
+        assert "try again" in sentences(page.error).replace("\\", "")
+    page.run()
+    assert not page.error and len(page.subheader)
+
+
 def test_several_pictures_give_a_table_and_a_broken_one_a_sentence(page, photographs):
     china = cv2.imencode(".png", familiarity.everyday_pictures()["china"][..., ::-1])[1].tobytes()
     upload(page, photo=photographs[0], text=b"not an image", cup=china)
