@@ -200,14 +200,11 @@ def _predict(classifier, rows):
     import numpy as np
     from tqdm import tqdm
 
-    from lesions import data
     from lesions.networks import views
 
-    given, parts, done = data.patient_features(rows), [], 0
+    parts = []
     with tqdm(total=len(rows), unit="images", disable=not shows_progress()) as bar:
-        for pictures, _ in classifier.read_all(rows["image_path"]):
-            patient = classifier.patient_input(len(pictures), given[done : done + len(pictures)])
-            done += len(pictures)
+        for _, pictures, _, patient in classifier.read_rows(rows):
             parts.append(views.predict(classifier.model, pictures, classifier.tta, patient))
             bar.update(len(pictures))
     return np.concatenate(parts)

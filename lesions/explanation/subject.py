@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lesions import classes, data
+from lesions import classes
 from lesions.data import images
 from lesions.explanation.explainer import Explainer
 from lesions.explanation.faithfulness import Predict
@@ -79,13 +79,11 @@ class Subject:
     def batches(self, rows: pd.DataFrame, description: str) -> Iterator[Batch]:
         """Read, predict and yield photographs, in flat memory, behind a described progress bar."""
         size = self.classifier.image_size
-        read = self.classifier.read_all(rows["image_path"], BATCH)
-        starts = range(0, len(rows), BATCH)
-        bar = tqdm(starts, description, unit="batch", disable=not self.progress)
-        for start, (photographs, _) in zip(bar, read, strict=True):
-            some = rows.iloc[start : start + BATCH]
+        read = self.classifier.read_rows(rows, BATCH)
+        number = -(-len(rows) // BATCH)
+        bar = tqdm(read, description, number, unit="batch", disable=not self.progress)
+        for some, photographs, _, patient in bar:
             masks = np.stack([images.read_mask(path, size) for path in some["mask_path"]])
-            patient = self.classifier.patient_input(len(some), data.patient_features(some))
             probabilities = self.classifier.probabilities(photographs, patient)
             labels = self.decide(probabilities)
             shares = probabilities[np.arange(len(labels)), labels]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
 from lesions import classes, data, evaluation
 from lesions.data import UNKNOWN_PATIENT, Patient, images
@@ -199,6 +200,24 @@ class Classifier:
                     raise ValueError(error)
             _, prepared, _, qualities = zip(*batch, strict=True)
             yield np.stack(prepared), qualities
+
+    def read_rows(
+        self, rows: pd.DataFrame, batch_size: int = 32
+    ) -> Iterator[tuple[pd.DataFrame, np.ndarray, tuple, np.ndarray | None]]:
+        """Decode the photographs of a table from `data.read_metadata` as `read_all` does.
+
+        Yields:
+            Batches: the rows, what `read_all` yields of them, and their `patient_input`.
+
+        Raises:
+            ValueError: What is wrong with the first faulty one.
+        """
+        start = 0
+        for prepared, qualities in self.read_all(rows["image_path"], batch_size):
+            some = rows.iloc[start : start + len(prepared)]
+            start += len(some)
+            patient = self.patient_input(len(some), data.patient_features(some))
+            yield some, prepared, qualities, patient
 
     def _read_one(self, path) -> tuple[str, np.ndarray | None, str, familiarity.Quality | None]:
         try:

@@ -120,12 +120,10 @@ def measure(classifier, rows: pd.DataFrame, known: np.ndarray | None = None) -> 
         network predicts, before any correction.
     """
     fitted = _fitted(classifier)
-    parts, done = [], 0
-    for prepared, qualities in classifier.read_all(rows["image_path"]):
-        part = rows.iloc[done : done + len(prepared)].assign(split="test")
-        done += len(part)
-        patient = classifier.patient_input(len(part), data.patient_features(part))
-        frame = table(part, views.predict(classifier.model, prepared, False, patient))
+    parts = []
+    for some, prepared, qualities, patient in classifier.read_rows(rows):
+        answered = views.predict(classifier.model, prepared, False, patient)
+        frame = table(some.assign(split="test"), answered)
         # What the warning for unfamiliar and blurred photographs judges.
         frame["distance"] = fitted.distances(familiarity.features_of(classifier, prepared))
         frame["sharpness"] = [one.sharpness for one in qualities]
