@@ -136,7 +136,8 @@ def config(architecture: str, profile: str, quick: bool = False, **changes) -> C
     if quick:
         settings |= QUICK
         if settings.get("start"):
-            settings |= {"head_epochs": QUICK["epochs"], "epochs": 0}
+            settings["head_epochs"] = QUICK["epochs"]
+        settings["epochs"] = QUICK["epochs"] - settings["head_epochs"]
     return Config(architecture, **settings | changes)
 
 

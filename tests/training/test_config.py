@@ -150,6 +150,13 @@ def test_the_student_learns_out_of_fold_what_its_fold_is_worth(demo_metadata):
         assert dataclasses.replace(twin, fold=0, seed=first.seed, start=first.start) == first
 
 
+@pytest.mark.parametrize("profile", ["demo", "cpu", "gpu"])
+def test_quick_is_two_epochs_of_every_network(profile):
+    for name in models.ARCHITECTURES:
+        one = recipes.config(name, profile, quick=True)
+        assert one.head_epochs + one.epochs == 2, name
+
+
 def test_without_rows_to_validate_on_no_epoch_can_be_chosen(config, one_sentence):
     with pytest.raises(ValueError) as error:
         dataclasses.replace(config, answers_from="another", keep="best")
