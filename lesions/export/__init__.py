@@ -6,4 +6,4 @@ photographs is `lesions.inference`.
 """
 
 from lesions.export.comparison import compare
-from lesions.export.formats import FORMATS, PRECISIONS, check_request, export, open_model
+from lesions.export.formats import FORMATS, PRECISIONS, check_request, export

@@ -33,7 +33,6 @@ def predict(
     images: np.ndarray,
     tta: bool = True,
     patient: np.ndarray | None = None,
-    batch_size: int | None = None,
 ) -> np.ndarray:
     """Predict class probabilities, averaged over eight views.
 
@@ -42,7 +41,6 @@ def predict(
         images: uint8 or float32, (n, size, size, 3), RGB 0-255.
         tta: Whether the mean over the eight views of `view` is taken.
         patient: float32, (n, data.PATIENT_FEATURES), where the model asks for it.
-        batch_size: Images a step; None for `images_a_step()`.
 
     Returns:
         float32, (n, 7), rows sum to 1, before any correction.
@@ -60,7 +58,7 @@ def predict(
         model.compile(jit_compile=use_jit())
     result = np.zeros((len(images), len(classes.CODES)), dtype=np.float32)
     views = range(VIEWS if tta else 1)
-    batch_size = batch_size or images_a_step()
+    batch_size = images_a_step()
     # TensorFlow traces a network anew for another number of images, seconds for a deep one, so the
     # last step is as large as the others and begins before they end.
     last = max(0, len(images) - batch_size)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lesions import data, evaluation
 from lesions.evaluation import Interval, external
-from lesions.evaluation.comparison import Entry, finished_folders, read_entry
+from lesions.evaluation.comparison import Entry, finished_folders, read_entry, read_record
 from lesions.study import other_networks, recipes, tables
 from lesions.study.facts.common import listed
 from lesions.system.folders import MODELS
@@ -19,13 +19,19 @@ METRICS = ("log_loss", "macro_auc", "melanoma_auc")
 
 
 def publish(build: Path) -> list[Path]:
-    """Copy the runs of folds into the repository, each with its predictions of the external sets.
+    """Copy the runs of folds and students, each with its predictions of the external sets.
 
     Raises:
         ValueError: If there is no finished run of a fold.
     """
     finished = [run for one in recipes.REAL for run in finished_folders(build / "runs" / one)]
-    found = [run for run in finished if "-fold" in run.name and (run / "model.h5").exists()]
+    configs = [read_record(run / "config.json", "config")["config"] for run in finished]
+    found = [
+        run
+        for run, config in zip(finished, configs, strict=True)
+        if (config.get("fold") is not None or config.get("answers_from"))
+        and (run / "model.h5").exists()
+    ]
     if not found:
         raise ValueError(f"{build} holds no finished run of a fold; train one first.")
     for folder in found:

@@ -100,7 +100,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "what",
         choices=("notebooks", "numbers", "runs", "folds", "table", "external", "model"),
         help="which of the results; numbers: those that the notebooks' text quotes; folds: the "
-        "runs of folds, with what they predict for ISIC 2017; model: write "
+        "runs of folds and students, with what they predict for other clinics; model: write "
         "models/best_model.h5 again from its config.json and predictions.csv",
     )
     for command in (execution, publish):

@@ -35,13 +35,14 @@ def test_views_keep_images_apart():
         assert np.array_equal(together, alone)
 
 
-def test_predict_is_the_mean_over_views_by_hand(model):
+def test_predict_is_the_mean_over_views_by_hand(model, monkeypatch):
+    monkeypatch.setattr(views, "images_a_step", lambda: 2)  # 2, 2 and 1
     images = pictures()
     quarter = [np.rot90(images, turns, axes=(1, 2)) for turns in range(4)]
     shown = [*quarter, *(np.flip(image, axis=2) for image in quarter)]
     each = [np.asarray(model(view.astype(np.float32), training=False)) for view in shown]
     assert np.ptp(each, axis=0).max() > 1e-5
-    found = views.predict(model, images, batch_size=2)  # 2, 2 and 1
+    found = views.predict(model, images)
     assert found.dtype == np.float32 and found.shape == (5, 7)
     assert np.allclose(found, np.mean(each, axis=0), atol=1e-5)
     plain = views.predict(model, images, tta=False)
@@ -49,12 +50,13 @@ def test_predict_is_the_mean_over_views_by_hand(model):
     assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
-def test_predict_with_patient_features():
+def test_predict_with_patient_features(monkeypatch):
+    monkeypatch.setattr(views, "images_a_step", lambda: 2)
     model = models.build("cnn", 64, "random", patient=True, seed=3)
     patient = np.random.default_rng(1).random((5, data.PATIENT_FEATURES), dtype=np.float32)
     inputs = {"image": pictures().astype(np.float32), "patient": patient}
     expected = np.asarray(model(inputs, training=False))
-    found = views.predict(model, pictures(), tta=False, patient=patient, batch_size=2)
+    found = views.predict(model, pictures(), tta=False, patient=patient)
     assert np.allclose(found, expected, atol=1e-5)
 
 

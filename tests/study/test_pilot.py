@@ -1,5 +1,6 @@
 """The pilot: its runs with their predictions of other clinics, and the choice between them."""
 
+import json
 import shutil
 
 import pandas as pd
@@ -20,17 +21,25 @@ def test_finished_runs_of_any_hardware_are_published_without_weights(
         shutil.copytree(demo_folder, tmp_path / "external" / name)
     with pytest.raises(ValueError, match="no finished run of a fold"):
         pilot.publish(tmp_path)
-    left = ("gpu/cnn-fold0-b.partial", "cpu/cnn", "demo/cnn-fold0-c", "cpu-quick/cnn-fold0-d")
-    for name in ("gpu/cnn-fold0-a", *left):
+    fold, student, neither = {"fold": 0}, {"answers_from": "cnn-a"}, {"fold": None}
+    left = {
+        "gpu/cnn-b.partial": fold,
+        "demo/cnn-c": fold,
+        "cpu-quick/cnn-d": fold,
+        "cpu/e": neither,
+    }
+    for name, config in {"cpu/cnn-student": student, "gpu/cnn-a": fold, **left}.items():
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         shutil.copy(tiny_model, folder / "model.h5")
-        for file in ("config.json", "metrics.json", "checkpoint.npz", "history.csv"):
+        for file in ("metrics.json", "checkpoint.npz", "history.csv"):
             (folder / file).write_text("{}")
-    (written,) = pilot.publish(tmp_path)
-    assert written == tmp_path / "models" / "cnn-fold0-a"
-    names = sorted(path.name for path in written.iterdir())
-    assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json", "ph2.csv"]
+        (folder / "config.json").write_text(json.dumps({"config": config}))
+    published = pilot.publish(tmp_path)
+    assert published == [tmp_path / "models" / name for name in ("cnn-student", "cnn-a")]
+    for written in published:
+        names = sorted(path.name for path in written.iterdir())
+        assert names == ["config.json", "history.csv", "isic2017.csv", "metrics.json", "ph2.csv"]
 
 
 @pytest.mark.parametrize(
