@@ -18,12 +18,12 @@ def of_the_split(found: dict) -> dict:
     }
 
 
-def of_folds(found: dict) -> dict:
-    """Keep the entries of networks of all folds, but for those that others taught, twins."""
+def of_folds(found: dict, twins: bool = False) -> dict:
+    """Keep the entries of networks of all folds: those that others taught, twins, or the others."""
     return {
         name: entry
         for name, entry in found.items()
-        if entry.members and name != "ensemble" and not entry.record.get("teacher")
+        if entry.members and name != "ensemble" and bool(entry.record.get("teacher")) == twins
     }
 
 

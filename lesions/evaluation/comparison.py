@@ -137,8 +137,8 @@ def joined(runs: Iterable[Entry]) -> dict[str, Entry]:
             continue
         # A setting that came later is missing in earlier records, one that is gone in later.
         left_out = {"fold", "seed", "start", "tag", *RETIRED}
-        kept = {name: one for name, one in run.record["config"].items() if one not in (None, "")}
-        recipe = sorted((name, one) for name, one in kept.items() if name not in left_out)
+        kept = {"tta": True, **run.record["config"]}.items()
+        recipe = sorted(one for one in kept if one[0] not in left_out and one[1] not in (None, ""))
         folds.setdefault(json.dumps(recipe), {}).setdefault(run.record["fold"], run)
     for group in filter(_is_whole, ([*of_recipe.values()] for of_recipe in folds.values())):
         entry = _of_folds(group)
@@ -306,7 +306,10 @@ def read_record(path: Path, *needed: str) -> dict:
 def _together(
     name: str, parts: list[Entry], predictions: pd.DataFrame, weights, record: dict
 ) -> Entry:
-    """Make an entry of several, calibrated anew: a mean of networks is less sure than they are."""
+    """Make an entry of several, calibrated anew, as a mean of networks is less sure than they are.
+
+    But of networks of folds one answers for each held-out row, so their mean stays as it is.
+    """
     frequencies = np.array(parts[0].details["correction"]["class_frequencies"])
     record = {
         "networks": sum(part.record.get("networks", 1) for part in parts),
@@ -331,9 +334,9 @@ def _of_folds(runs: list[Entry]) -> Entry:
     first = runs[0].record
     name = f"{first.get('architecture')}-{first.get('image_size')}px ({len(runs)} folds)"
     frames = [answer(run.predictions, run.details) for run in runs]
-    weights = [1 / len(runs)] * len(runs)
-    record = {key: first.get(key) for key in SHARED}
-    return _together(name, runs, out_of_fold(frames), weights, record)
+    record = {key: first.get(key) for key in SHARED}  # each went on from a run of its own
+    record["initial_weights"] = (first.get("initial_weights") or "").partition(", then ")[0]
+    return _together(name, runs, out_of_fold(frames), [1 / len(runs)] * len(runs), record)
 
 
 def _ensemble(members: list[Entry]) -> Entry:

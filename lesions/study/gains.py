@@ -26,7 +26,7 @@ def _pairs(found: dict[str, comparison.Entry], best: str) -> dict[str, tuple]:
     stages = recipes.STAGES[common.PROFILE]
     first, *_, last = (recorded(**changes) for changes in stages)
     few, given = recorded(), recorded(patient=True, **stages[0])
-    folds = _of_folds(found)
+    folds, *twins = _of_folds(found)
     one_fold = comparison.read_entry(MODELS / next(iter(folds.members)))
     raw = evaluation.rows_of(last.predictions, "test")
     trained = [one.record["epochs_trained"] for one in (first, few)]
@@ -37,9 +37,12 @@ def _pairs(found: dict[str, comparison.Entry], best: str) -> dict[str, tuple]:
         f"more networks: {data.FOLDS} folds, averaged − the first of them": (folds, one_fold),
         "all networks of the split: ensemble − best model": (found["ensemble"], found[best]),
     }
+    learning = "learning from them, 192 px, MixUp: {} − " + f"{data.FOLDS} folds"
     if found[best].record.get("teacher"):
-        label = f"learning from them, 192 px, MixUp: student − {data.FOLDS} folds"
-        steps[label] = found[best], folds
+        steps[learning.format("student")] = found[best], folds
+    for entry in twins:
+        steps[learning.format(f"{data.FOLDS} twins, averaged,")] = entry, folds
+        steps[f"more networks: {data.FOLDS} twins, averaged − student"] = entry, found[best]
     answers = {name: tuple(one.answers() for one in pair) for name, pair in steps.items()}
     corrected = "class frequencies and decision rule: last stage, with − without"
     return {corrected: (last.answers(), raw)} | answers
@@ -55,19 +58,19 @@ def gains_block(found: dict[str, comparison.Entry], best: str) -> str:
     return tables.markdown(f"| step | {' | '.join(METRICS.values())} |", rows)
 
 
-def _of_folds(found: dict[str, comparison.Entry]) -> comparison.Entry:
-    return next(iter(choice.of_folds(found).values()))
+def _of_folds(found: dict[str, comparison.Entry]) -> list[comparison.Entry]:
+    """Return the networks of the folds, and a student's twins where all of them are recorded."""
+    return [*choice.of_folds(found).values(), *choice.of_folds(found, twins=True).values()]
 
 
 def lesions_block(found: dict[str, comparison.Entry], best: str) -> str:
     """Write scores by photograph and by lesion, on test and out of fold, as Markdown."""
-    folds, rows = _of_folds(found), []
-    for name, entry, split in (
-        ("best model, test", found[best], "test"),
-        (f"{data.FOLDS} folds, test", folds, "test"),
-        (f"{data.FOLDS} folds, out of fold", folds, "validation"),
-        ("ensemble, test", found["ensemble"], "test"),
-    ):
+    shown, rows = [("best model, test", found[best], "test")], []
+    for name, entry in zip(("folds", "twins"), _of_folds(found), strict=False):
+        for place, split in (("test", "test"), ("out of fold", "validation")):
+            shown.append((f"{data.FOLDS} {name}, {place}", entry, split))
+    shown.append(("ensemble, test", found["ensemble"], "test"))
+    for name, entry, split in shown:
         for by_lesion, unit in ((False, "photographs"), (True, "lesions")):
             answers = entry.answers(split, by_lesion)
             scores = evaluation.intervals(answers, names=comparison.WITH_INTERVAL)

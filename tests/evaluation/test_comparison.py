@@ -77,7 +77,7 @@ def test_runs_of_several_folds_become_one_row(tmp_path):
         images = {"train": len(validation) // 2, "validation": len(validation) // 2}
         own_start = {"fold": number, "seed": number, "start": f"stage1-{number}"}
         own_start["tag"] = "" if number else "pilot"  # which trained the first fold
-        own_start |= {"answers_from": ""} if number else {}  # a setting that came later
+        own_start |= {"answers_from": "", "tta": True} if number else {}  # settings that came later
         runs.append(write_run(tmp_path / f"f{number}", whole[own], images, **own_start))
     runs.append(write_run(tmp_path / "single", whole, epochs=3))
     assert set(comparison.entries(runs[1:])) == {"single"}  # one fold alone is none
@@ -174,6 +174,8 @@ def test_twins_of_a_student_on_every_fold_are_students_and_no_rival_of_it(tmp_pa
     assert choice.best_single(found) == "student"
     (of_folds,) = choice.of_folds(found).values()
     assert set(of_folds.members) == {"fold0", "fold1"}
+    (of_twins,) = choice.of_folds(found, twins=True).values()
+    assert set(of_twins.members) == {"twin0", "twin1"}
     several = comparison.compare(found).query("networks > 1").set_index("student")["members"]
     assert several[True] == "twin0: 0.500; twin1: 0.500"
 
