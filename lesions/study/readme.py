@@ -60,10 +60,10 @@ def steps_block(table: pd.DataFrame) -> str:
     return (
         f"{tables.markdown(header, rows)}\n\n"
         f"{best['test_images']:,} test photographs of {best['test_lesions']:,} lesions that no "
-        "training has seen, eight views, one seed a network (the CNN has three, and so has "
-        "DenseNet121 at 5 epochs, [both here](docs/results.md)). Probabilities are at the "
-        "frequencies of the diagnoses in training; a [decision rule](docs/results.md) names the "
-        "class. In brackets: 95% intervals over test lesions.\n\n"
+        "training has seen, eight views, one seed a network "
+        "([the CNN and, at 5 epochs, DenseNet121 have three](docs/results.md)). Probabilities are "
+        "at the frequencies of the diagnoses in training; a [decision rule](docs/results.md) names "
+        "the class. In brackets: 95% intervals over test lesions.\n\n"
         f"{_about_the_best(best, pd.DataFrame(shown), table)}"
     )
 
