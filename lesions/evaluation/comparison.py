@@ -52,7 +52,6 @@ SHARED = (
     "epochs_trained",
     "epochs_before",
     "config",
-    "initial_weights",
     "teacher",
 )
 
@@ -334,7 +333,8 @@ def _of_folds(runs: list[Entry]) -> Entry:
     first = runs[0].record
     name = f"{first.get('architecture')}-{first.get('image_size')}px ({len(runs)} folds)"
     frames = [answer(run.predictions, run.details) for run in runs]
-    record = {key: first.get(key) for key in SHARED}  # each went on from a run of its own
+    record = {key: first.get(key) for key in SHARED}
+    # Where each went on from a run of its own, what they have in common is what came before it.
     record["initial_weights"] = (first.get("initial_weights") or "").partition(", then ")[0]
     return _together(name, runs, out_of_fold(frames), [1 / len(runs)] * len(runs), record)
 
